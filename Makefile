@@ -1,0 +1,68 @@
+# make check is what every change has to pass. It installs what it needs on a bare Debian or Ubuntu, and skips no test.
+# go test ./... alone needs nothing but Go, and takes seconds.
+
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+# How many random schedules the simulation runs, and how long make fuzz gives each target.
+SCHEDULES ?= 10000
+FUZZTIME  ?= 10m
+
+.NOTPARALLEL:
+.PHONY: check build demo bench tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race
+
+check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e
+	@echo "make check: all passed"
+
+build:
+	go build -trimpath -o bin/poolproxy ./cmd/poolproxy
+
+demo: build
+	bin/poolproxy demo
+
+# Measures against two chained HAProxy; takes minutes, and the machine should be quiet. Not a part of check.
+bench: tools
+	go run ./bench
+
+tools:
+	.ci/tools
+
+format:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt'd:"; echo "$$unformatted"; exit 1; }
+
+tidy:
+	go mod tidy -diff
+
+# Other systems at least compile: the loop there is driven by goroutines.
+vet:
+	go vet ./...
+	GOOS=darwin go vet ./...
+	GOOS=windows go vet ./cmd/...
+
+lint:
+	go run $(STATICCHECK) ./...
+
+vulnerabilities:
+	.ci/vulnerabilities $(GOVULNCHECK)
+
+# Everything but the end-to-end tests, which have their own two targets. Fuzz seeds run here.
+race:
+	go test -race $$(go list ./... | grep -v '/test$$')
+
+# A failing schedule prints its seed and how to run it again.
+simulation:
+	@go test -list Simulation ./... | grep -q '^Test' || { echo "there is no simulation to run"; exit 1; }
+	POOLPROXY_SCHEDULES=$(SCHEDULES) go test -count=1 -timeout 20m -run Simulation ./...
+
+fuzz:
+	.ci/fuzz $(FUZZTIME)
+
+fuzz-short:
+	.ci/fuzz 5s
+
+# With the race detector in the tests and in the sidecars, and then without, for the figures that the tests print.
+e2e-race:
+	POOLPROXY_CHECK=1 go test -race -count=1 ./test/
+
+e2e:
+	POOLPROXY_CHECK=1 go test -count=1 -v ./test/

@@ -1,0 +1,124 @@
+// Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and whether it is
+// alive. It only reads; there is nothing that a request could change. It knows nothing of the proxy but the functions it is given.
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Bounds on clients: an admin API that hangs is of no use, and one that can be filled up is a way in.
+const (
+	maxHeader    = 16 << 10 // bytes of a request's head
+	readTimeout  = 5 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = time.Minute
+	closeTimeout = 2 * time.Second // for requests in progress, when the server is closed
+)
+
+// Options are what the server tells. The functions are called from many goroutines at once. What is nil is not served (404).
+type Options struct {
+	Status    func() any   // GET /v1/status: made JSON
+	Failovers func() any   // GET /v1/failovers: made JSON
+	Metrics   http.Handler // GET /metrics
+	Log       hclog.Logger // nil: nothing is logged
+}
+
+// Server is a running admin API.
+type Server struct {
+	listener net.Listener
+	http     *http.Server
+	served   chan struct{} // closed when the listener's goroutine has ended
+}
+
+// Start listens at addr and serves until Close. Port 0 is one that the system chooses, see Addr. The error names the address.
+func Start(addr netip.AddrPort, o Options) (*Server, error) {
+	if o.Log == nil {
+		o.Log = hclog.NewNullLogger()
+	}
+	listener, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("admin: cannot listen on %s; is another poolproxy running? See admin.listen: %w", addr, err)
+	}
+	s := &Server{
+		listener: listener,
+		served:   make(chan struct{}),
+		http: &http.Server{
+			Handler:        guard(addr.Addr(), routes(o)),
+			ReadTimeout:    readTimeout,
+			WriteTimeout:   writeTimeout,
+			IdleTimeout:    idleTimeout,
+			MaxHeaderBytes: maxHeader - 4<<10, // net/http adds 4 KiB of its own
+			ErrorLog:       stdLog(o.Log),
+		},
+	}
+	go s.serve(o.Log)
+	return s, nil
+}
+
+// stdLog is a logger for net/http, whose complaints are about clients and so not worth more than debug.
+func stdLog(l hclog.Logger) *log.Logger {
+	return l.StandardLogger(&hclog.StandardLoggerOptions{ForceLevel: hclog.Debug})
+}
+
+func (s *Server) serve(log hclog.Logger) {
+	defer close(s.served)
+	if err := s.http.Serve(s.listener); !errors.Is(err, http.ErrServerClosed) {
+		log.Error("the admin API has ended", "address", s.listener.Addr(), "error", err)
+	}
+}
+
+// Addr is where the server listens.
+func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr).AddrPort() }
+
+// Close stops listening, gives requests in progress two seconds, and returns when nothing of the server runs. Twice is harmless.
+func (s *Server) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	if s.http.Shutdown(ctx) != nil {
+		s.http.Close() // cuts off what was too slow
+	}
+	<-s.served
+}
+
+// routes maps paths to what is told. Methods other than GET and HEAD are answered with 405.
+func routes(o Options) http.Handler {
+	mux := http.NewServeMux()
+	if o.Status != nil {
+		mux.Handle("GET /v1/status", tell(o.Status))
+	}
+	if o.Failovers != nil {
+		mux.Handle("GET /v1/failovers", tell(o.Failovers))
+	}
+	if o.Metrics != nil {
+		mux.Handle("GET /metrics", o.Metrics)
+	}
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		w.Write([]byte("ok\n")) // an error is the client's: it has gone
+	})
+	return mux
+}
+
+// tell answers with a value as JSON. It is made before the first byte is sent, so that an error can still be one.
+func tell(value func() any) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		text, err := json.MarshalIndent(value(), "", "  ")
+		if err != nil {
+			http.Error(w, "the status cannot be written as JSON: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		w.Header().Set("Cache-Control", "no-store")
+		w.Write(append(text, '\n')) // an error is the client's: it has gone
+	})
+}

@@ -1,0 +1,33 @@
+package admin
+
+import (
+	"net"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// guard refuses requests that were not meant for this server. A web page may make its visitor's browser ask 127.0.0.1 under the page's
+// own host name (DNS rebinding), and so read what is not for it; but then that name is in the Host header.
+func guard(listen netip.Addr, next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !ours(r.Host, listen) {
+			http.Error(w, "the Host header names neither localhost nor the address of this admin API", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+// ours reports whether a Host header, with or without port, is localhost, a loopback address, or the one that is listened on.
+func ours(host string, listen netip.Addr) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && (ip.IsLoopback() || ip.Unmap() == listen.Unmap())
+}

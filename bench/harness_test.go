@@ -1,0 +1,182 @@
+//go:build linux
+
+package main
+
+import (
+	"io"
+	"net"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestMain lets the test binary be its own helpers, as the program is.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 4 && os.Args[2] == roleDamage {
+		damageMain(os.Args[3], os.Args[4])
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == childFlag {
+		main()
+		return
+	}
+	status := m.Run()
+	running.killAll()
+	os.Exit(status)
+}
+
+func newTestBench(t *testing.T, systems ...string) *bench {
+	t.Helper()
+	b := &bench{settings: settings{rounds: 1, limit: time.Minute}, env: &environment{folder: t.TempDir()}}
+	b.workloads = allWorkloads(40 * time.Millisecond)
+	var err error
+	b.systems, err = choose(allSystems, systems, func(s system) string { return s.name }, func(system) bool { return false })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(running.killAll)
+	return b
+}
+
+// TestEveryWorkload runs all loads, very short, against what is always there.
+func TestEveryWorkload(t *testing.T) {
+	b := newTestBench(t, "direct", "io.Copy")
+	b.run()
+	for _, s := range b.results.Samples {
+		if s.Error != "" {
+			t.Errorf("%s, %s: %s", s.System, s.Workload, s.Error)
+		}
+		for figure, v := range s.Values {
+			if strings.Contains("rate throughput p50 p99", figure) && v <= 0 {
+				t.Errorf("%s, %s: %s is %v", s.System, s.Workload, figure, v)
+			}
+		}
+	}
+	if want := 2*len(b.workloads) - 1; len(b.results.Samples) != want {
+		t.Errorf("%d samples, want %d", len(b.results.Samples), want)
+	}
+}
+
+// roleDamage is a hop that changes one byte of every connection, the 200th of what the server sends.
+const roleDamage = "damage"
+
+func damageMain(listen, target string) {
+	l, err := net.Listen("tcp4", listen)
+	for err == nil {
+		var client, server net.Conn
+		if client, err = l.Accept(); err == nil {
+			if server, err = net.Dial("tcp4", target); err == nil {
+				go io.Copy(server, client)
+				go damage(client, server)
+			}
+		}
+	}
+}
+
+func damage(to, from net.Conn) {
+	defer to.Close()
+	start := make([]byte, 2*lineSize)
+	if n, err := io.ReadFull(from, start[:lineSize]); err != nil || n < lineSize {
+		return
+	}
+	to.Write(start[:lineSize]) // the first reply at once: the client waits for it before it asks again
+	io.ReadFull(from, start[lineSize:])
+	start[199] ^= 1
+	to.Write(start[lineSize:])
+	io.Copy(to, from)
+}
+
+// TestDamageIsNoticed: a system that changes a byte fails where it is measured.
+func TestDamageIsNoticed(t *testing.T) {
+	b := newTestBench(t, "direct")
+	damaging := func(e *environment, first bool, listen, target string) (*process, error) {
+		if first {
+			return startProcess("damage", again(t.Context(), roleDamage, listen, target))
+		}
+		return ioCopy(e, first, listen, target)
+	}
+	b.systems = []system{{name: "damage", class: classBulk | classRequests, hop: damaging}}
+	var err error
+	b.workloads, err = choose(b.workloads, []string{"down-1", "requests-64", "steady"}, func(w workload) string { return w.name }, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.run()
+	for _, s := range b.results.Samples {
+		if !strings.Contains(s.Error, "wrong bytes") && !strings.Contains(s.Error, "the reply to request") {
+			t.Errorf("%s: the damage was not noticed: %q", s.Workload, s.Error)
+		}
+	}
+}
+
+// TestDeadSystem: a system that dies is reported and started again.
+func TestDeadSystem(t *testing.T) {
+	b := newTestBench(t, "io.Copy")
+	b.instances = map[string]*instance{}
+	s := b.systems[0]
+	i, err := b.instance(s, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	i.hops[1].kill()
+	if i.alive() == nil {
+		t.Error("a killed hop is not noticed")
+	}
+	next, err := b.instance(s, false)
+	if err != nil || next == i || next.alive() != nil {
+		t.Errorf("the next instance: %v, %v", next.alive(), err)
+	}
+}
+
+// TestStartFails: the last words of a program that ends at once are in the error.
+func TestStartFails(t *testing.T) {
+	b := newTestBench(t, "direct")
+	bad := system{name: "bad", hop: func(e *environment, _ bool, listen, target string) (*process, error) {
+		return startProcess("bad", again(t.Context(), roleCopy, "no address", target))
+	}}
+	_, err := b.env.startSystem(bad)
+	if err == nil || !strings.Contains(err.Error(), "no address") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestChoose(t *testing.T) {
+	name, optional := func(s string) string { return s }, func(s string) bool { return s == "c" }
+	all := []string{"a", "b", "c"}
+	for _, c := range []struct{ names, want string }{{"", "a b"}, {"c", "c"}, {"b a", "a b"}} {
+		got, err := choose(all, strings.Fields(c.names), name, optional)
+		if err != nil || strings.Join(got, " ") != c.want {
+			t.Errorf("choose %q: %v, %v; want %q", c.names, got, err, c.want)
+		}
+	}
+	if _, err := choose(all, []string{"a", "x"}, name, optional); err == nil {
+		t.Error("an unknown name was taken")
+	}
+}
+
+func TestParse(t *testing.T) {
+	s, err := parse([]string{"-short", "-only", "idle,connect", "-cc", "bbr"})
+	if err != nil || s.rounds != 3 || s.length != shortLength || len(s.only) != 2 || s.congest != "bbr" {
+		t.Errorf("parse: %+v, %v", s, err)
+	}
+	for _, bad := range [][]string{{"-rounds", "-1"}, {"more"}} {
+		if _, err := parse(bad); err == nil {
+			t.Errorf("parse(%q) found nothing wrong", bad)
+		}
+	}
+}
+
+func TestPromisedBounds(t *testing.T) {
+	for _, c := range []struct {
+		args   []string
+		atMost time.Duration
+	}{{nil, 6 * time.Minute}, {[]string{"-short"}, 100 * time.Second}} {
+		if s, err := parse(c.args); err != nil || s.limit >= c.atMost {
+			t.Errorf("%q: limit %v, %v; want less than %v", c.args, s.limit, err, c.atMost)
+		}
+	}
+}

@@ -1,0 +1,169 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// checkAll checks what only all blocks together can show.
+func (r *reader) checkAll() {
+	if len(r.users) == 0 && len(r.elements) == 0 && !r.diags.HasErrors() {
+		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element.")
+	}
+	r.checkNames()
+	for _, p := range r.pools {
+		r.checkPool(p)
+	}
+	for _, u := range r.users {
+		r.checkUser(u)
+	}
+	for _, e := range r.elements {
+		r.checkElement(e)
+	}
+	r.checkAdmin()
+	r.checkListeners()
+}
+
+// names finds names that are given twice.
+type names map[string]hcl.Range
+
+func (r *reader) once(given names, what, name string, at hcl.Range) {
+	before, ok := given[name]
+	switch {
+	case name == "": // reported where it was read
+	case ok:
+		r.fail(at, fmt.Sprintf("There are two %ss %q", what, name),
+			fmt.Sprintf("Give one of them another name. The first one is at %s.", place(before)))
+	default:
+		given[name] = at
+	}
+}
+
+func (r *reader) checkNames() {
+	pools, users, elements := names{}, names{}, names{}
+	for _, p := range r.pools {
+		r.once(pools, "pool", p.Handle, p.at)
+	}
+	for _, u := range r.users {
+		r.once(users, "pool_user", u.Name, u.at)
+	}
+	for _, e := range r.elements {
+		r.once(elements, "pool_element", e.Name, e.at)
+	}
+}
+
+func (r *reader) checkPool(p *poolBlock) {
+	if len(p.elements) == 0 {
+		r.fail(p.at, fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`)
+	}
+	given := names{}
+	addresses := map[netip.AddrPort]hcl.Range{}
+	for _, e := range p.elements {
+		r.once(given, "element", e.Name, e.at)
+		if before, ok := addresses[e.Address]; ok && e.Address.IsValid() {
+			r.fail(e.seen["address"], fmt.Sprintf("Two elements of pool %q have the address %s", p.Handle, e.Address),
+				fmt.Sprintf("A failover between them would lead nowhere. The first one is at %s.", place(before)))
+		} else {
+			addresses[e.Address] = e.seen["address"]
+		}
+		if at, set := e.seen["priority"]; set && p.Policy == pool.RoundRobin && !p.broken {
+			r.fail(at, `"priority" has no effect under policy round_robin`, `Write policy = "priority" in the pool, or leave the number out.`)
+		}
+	}
+}
+
+func (r *reader) checkUser(u *userBlock) {
+	if int64(u.Memory) > r.config.Limits.Memory {
+		at := u.at
+		if set, ok := u.seen["retrieval"]; ok {
+			at = set
+		}
+		r.fail(at, fmt.Sprintf("One session may retain %s, all together only %s", sizeText(int64(u.Memory)), sizeText(r.config.Limits.Memory)),
+			"Make retrieval.memory smaller than limits.memory.")
+	}
+	at, set := u.seen["pool"]
+	if !set || u.Pool == "" {
+		return
+	}
+	p := r.findPool(u.Pool)
+	if p == nil {
+		r.noPool(u.Pool, at)
+		return
+	}
+	if p.Mapping != mapping.None {
+		return
+	}
+	hint := fmt.Sprintf("Pool %q has mapping none: there is no association with a sidecar. Leave it out, or use mapping tcp.", p.Handle)
+	if at, set := u.failover["resume"]; set {
+		r.fail(at, `"resume" is impossible without a mapping`, hint)
+	}
+	if at, set := u.seen["heartbeat"]; set {
+		r.fail(at, `"heartbeat" is impossible without a mapping`, hint)
+	}
+	u.Failover.Resume = 0
+}
+
+func (r *reader) findPool(handle string) *poolBlock {
+	for _, p := range r.pools {
+		if p.Handle == handle {
+			return p
+		}
+	}
+	return nil
+}
+
+// noPool reports a reference to a pool that does not exist.
+func (r *reader) noPool(handle string, at hcl.Range) {
+	var handles []string
+	for _, p := range r.pools {
+		handles = append(handles, p.Handle)
+	}
+	hint := "There are no pools at all: add a pool block."
+	if len(handles) > 0 {
+		hint = fmt.Sprintf("The pools are: %s.", quoted(handles))
+	}
+	if near := nearest(handle, handles); near != "" {
+		hint = fmt.Sprintf("Did you mean %q? %s", near, hint)
+	}
+	r.fail(at, fmt.Sprintf("There is no pool %q", handle), hint)
+}
+
+func (r *reader) checkElement(e *elementBlock) {
+	if !e.Listen.IsValid() {
+		return
+	}
+	if e.Listen == e.Server {
+		r.fail(e.seen["server"], fmt.Sprintf("pool_element %q would connect to itself", e.Name), "listen and server are the same address.")
+	}
+	if !e.Listen.Addr().IsLoopback() {
+		r.warn(e.seen["listen"], fmt.Sprintf("pool_element %q can be reached from other machines, and there is no TLS in this version", e.Name),
+			"Whoever reaches this address reaches the server: keep it in a network that you trust.")
+	}
+}
+
+func (r *reader) checkAdmin() {
+	if a := r.config.Admin.Listen; a.IsValid() && !a.Addr().IsLoopback() {
+		r.fail(r.adminAt, "The admin API listens beyond loopback", "It has no authentication in this version: use 127.0.0.1, or \"off\".")
+	}
+}
+
+// finish copies what the blocks hold into the configuration.
+func (r *reader) finish() {
+	for _, p := range r.pools {
+		for _, e := range p.elements {
+			p.Elements = append(p.Elements, e.Element)
+		}
+		r.config.Pools = append(r.config.Pools, p.Pool)
+	}
+	for _, u := range r.users {
+		r.config.Users = append(r.config.Users, u.User)
+	}
+	for _, e := range r.elements {
+		r.config.Elements = append(r.config.Elements, e.Element)
+	}
+}

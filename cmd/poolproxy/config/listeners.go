@@ -1,0 +1,55 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// listener is an address that will be listened on.
+type listener struct {
+	who     string
+	address netip.AddrPort
+	at      hcl.Range
+}
+
+// checkListeners finds addresses that two parts of the configuration would listen on.
+func (r *reader) checkListeners() {
+	var all []listener
+	for _, u := range r.users {
+		all = append(all, listener{fmt.Sprintf("the pool_user %q", u.Name), u.Listen, u.seen["listen"]})
+	}
+	for _, e := range r.elements {
+		all = append(all, listener{fmt.Sprintf("the pool_element %q", e.Name), e.Listen, e.seen["listen"]})
+	}
+	if r.adminAt.Filename == "" { // by default: what the file says is wrong, not the default
+		all = append([]listener{{"the admin API (by default)", r.config.Admin.Listen, hcl.Range{}}}, all...)
+	} else {
+		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt})
+	}
+	for i, second := range all {
+		for _, first := range all[:i] {
+			if collide(first.address, second.address) {
+				r.twice(first, second)
+				break
+			}
+		}
+	}
+}
+
+func (r *reader) twice(earlier, later listener) {
+	hint := fmt.Sprintf("%s listens there, too", first(earlier.who))
+	if earlier.at.Filename != "" {
+		hint += ", at " + place(earlier.at)
+	}
+	r.fail(later.at, fmt.Sprintf("%s cannot listen on %s", first(later.who), later.address), hint+". Give one of them another address.")
+}
+
+// collide reports whether the second of two listeners would fail. Port 0 is a new port for each.
+func collide(a, b netip.AddrPort) bool {
+	if !a.IsValid() || !b.IsValid() || a.Port() != b.Port() || a.Port() == 0 {
+		return false
+	}
+	return a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified()
+}

@@ -1,0 +1,200 @@
+package config
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/hashicorp/hcl/v2"
+)
+
+// mistakes is one configuration for every kind of mistake. Each must give exactly one diagnostic, with all of the texts in its summary,
+// detail and offending text (which stands behind "at: ").
+var mistakes = []struct {
+	name, text string
+	has        []string
+}{
+	{"unknown block", minimal + `pool_usr "x" {}`, []string{`has no "pool_usr"`, `Did you mean "pool_user"?`, "at: pool_usr"}},
+	{"unknown attribute", minimal + `log { colour = "red" }`, []string{`A log block has no "colour"`, "format, level", "at: colour"}},
+	{"near attribute", minimal + `log { levle = "info" }`, []string{`Did you mean "level"?`}},
+	{"attribute as a block", minimal + `grace { }`, []string{"wrong form", "grace = ..."}},
+	{"block as an attribute", minimal + `log = "info"`, []string{"wrong form", "log { ... }"}},
+	{"block twice", minimal + "log {}\nlog {}", []string{`"log" is there twice`, "a.hcl:14:1"}},
+	{"number for a string", minimal + `log { level = 5 }`, []string{`"level" must be a string`, "at: 5"}},
+	{"variable", minimal + `log { level = var.x }`, []string{"not a plain value", "at: var.x"}},
+	{"null", minimal + `log { level = null }`, []string{"must be a string"}},
+	{"word", minimal + `log { format = "jsn" }`, []string{`"format" cannot be "jsn"`, `Did you mean "json"?`}},
+
+	{"bare duration", minimal + `grace = 30`, []string{"must be a string", `"1s"`, "at: 30"}},
+	{"duration without unit", minimal + `grace = "30"`, []string{"not a duration", `"1s"`}},
+	{"negative duration", minimal + `grace = "-1s"`, []string{"from 0s to 24h."}},
+	{"bare size", minimal + `limits { memory = 5000000 }`, []string{"must be a string", `"1MiB"`}},
+	{"size without unit", minimal + `limits { memory = "5000000" }`, []string{"not a size", `"1MiB"`}},
+	{"enormous size", minimal + `limits { memory = "99999999999999999999GiB" }`, []string{"not a size"}},
+	{"small limit", minimal + `limits { memory = "1KiB" }`, []string{"from 1MiB to 1024GiB"}},
+	{"sessions", minimal + `limits { sessions = 0 }`, []string{"from 1 to 1000000"}},
+	{"fraction", minimal + `limits { sessions = 1.5 }`, []string{"whole number"}},
+	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{"whole number"}},
+	{"admin beyond loopback", minimal + `admin { listen = "10.0.0.1:7878" }`, []string{"beyond loopback", `"off"`}},
+	{"admin option of later", minimal + `admin { token_file = "x" }`, []string{`"token_file" is not available in this version`}},
+	{"later at the top", minimal + `source "etcd" {}`, []string{`"source" is not available in this version`}},
+	{"nothing to run", `log {}`, []string{"neither a pool_user nor a pool_element"}},
+	{"syntax", "grace =\n", []string{"Invalid expression"}},
+
+	{"pool without elements", minimal + `pool "empty" {}`, []string{`Pool "empty" has no elements`, `element "a"`}},
+	{"pool without name", minimal + `pool { 
+  element "a" { address = "10.0.0.1:1" } 
+}`, []string{"1 name behind it, not 0", `pool "name" { ... }`}},
+	{"empty name", minimal + poolBlockText(`""`, `element "a" { address = "10.0.0.1:1" }`), []string{"A name is empty"}},
+	{"two pools", minimal + poolBlockText(`"web"`, `element "a" { address = "10.0.0.1:1" }`), []string{`two pools "web"`, "a.hcl:2:1"}},
+	{"two elements", minimal + poolBlockText(`"p"`, `element "a" { address = "10.0.0.1:1" }
+element "a" { address = "10.0.0.1:2" }`), []string{`two elements "a"`}},
+	{"one address twice", minimal + poolBlockText(`"p"`, `element "a" { address = "10.0.0.1:1" }
+element "b" { address = "10.0.0.1:1" }`), []string{"have the address 10.0.0.1:1"}},
+	{"element without address", minimal + poolBlockText(`"p"`, `element "a" {}`), []string{`"address" is missing`, "address = ..."}},
+	{"policy of later", minimal + poolBlockText(`"p"`, `policy = "least_used"
+element "a" { address = "10.0.0.1:1" }`), []string{`policy = "least_used" is not available`}},
+	{"sctp", minimal + poolBlockText(`"p"`, `mapping = "sctp"
+element "a" { address = "10.0.0.1:1" }`), []string{`mapping = "sctp" is not available in this version yet`, `"tcp"`}},
+	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
+element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}},
+	{"priority under round_robin", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npriority = 1\n}"),
+		[]string{"no effect under policy round_robin", "at: 1"}},
+	{"negative priority", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npriority = -1\n}"),
+		[]string{`"priority" is out of range`}},
+
+	{"address without port", withAddress("10.0.0.1"), []string{"not an address", `"host:port"`}},
+	{"address with a bad port", withAddress("10.0.0.1:70000"), []string{"no valid port", "65535"}},
+	{"address with port 0", withAddress("10.0.0.1:0"), []string{"no valid port"}},
+	{"address without host", withAddress(":7001"), []string{"no host"}},
+	{"host that does not exist", withAddress("nowhere.test:1"), []string{`"nowhere.test" cannot be resolved`, "no such host"}},
+
+	{"no protocol", user("", ""), []string{`"protocol" is missing`}},
+	{"protocol without a name", user("protocol {}", ""), []string{"has no name"}},
+	{"protocol of later", user(`protocol "redis" {}`, ""), []string{`protocol "redis" is not available in this version yet`}},
+	{"unknown protocol", user(`protocol "htp" {}`, ""), []string{`There is no protocol "htp"`, `Did you mean "http"?`}},
+	{"state", user("protocol \"line\" {\nstate \"x\" {}\n}", ""), []string{`"state" is not available`}},
+	{"stream has no settings", user(`protocol "stream" { safe = [] }`, ""), []string{"Protocol stream has no settings"}},
+	{"regex", user(`protocol "line" { safe = ["^GET", "a(b"] }`, ""), []string{"missing closing )", "at: a(b"}},
+	{"regex with a place", user(`protocol "line" { quit = ["abc[z-a]"] }`, ""), []string{"character 5", "at: z-a"}},
+	{"list", user(`protocol "line" { safe = "^GET" }`, ""), []string{`"safe" must be a list`}},
+	{"until without reply", user(`protocol "line" { until = "^OK" }`, ""), []string{`without reply = "until"`}},
+	{"reply without until", user(`protocol "line" { reply = "until" }`, ""), []string{`needs "until"`}},
+	{"one_way for nothing", user("protocol \"line\" {\nreply = \"none\"\none_way = [\"x\"]\n}", ""), []string{`"one_way" has no effect`}},
+	{"delimiter", user(`protocol "line" { delimiter = "" }`, ""), []string{`"delimiter" has 0 bytes`}},
+	{"width", user(`protocol "length" { width = 9 }`, ""), []string{`"width" is out of range`}},
+	{"header that ends too early", user(`protocol "length" { header = 2 }`, ""), []string{"do not go together", "header"}},
+	{"pattern", user(`protocol "length" { safe = [{ offset = 0, bytes = "0g" }] }`, ""), []string{"not hexadecimal", `at: "0g"`}},
+	{"pattern without bytes", user(`protocol "length" { safe = [{ offset = 0 }] }`, ""), []string{"no bytes"}},
+	{"pattern with more", user(`protocol "length" { safe = [{ bytes = "00", mask = 1 }] }`, ""), []string{`no "mask"`}},
+	{"pattern that is none", user(`protocol "length" { safe = ["0a"] }`, ""), []string{"not a pattern"}},
+	{"max_head", user(`protocol "http" { max_head = "1MiB" }`, ""), []string{"from 1KiB to 64KiB"}},
+
+	{"fast heartbeats", user(`protocol "http" {}`, `heartbeat { interval = "9ms" }`), []string{"from 10ms to 1h."}},
+	{"no misses", user(`protocol "http" {}`, `heartbeat { misses = 0 }`), []string{`"misses" is out of range`}},
+	{"little memory", user(`protocol "http" {}`, `retrieval { memory = "63KiB" }`), []string{"from 64KiB to 1GiB"}},
+	{"more than all", user(`protocol "http" {}`, `retrieval { memory = "8MiB" }`) + `limits { memory = "4MiB" }`,
+		[]string{"One session may retain 8MiB, all together only 4MiB"}},
+	{"callback", user(`protocol "http" {}`, `failover { 
+ callback {} 
+}`), []string{`"callback" is not available in this version`}},
+	{"fence", user(`protocol "http" {}`, `failover { fence = "5s" }`), []string{`"fence" is not available`}},
+	{"ack read", user(`protocol "http" {}`, `failover { ack = "read" }`), []string{`ack = "read" is not available`, `"reply", "delivered"`}},
+	{"ack reply of a stream", user(`protocol "stream" {}`, `failover { ack = "reply" }`), []string{"impossible with this protocol stream"}},
+	{"ack reply without replies", user(`protocol "line" { reply = "none" }`, `failover { ack = "reply" }`), []string{"impossible"}},
+	{"unsafe replay, no replay", user(`protocol "http" {}`, "failover {\nreplay = \"none\"\nunsafe = \"replay\"\n}"),
+		[]string{"contradicts"}},
+	{"unsafe replay of a stream", user(`protocol "stream" {}`, `failover { unsafe = "replay" }`), []string{"contradicts"}},
+	{"resume past deadline", user(`protocol "http" {}`, "failover {\nresume = \"10s\"\ndeadline = \"9s\"\n}"),
+		[]string{"resume (10s) is longer than deadline (9s)"}},
+	{"resume without mapping", strings.Replace(user(`protocol "http" {}`, `failover { resume = "1s" }`), "\n", "\nmapping = \"none\"\n", 1),
+		[]string{`"resume" is impossible without a mapping`}},
+	{"heartbeat without mapping", strings.Replace(user(`protocol "http" {}`, `heartbeat {}`), "\n", "\nmapping = \"none\"\n", 1),
+		[]string{`"heartbeat" is impossible without a mapping`}},
+	{"dangling pool", strings.Replace(user(`protocol "http" {}`, ""), `= "p"`, `= "orders"`, 1),
+		[]string{`no pool "orders"`, `The pools are: "p"`}},
+	{"no pools", strings.Replace(user(`protocol "http" {}`, ""), "pool \"p\" {\n  element \"a\" { address = \"10.0.0.1:1\" }\n}", "", 1),
+		[]string{"no pools at all"}},
+	{"two users", user(`protocol "http" {}`, "") + `pool_user "u" {
+  listen = "127.0.0.1:5001"
+  pool   = "p"
+  protocol "http" {}
+}`, []string{`two pool_users "u"`}},
+
+	{"two pool_elements", minimal + element("a", "127.0.0.1:9002", ""), []string{`two pool_elements "a"`}},
+	{"duplicate listener", minimal + element("b", "127.0.0.1:8080", ""),
+		[]string{`"b" cannot listen on 127.0.0.1:8080`, `"web" listens there, too`, "a.hcl:6:12"}},
+	{"listener of the default admin", minimal + element("b", "127.0.0.1:7878", ""), []string{"admin API (by default) listens there"}},
+	{"mapping none of a pool_element", minimal + element("b", "127.0.0.1:9002", `mapping = "none"`),
+		[]string{"cannot have mapping", "leave the pool_element out"}},
+	{"register", minimal + element("b", "127.0.0.1:9002", `register {}`), []string{`"register" is not available`}},
+	{"health_check", minimal + element("b", "127.0.0.1:9002", `health_check {}`), []string{`"health_check" is not available`}},
+	{"to itself", minimal + element("b", "127.0.0.1:8083", ""), []string{"connect to itself"}},
+	{"beyond loopback", minimal + element("b", "10.0.0.1:9002", ""), []string{"can be reached from other machines"}},
+}
+
+func poolBlockText(name, body string) string { return "pool " + name + " {\n" + body + "\n}\n" }
+
+func withAddress(address string) string {
+	return minimal + poolBlockText(`"p"`, `element "x" { address = "`+address+`" }`)
+}
+
+func element(name, listen, more string) string {
+	return `pool_element "` + name + `" {
+  listen = "` + listen + `"
+  server = "127.0.0.1:8083"
+  ` + more + `
+}
+`
+}
+
+func TestMistakes(t *testing.T) {
+	for _, m := range mistakes {
+		t.Run(m.name, func(t *testing.T) {
+			l := loadText(t, m.text)
+			if len(l.Diagnostics) != 1 {
+				t.Fatalf("%d diagnostics: %v", len(l.Diagnostics), l.Diagnostics)
+			}
+			got := about(l, l.Diagnostics[0])
+			for _, want := range m.has {
+				if !strings.Contains(got, want) {
+					t.Errorf("no %q in:\n%s", want, got)
+				}
+			}
+			if wantError := m.name != "beyond loopback"; l.Failed() != wantError {
+				t.Errorf("is it an error? %t, want %t", l.Failed(), wantError)
+			}
+		})
+	}
+}
+
+// about is all that a diagnostic says, and the offending text.
+func about(l *Loaded, d *hcl.Diagnostic) string {
+	text := d.Summary + "\n" + d.Detail
+	if d.Subject != nil {
+		text += "\nat: " + string(d.Subject.SliceBytes(l.files[d.Subject.Filename].Bytes))
+	}
+	return text
+}
+
+func TestSizes(t *testing.T) {
+	for text, want := range map[string]int64{
+		"100B": 100, "64KiB": 64 << 10, "512KB": 512000, "1MiB": 1 << 20, "2MB": 2e6, "1GiB": 1 << 30, "3 GB": 3e9, "0B": 0,
+		"": -1, "B": -1, "1": -1, "1k": -1, "1.5MiB": -1, "-1B": -1, "+1B": -1, "1MiBB": -1, "9007199254740993B": -1,
+	} {
+		got, ok := parseSize(text)
+		if ok != (want >= 0) || (ok && got != want) {
+			t.Errorf("%q: %d %t, want %d", text, got, ok, want)
+		}
+	}
+}
+
+func TestDistance(t *testing.T) {
+	for _, c := range []struct {
+		a, b string
+		want int
+	}{{"", "", 0}, {"policy", "polcy", 1}, {"levle", "level", 2}, {"abc", "", 3}, {"kitten", "sitting", 3}} {
+		if got := distance(c.a, c.b); got != c.want {
+			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
+		}
+	}
+}

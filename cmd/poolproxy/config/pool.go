@@ -1,0 +1,82 @@
+package config
+
+import (
+	"math"
+
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/proxy"
+)
+
+// poolBlock is a pool and where it was read.
+type poolBlock struct {
+	proxy.Pool
+	at       hcl.Range
+	elements []poolElement
+	broken   bool // something in it could not be read
+}
+
+// poolElement is an element of a pool and where it was read.
+type poolElement struct {
+	pool.Element
+	at   hcl.Range
+	seen map[string]hcl.Range
+}
+
+// laterPolicies are the policies of RFC 5356 that are not made yet.
+var laterPolicies = []string{
+	"weighted_round_robin", "random", "weighted_random", "least_used", "least_used_degradation",
+	"priority_least_used", "randomized_least_used",
+}
+
+func (r *reader) readPool(b *hclsyntax.Block) {
+	p := &poolBlock{at: b.DefRange()}
+	p.Handle, p.Mapping = label(b), mapping.TCP
+	r.pools = append(r.pools, p)
+	before := len(r.diags.Errs())
+	defer func() { p.broken = len(r.diags.Errs()) > before }()
+	r.block(b, &shape{
+		what:   "a pool",
+		labels: []string{"name"},
+		attributes: map[string]setter{
+			"policy":  word(r, &p.Policy, []choice[pool.Policy]{{"round_robin", pool.RoundRobin}, {"priority", pool.Priority}}, laterPolicies...),
+			"mapping": r.mapping(&p.Mapping, choice[mapping.ID]{"tcp", mapping.TCP}, choice[mapping.ID]{"none", mapping.None}),
+		},
+		many:  map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
+		later: []string{"source", "dns", "asap", "etcd", "tls", "peer", "health_check"},
+	})
+}
+
+// mapping reads the name of a mapping.
+func (r *reader) mapping(dst *mapping.ID, choices ...choice[mapping.ID]) setter {
+	return word(r, dst, choices, "sctp")
+}
+
+func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
+	e := poolElement{at: b.DefRange()}
+	e.Name = label(b)
+	priority := 0
+	e.seen = r.block(b, &shape{
+		what:   "an element of a pool",
+		labels: []string{"name"},
+		attributes: map[string]setter{
+			"address":  r.address(&e.Address),
+			"priority": r.integer(&priority, 0, math.MaxInt32),
+		},
+		required: []string{"address"},
+		later:    []string{"weight", "load", "degradation", "tls", "peer", "ppid"},
+	})
+	e.Priority = uint32(priority)
+	p.elements = append(p.elements, e)
+}
+
+// label is the first label of a block, or "" where it is missing, which has been reported.
+func label(b *hclsyntax.Block) string {
+	if len(b.Labels) == 0 {
+		return ""
+	}
+	return b.Labels[0]
+}

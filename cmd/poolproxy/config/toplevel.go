@@ -1,0 +1,123 @@
+package config
+
+import (
+	"net/netip"
+	"time"
+
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+	"github.com/zclconf/go-cty/cty"
+
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/proxy"
+)
+
+// What holds where the configuration says nothing. config.hcl.example tells them to users.
+const (
+	defaultSessions = 10000
+	defaultLimit    = 1 << 30 // bytes, all sessions together
+	defaultMemory   = 1 << 20 // bytes, one session
+	defaultGrace    = 30 * time.Second
+	defaultHold     = 30 * time.Second
+	defaultResume   = 5 * time.Second
+	defaultDeadline = 30 * time.Second
+	defaultAttempts = 5
+
+	leastMemory = 64 << 10 // a session must be able to retain what one read brings
+	mostMemory  = 1 << 30
+	mostTime    = 24 * time.Hour
+)
+
+var (
+	off, none        = cty.StringVal("off"), cty.StringVal("none")
+	defaultAdmin     = netip.MustParseAddrPort("127.0.0.1:7878")
+	defaultHeartbeat = mapping.Heartbeat{Interval: time.Second, Misses: 3}
+)
+
+func defaults() proxy.Config {
+	return proxy.Config{
+		Log:    proxy.Log{Level: "info"},
+		Admin:  proxy.Admin{Listen: defaultAdmin},
+		Limits: proxy.Limits{Sessions: defaultSessions, Memory: defaultLimit},
+		Grace:  defaultGrace,
+	}
+}
+
+// topLevel is the shape of a whole configuration.
+func (r *reader) topLevel() *shape {
+	return &shape{
+		what:       "the configuration",
+		attributes: map[string]setter{"grace": r.duration(&r.config.Grace, 0, mostTime)},
+		once: map[string]func(*hclsyntax.Block){
+			"log":    r.readLog,
+			"admin":  r.readAdmin,
+			"limits": r.readLimits,
+		},
+		many: map[string]func(*hclsyntax.Block){
+			"pool":         r.readPool,
+			"pool_user":    r.readUser,
+			"pool_element": r.readElement,
+		},
+		later: []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos", "callback", "health_check"},
+	}
+}
+
+func (r *reader) readLog(b *hclsyntax.Block) {
+	r.block(b, &shape{
+		what: "a log block",
+		attributes: map[string]setter{
+			"level":  word(r, &r.config.Log.Level, words("trace", "debug", "info", "warn", "error")),
+			"format": word(r, &r.config.Log.JSON, []choice[bool]{{"text", false}, {"json", true}}),
+		},
+	})
+}
+
+func (r *reader) readAdmin(b *hclsyntax.Block) {
+	r.adminAt = b.DefRange()
+	listen := func(a *hclsyntax.Attribute) {
+		r.adminAt = a.Expr.Range()
+		if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.RawEquals(off) {
+			r.config.Admin.Listen = netip.AddrPort{}
+			return
+		}
+		r.readAddress(&r.config.Admin.Listen, a, `Write: "127.0.0.1:7878", or "off".`, true)
+	}
+	r.block(b, &shape{
+		what:       "an admin block",
+		attributes: map[string]setter{"listen": listen},
+		later:      []string{"token_file", "tls"},
+	})
+}
+
+func (r *reader) readLimits(b *hclsyntax.Block) {
+	r.limitsAt = b.DefRange()
+	r.block(b, &shape{
+		what: "a limits block",
+		attributes: map[string]setter{
+			"sessions": r.integer(&r.config.Limits.Sessions, 1, 1_000_000),
+			"memory":   size(r, &r.config.Limits.Memory, 1<<20, 1<<40),
+		},
+	})
+}
+
+// readHeartbeat reads a heartbeat block of either side.
+func (r *reader) readHeartbeat(dst *mapping.Heartbeat) func(*hclsyntax.Block) {
+	return func(b *hclsyntax.Block) {
+		r.block(b, &shape{
+			what: "a heartbeat block",
+			attributes: map[string]setter{
+				"interval": r.duration(&dst.Interval, 10*time.Millisecond, time.Hour),
+				"misses":   r.integer(&dst.Misses, 1, 100),
+			},
+		})
+	}
+}
+
+// readRetrieval reads a retrieval block of either side.
+func (r *reader) readRetrieval(dst *int) func(*hclsyntax.Block) {
+	return func(b *hclsyntax.Block) {
+		r.block(b, &shape{
+			what:       "a retrieval block",
+			attributes: map[string]setter{"memory": size(r, dst, leastMemory, mostMemory)},
+		})
+	}
+}

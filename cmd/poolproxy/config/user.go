@@ -1,0 +1,41 @@
+package config
+
+import (
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
+	"github.com/poolproxy/poolproxy/proxy"
+)
+
+// userBlock is a pool_user and where it was read.
+type userBlock struct {
+	proxy.User
+	at       hcl.Range
+	seen     map[string]hcl.Range
+	failover map[string]hcl.Range // where the settings of its failover block stand
+	kind     string               // the name of its protocol; "" while that is not known
+	replies  bool                 // its protocol knows which reply belongs to which request
+}
+
+func (r *reader) readUser(b *hclsyntax.Block) {
+	u := &userBlock{at: b.DefRange()}
+	u.Name, u.Heartbeat, u.Memory, u.Failover = label(b), defaultHeartbeat, defaultMemory, defaultFailover()
+	r.users = append(r.users, u)
+	u.seen = r.block(b, &shape{
+		what:   "a pool_user",
+		labels: []string{"name"},
+		attributes: map[string]setter{
+			"listen": r.listen(&u.Listen),
+			"pool":   r.str(&u.Pool, 255),
+		},
+		once: map[string]func(*hclsyntax.Block){
+			"protocol":  func(b *hclsyntax.Block) { r.readProtocol(u, b) },
+			"heartbeat": r.readHeartbeat(&u.Heartbeat),
+			"retrieval": r.readRetrieval(&u.Memory),
+			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
+		},
+		required: []string{"listen", "pool", "protocol"},
+		later:    []string{"tls", "peer", "chaos", "source", "health_check", "callback", "state", "register"},
+	})
+	r.settle(u)
+}

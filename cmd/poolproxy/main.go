@@ -1,0 +1,95 @@
+// Command poolproxy keeps a TCP connection alive when the server behind it dies.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+)
+
+// Exit statuses of all commands.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// command is one word behind poolproxy. run gets what stands behind that word and returns the exit status.
+type command struct {
+	name    string
+	summary string // "" leaves it out of the usage text
+	run     func(args []string, stdout, stderr io.Writer) int
+}
+
+func commands() []command {
+	return []command{
+		{"run", "run the proxy: -config FILE|DIR, repeatable", runCommand},
+		{"validate", "check a configuration: -config FILE|DIR, repeatable", validateCommand},
+		{"status", "show what a running proxy does: [-json] [-watch] [-admin ADDRESS]", statusCommand},
+		{"demo", "two servers, their sidecars, a transfer, kill -9 in the middle", plain(demoCommand)},
+		{"demo-server", "", plain(demoServerCommand)}, // started by demo
+		{"version", "print the version", versionCommand},
+	}
+}
+
+// plain adapts a command that writes to the process's own output.
+func plain(run func([]string) int) func([]string, io.Writer, io.Writer) int {
+	return func(args []string, _, _ io.Writer) int { return run(args) }
+}
+
+func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
+
+// dispatch runs the command that the first argument names.
+func dispatch(args []string, stdout, stderr io.Writer) int {
+	if len(args) == 0 {
+		usage(stderr)
+		return exitUsage
+	}
+	switch args[0] {
+	case "help", "-h", "-help", "--help":
+		usage(stdout)
+		return exitOK
+	}
+	for _, c := range commands() {
+		if c.name == args[0] {
+			return c.run(args[1:], stdout, stderr)
+		}
+	}
+	fmt.Fprintf(stderr, "poolproxy: there is no command %q\n\n", args[0])
+	usage(stderr)
+	return exitUsage
+}
+
+func usage(w io.Writer) {
+	fmt.Fprint(w, "poolproxy keeps TCP connections alive when the servers behind them die.\n\nUsage: poolproxy COMMAND [FLAG ...]\n\n")
+	for _, c := range commands() {
+		if c.summary != "" {
+			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+		}
+	}
+	fmt.Fprint(w, "\nAll settings are shown in config.hcl.example. Exit status: 0 success, 1 failure, 2 wrong usage.\n")
+}
+
+// newFlags makes the flags of a command. Their help goes where the complaints go.
+func newFlags(name string, stderr io.Writer) *flag.FlagSet {
+	flags := flag.NewFlagSet("poolproxy "+name, flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	return flags
+}
+
+// parse parses flags and refuses other arguments. When it is not ok, the command ends with the status.
+func parse(flags *flag.FlagSet, args []string) (status int, ok bool) {
+	switch err := flags.Parse(args); {
+	case errors.Is(err, flag.ErrHelp):
+		return exitOK, false
+	case err != nil: // package flag has said what is wrong
+		return exitUsage, false
+	case flags.NArg() > 0:
+		fmt.Fprintf(flags.Output(), "%s: unexpected argument %q\n", flags.Name(), flags.Arg(0))
+		flags.Usage()
+		return exitUsage, false
+	}
+	return exitOK, true
+}

@@ -1,0 +1,135 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/hcl/v2"
+
+	"github.com/poolproxy/poolproxy/admin"
+	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
+	"github.com/poolproxy/poolproxy/proxy"
+)
+
+// runCommand runs the proxy until a signal ends it.
+func runCommand(args []string, _, stderr io.Writer) int {
+	flags := newFlags("run", stderr)
+	paths := configFlag(flags)
+	if status, ok := parse(flags, args); !ok {
+		return status
+	}
+	if !needConfig(flags, *paths) {
+		return exitUsage
+	}
+	loaded := config.Load(*paths)
+	if loaded.Failed() {
+		loaded.Write(stderr) // the exit status tells it as well
+		return exitFailed
+	}
+	log := newLog(loaded.Config.Log, stderr)
+	for _, d := range loaded.Diagnostics {
+		if d.Severity == hcl.DiagWarning {
+			log.Warn(d.Summary, "at", config.Place(d), "advice", d.Detail)
+		}
+	}
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	if err := run(loaded.Config, log, signals); err != nil {
+		log.Error("poolproxy cannot run", "error", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func newLog(c proxy.Log, w io.Writer) hclog.Logger {
+	return hclog.New(&hclog.LoggerOptions{Name: "poolproxy", Level: hclog.LevelFromString(c.Level), JSONFormat: c.JSON, Output: w})
+}
+
+// run starts the proxy and what belongs to it, and serves until a signal says to stop.
+func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal) error {
+	meter, metricsPage, err := newMetrics()
+	if err != nil {
+		return err
+	}
+	p, err := proxy.Start(c, log, meter)
+	if err != nil {
+		return err
+	}
+	return serve(c, p, metricsPage, log, signals)
+}
+
+// running is what serve needs of a *proxy.Proxy.
+type running interface {
+	Status() proxy.Status
+	Stop(ctx context.Context)
+}
+
+// serve runs the admin API beside a proxy until a signal says to stop, and stops both. The error is that there can be no admin API.
+func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger, signals <-chan os.Signal) error {
+	started := time.Now()
+	if c.Admin.Listen.IsValid() {
+		status := func() proxy.Status {
+			s := p.Status()
+			s.Version, s.Started = versionText(), started
+			return s
+		}
+		api, err := admin.Start(c.Admin.Listen, admin.Options{
+			Status:    func() any { return status() },
+			Failovers: func() any { return status().Failovers },
+			Metrics:   metricsPage,
+			Log:       log.Named("admin"),
+		})
+		if err != nil {
+			now, cancel := context.WithCancel(context.Background())
+			cancel()
+			p.Stop(now)
+			return fmt.Errorf("starting: %w", err)
+		}
+		defer api.Close() // after the proxy: it shows how the stop goes
+		log.Info("the admin API is ready", "address", api.Addr())
+	}
+	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
+	waitForStop(log, signals)
+	stop(c.Grace, p, log, signals)
+	return nil
+}
+
+// waitForStop returns at the first signal that says to stop.
+func waitForStop(log hclog.Logger, signals <-chan os.Signal) {
+	for s := range signals {
+		if s != syscall.SIGHUP {
+			log.Info("stopping", "signal", s)
+			return
+		}
+		log.Warn("reload is not available in this version", "advice", "restart poolproxy to use a changed configuration")
+	}
+}
+
+// stop stops the proxy. Its sessions may go on for the grace, or until another signal.
+func stop(grace time.Duration, p running, log hclog.Logger, signals <-chan os.Signal) {
+	ctx, cancel := context.WithTimeout(context.Background(), grace)
+	defer cancel()
+	go func() {
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case s := <-signals:
+				if s != syscall.SIGHUP {
+					log.Warn("stopping at once", "signal", s)
+					cancel()
+				}
+			}
+		}
+	}()
+	p.Stop(ctx)
+	log.Info("stopped")
+}

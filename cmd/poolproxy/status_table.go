@@ -1,0 +1,166 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/poolproxy/poolproxy/proxy"
+)
+
+// The most rows of the tables that people are shown; -json has all.
+const (
+	mostSessions  = 40
+	mostFailovers = 10
+)
+
+// printStatus writes a status as tables for people. What is empty is left out.
+func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
+	fmt.Fprintf(w, "poolproxy %s, running for %s\n", s.Version, shortDuration(now.Sub(s.Started)))
+	printPools(w, s.Pools)
+	printSides(w, s)
+	printAssociations(w, s.Associations)
+	printSessions(w, s.Sessions, now)
+	printFailovers(w, s.Failovers, now)
+}
+
+// table writes a title and rows in columns, if there are rows.
+func table(w io.Writer, title string, columns []string, rows [][]string) {
+	if len(rows) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n", title)
+	tabs := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, row := range append([][]string{columns}, rows...) {
+		for i, cell := range row {
+			row[i] = strings.Map(printable, cell)
+		}
+		fmt.Fprintf(tabs, "  %s\n", strings.Join(row, "\t"))
+	}
+	tabs.Flush()
+}
+
+// printable keeps out of a table what would move the cursor: a failure's cause may be a peer's words.
+func printable(r rune) rune {
+	if unicode.IsPrint(r) {
+		return r
+	}
+	return '?'
+}
+
+func printPools(w io.Writer, pools []proxy.PoolStatus) {
+	var rows [][]string
+	for _, p := range pools {
+		for _, e := range p.Elements {
+			state := "alive"
+			if !e.Alive {
+				state = "failed, " + plural(e.Failures, "time")
+			}
+			rows = append(rows, []string{p.Handle, p.Policy, p.Mapping, e.Name, e.Address, state, fmt.Sprint(e.Sessions)})
+		}
+	}
+	table(w, "Pools", []string{"POOL", "POLICY", "MAPPING", "ELEMENT", "ADDRESS", "STATE", "SESSIONS"}, rows)
+}
+
+// printSides writes the pool_users and pool_elements of the process.
+func printSides(w io.Writer, s *proxy.Status) {
+	var users, elements [][]string
+	for _, u := range s.Users {
+		users = append(users, []string{u.Name, u.Listen, u.Pool, u.Protocol, fmt.Sprint(u.Sessions)})
+	}
+	for _, e := range s.Elements {
+		elements = append(elements, []string{e.Name, e.Listen, e.Server, fmt.Sprint(e.Legs), fmt.Sprint(e.Held)})
+	}
+	table(w, "Pool users", []string{"NAME", "LISTEN", "POOL", "PROTOCOL", "SESSIONS"}, users)
+	table(w, "Pool elements", []string{"NAME", "LISTEN", "SERVER", "LEGS", "HELD"}, elements)
+}
+
+func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
+	var rows [][]string
+	for _, a := range associations {
+		state := "up"
+		if !a.Up {
+			state = "coming up"
+		}
+		rows = append(rows, []string{a.Side, a.Name, a.Remote, a.Mapping, state, fmt.Sprint(a.Sessions),
+			orNone(a.RTT), orNone(a.RTO), orNone(a.HeartbeatRTT), fmt.Sprint(a.PMTU)})
+	}
+	table(w, "Associations", []string{"SIDE", "NAME", "REMOTE", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
+}
+
+func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
+	title := "Sessions"
+	if len(sessions) > mostSessions {
+		title = fmt.Sprintf("Sessions (%d of %d; -json shows all)", mostSessions, len(sessions))
+	}
+	var rows [][]string
+	for _, s := range sessions[:min(len(sessions), mostSessions)] {
+		rows = append(rows, []string{fmt.Sprint(s.ID), s.User, s.Client, cmp.Or(s.Element, "-"), fmt.Sprint(s.Leg), s.State,
+			shortDuration(now.Sub(s.Since)), byteCount(s.FromClient), byteCount(s.ToClient), byteCount(s.Retained), fmt.Sprint(s.Outstanding)})
+	}
+	table(w, title, []string{"ID", "POOL USER", "CLIENT", "ELEMENT", "LEG", "STATE", "AGE", "FROM CLIENT", "TO CLIENT", "RETAINED",
+		"WAITING"}, rows)
+}
+
+func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
+	var rows [][]string
+	for i := len(records) - 1; i >= max(0, len(records)-mostFailovers); i-- { // the newest first
+		r := records[i]
+		rows = append(rows, []string{shortDuration(now.Sub(r.Time)) + " ago", r.User, fmt.Sprint(r.Session), r.Kind,
+			cmp.Or(r.From, "-"), cmp.Or(r.To, "-"), orNone(r.Pause), orNone(r.First), plural(r.Messages, "message") + ", " + byteCount(r.Bytes),
+			byteCount(r.Skipped), why(r)})
+	}
+	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "PAUSE", "FIRST REPLY", "REPLAYED",
+		"DISCARDED", "WHY"}, rows)
+}
+
+// orNone is a measured duration, or "-" where nothing was measured.
+func orNone(d time.Duration) string {
+	if d <= 0 {
+		return "-"
+	}
+	return shortDuration(d)
+}
+
+// shortDuration writes a duration in two or three digits and one unit: 850µs, 12.3ms, 4.5s, 7m, 3h, 12d.
+func shortDuration(d time.Duration) string {
+	switch {
+	case d < 0:
+		return "0s"
+	case d < time.Millisecond:
+		return fmt.Sprintf("%dµs", d.Microseconds())
+	case d < time.Second:
+		return fmt.Sprintf("%.3gms", float64(d)/float64(time.Millisecond))
+	case d < time.Minute:
+		return fmt.Sprintf("%.3gs", d.Seconds())
+	case d < time.Hour:
+		return fmt.Sprintf("%dm", int(d.Minutes()))
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh", int(d.Hours()))
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
+
+// byteCount writes a number of bytes with its unit: 17 B, 1.2 KiB, 34.5 MiB.
+func byteCount(n int64) string {
+	if n < 1<<10 {
+		return fmt.Sprintf("%d B", n)
+	}
+	value, unit := float64(n)/(1<<10), 0
+	for value >= 1<<10 && unit < 3 {
+		value, unit = value/(1<<10), unit+1
+	}
+	return fmt.Sprintf("%.1f %s", value, [...]string{"KiB", "MiB", "GiB", "TiB"}[unit])
+}
+
+// why is how a failure was noticed, and for a session that ended the verdict.
+func why(r proxy.Record) string {
+	if r.Verdict == "" {
+		return r.Cause
+	}
+	return r.Cause + "; " + r.Verdict
+}

@@ -1,0 +1,125 @@
+package main
+
+import (
+	"bytes"
+	"flag"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/poolproxy/poolproxy/proxy"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+var update = flag.Bool("update", false, "write the golden files anew")
+
+func sampleStatus(now time.Time) *proxy.Status {
+	return &proxy.Status{
+		Version: "1.2.3",
+		Started: now.Add(-90 * time.Minute),
+		Pools: []proxy.PoolStatus{{
+			Handle: "web", Policy: "round_robin", Mapping: "tcp",
+			Elements: []proxy.PoolElement{
+				{Name: "a", Address: "10.0.0.11:7001", Failures: 3},
+				{Name: "b", Address: "10.0.0.12:7001", Alive: true, Sessions: 2},
+			},
+		}},
+		Users:    []proxy.UserStatus{{Name: "web", Listen: "127.0.0.1:8080", Pool: "web", Protocol: "http", Sessions: 2}},
+		Elements: []proxy.ElementStatus{{Name: "web-a", Listen: "10.0.0.11:7001", Server: "127.0.0.1:8081", Legs: 1, Held: 1}},
+		Associations: []proxy.AssociationStatus{{
+			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Mapping: "tcp", Up: true, Sessions: 2,
+			RTT: 850 * time.Microsecond, RTO: 204 * time.Millisecond, PMTU: 1500,
+		}},
+		Sessions: []proxy.SessionStatus{{
+			ID: 17, User: "web", Client: "127.0.0.1:40000", Element: "b", Leg: 2, State: "open", Since: now.Add(-12300 * time.Millisecond),
+			FromClient: 812, ToClient: 34<<20 + 500<<10, Retained: 1200, Outstanding: 1,
+		}},
+		Failovers: []proxy.Record{{User: "web", Record: session.Record{
+			Time: now.Add(-5 * time.Second), Session: 17, Leg: 2, From: "a", To: "b", Kind: session.KindMoved,
+			Cause: "the server reset its connection",
+			Pause: 12300 * time.Microsecond, First: 15 * time.Millisecond, Messages: 1, Bytes: 812, Skipped: 0,
+		}}},
+	}
+}
+
+func TestPrintStatus(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	var page bytes.Buffer
+	printStatus(&page, sampleStatus(now), now)
+	golden := filepath.Join("testdata", "status.golden")
+	if *update {
+		if err := os.WriteFile(golden, page.Bytes(), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(golden)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if page.String() != string(want) {
+		t.Errorf("got:\n%s\nwant:\n%s", page.String(), want)
+	}
+}
+
+func TestManySessionsAreCut(t *testing.T) {
+	var page bytes.Buffer
+	printStatus(&page, &proxy.Status{Sessions: make([]proxy.SessionStatus, 1000)}, time.Now())
+	if !strings.Contains(page.String(), "Sessions (40 of 1000; -json shows all)") || strings.Count(page.String(), "\n") > 60 {
+		t.Error(page.String())
+	}
+}
+
+func TestControlCharactersAreNotPrinted(t *testing.T) {
+	var page bytes.Buffer
+	printStatus(&page, &proxy.Status{Failovers: []proxy.Record{{Record: session.Record{Cause: "x\x1b[2J\ty\n"}}}}, time.Now())
+	if strings.ContainsRune(page.String(), 0x1b) || !strings.Contains(page.String(), "x?[2J?y?") {
+		t.Errorf("%q", page.String())
+	}
+}
+
+func TestStatusErrors(t *testing.T) {
+	web := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/status" {
+			w.Write([]byte("<html>"))
+		}
+	}))
+	defer web.Close()
+	missing := httptest.NewServer(http.NotFoundHandler())
+	defer missing.Close()
+	for _, c := range []struct{ address, says string }{
+		{freeAddress(t).String(), "Is poolproxy running?"},
+		{web.Listener.Addr().String(), "is not a status"},
+		{missing.Listener.Addr().String(), "404"},
+		{"a b:c", "write host:port"},
+	} {
+		var stdout, stderr bytes.Buffer
+		if status := dispatch([]string{"status", "-admin", c.address}, &stdout, &stderr); status != exitFailed {
+			t.Errorf("%s: exit status %d", c.address, status)
+		}
+		if !strings.Contains(stderr.String(), c.says) || stdout.Len() > 0 {
+			t.Errorf("%s: %q, want %q", c.address, stderr.String(), c.says)
+		}
+	}
+}
+
+func TestUnits(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-1: "0s", 0: "0µs", 850 * time.Microsecond: "850µs", 12345 * time.Microsecond: "12.3ms", 4500 * time.Millisecond: "4.5s",
+		7*time.Minute + 59*time.Second: "7m", 3 * time.Hour: "3h", 300 * time.Hour: "12d",
+	} {
+		if got := shortDuration(d); got != want {
+			t.Errorf("%d: %s, want %s", d, got, want)
+		}
+	}
+	for n, want := range map[int64]string{
+		0: "0 B", 1023: "1023 B", 1229: "1.2 KiB", 1 << 20: "1.0 MiB", 5 << 40: "5.0 TiB", 9000 << 40: "9000.0 TiB",
+	} {
+		if got := byteCount(n); got != want {
+			t.Errorf("%d: %s, want %s", n, got, want)
+		}
+	}
+}

@@ -1,0 +1,77 @@
+package loop
+
+// Buffer is a block of pooled memory that may have several holders: the log that retains its bytes, and a queue that has yet
+// to write them. It goes back to its pool when the last one lets go. Buffers belong to one loop's goroutine: the count
+// is a plain int.
+type Buffer struct {
+	// Bytes is the whole block. Which part of it means something is the holder's business.
+	Bytes []byte
+
+	holders int
+	pool    *Pool
+}
+
+// Hold adds a holder.
+func (b *Buffer) Hold() { b.holders++ }
+
+// Drop takes one holder away; after the last one the block may be used for something else.
+func (b *Buffer) Drop() {
+	b.holders--
+	switch {
+	case b.holders == 0:
+		b.pool.put(b)
+	case b.holders < 0:
+		panic("loop: a buffer was dropped more often than held")
+	}
+}
+
+// The two sizes of blocks: a small one for a request or two, a large one for bulk. A large read is kept as it is; a small
+// one is copied to a small block, so that what is retained is never much larger than what it holds.
+const (
+	SmallBuffer = 4 << 10
+	LargeBuffer = 64 << 10
+)
+
+// keepFree bounds what a pool keeps for later, in blocks of each size; the rest is left to the garbage collector.
+const keepFree = 256
+
+// Pool hands out Buffers of the two sizes and counts what is out. It belongs to one loop's goroutine.
+type Pool struct {
+	small, large []*Buffer
+	out          int // bytes handed out and not come back
+}
+
+// Get returns a Buffer of at least n bytes (SmallBuffer or LargeBuffer; more is the caller's mistake) with one holder.
+func (p *Pool) Get(n int) *Buffer {
+	free, size := &p.small, SmallBuffer
+	if n > SmallBuffer {
+		free, size = &p.large, LargeBuffer
+	}
+	if n > size {
+		panic("loop: no buffer is that large")
+	}
+	var b *Buffer
+	if last := len(*free) - 1; last >= 0 {
+		b, (*free)[last] = (*free)[last], nil
+		*free = (*free)[:last]
+	} else {
+		b = &Buffer{Bytes: make([]byte, size), pool: p}
+	}
+	b.holders = 1
+	p.out += size
+	return b
+}
+
+// Out is how many bytes of memory are handed out.
+func (p *Pool) Out() int { return p.out }
+
+func (p *Pool) put(b *Buffer) {
+	p.out -= len(b.Bytes)
+	free := &p.small
+	if len(b.Bytes) > SmallBuffer {
+		free = &p.large
+	}
+	if len(*free) < keepFree {
+		*free = append(*free, b)
+	}
+}

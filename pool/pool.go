@@ -1,0 +1,167 @@
+// Package pool is the handlespace as one sidecar sees it: pools by their pool handle, the pool elements in each, and the policy that
+// chooses among them (RFC 5356).
+package pool
+
+import (
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// Policy is a pool member selection policy.
+type Policy uint8
+
+const (
+	RoundRobin Policy = iota // RFC 5356 §4.1
+	Priority                 // RFC 5356 §4.5: the element with the largest number that is alive
+)
+
+func (p Policy) String() string { return [...]string{"round_robin", "priority"}[p] }
+
+// Element is one pool element: where it is reached, and its policy values.
+type Element struct {
+	Name     string // unique in its pool
+	Address  netip.AddrPort
+	Priority uint32
+}
+
+// The pause before an element that failed is tried again while others are alive doubles from the first to the last. It is kept short: a
+// handlespace that believes in a failure longer than it lasts makes an outage longer (docs/architecture.md).
+const (
+	FirstPause = 50 * time.Millisecond
+	LastPause  = 250 * time.Millisecond
+)
+
+// Pool is one pool. Its methods may be called from any goroutine: shards share it. The lock is held for a choice, never across a
+// call.
+type Pool struct {
+	Handle string
+	Policy Policy
+
+	mu       sync.Mutex
+	elements []member // guarded by mu
+	next     int      // guarded by mu: where the round goes on
+}
+
+// member is an element and what is known of its health.
+type member struct {
+	Element
+	failures int       // in a row; 0: believed alive
+	retry    time.Time // with failures: not before
+}
+
+// State is an element with its health, for people and programs to see.
+type State struct {
+	Element
+	Failures int       // in a row; 0: believed alive
+	Retry    time.Time // with Failures: when it may be tried again
+}
+
+// New makes a pool of the elements. The order of round robin is theirs.
+func New(handle string, policy Policy, elements []Element) *Pool {
+	p := &Pool{Handle: handle, Policy: policy}
+	for _, e := range elements {
+		p.elements = append(p.elements, member{Element: e})
+	}
+	return p
+}
+
+// Choose names the element that the policy gives to a session. Elements that failed are passed over until their pause has
+// passed. When there is none to be had, ok is false and wait says how long until one may be tried.
+func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	best := -1
+	wait = LastPause
+	for i := range p.elements {
+		at := i
+		if p.Policy == RoundRobin {
+			at = (p.next + i) % len(p.elements)
+		}
+		m := &p.elements[at]
+		if m.failures > 0 && m.retry.After(now) {
+			wait = min(wait, m.retry.Sub(now))
+			continue
+		}
+		if best < 0 || better(m, &p.elements[best], p.Policy) {
+			best = at
+		}
+	}
+	if best < 0 {
+		return Element{}, wait, false
+	}
+	if p.Policy == RoundRobin {
+		p.next = (best + 1) % len(p.elements)
+	}
+	m := &p.elements[best]
+	if m.failures > 0 { // one try at a time: the next one waits for this one's outcome, or a pause
+		m.retry = now.Add(pause(m.failures))
+	}
+	return m.Element, 0, true
+}
+
+// better reports whether a is to be preferred to b, which stands before it in the order of the policy.
+func better(a, b *member, policy Policy) bool {
+	if (a.failures > 0) != (b.failures > 0) {
+		return b.failures > 0
+	}
+	return policy == Priority && a.Priority > b.Priority
+}
+
+// Failed reports that the element called name could not be reached, or died.
+func (p *Pool) Failed(now time.Time, name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.find(name); m != nil {
+		m.failures++
+		m.retry = now.Add(pause(m.failures))
+	}
+}
+
+// Alive reports that the element called name does its work.
+func (p *Pool) Alive(name string) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.find(name); m != nil {
+		m.failures, m.retry = 0, time.Time{}
+	}
+}
+
+// States lists the elements in their order.
+func (p *Pool) States() []State {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	states := make([]State, len(p.elements))
+	for i, m := range p.elements {
+		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry}
+	}
+	return states
+}
+
+// find is called with p.mu held.
+func (p *Pool) find(name string) *member {
+	for i := range p.elements {
+		if p.elements[i].Name == name {
+			return &p.elements[i]
+		}
+	}
+	return nil
+}
+
+// pause is how long an element that failed n times in a row is left alone.
+func pause(n int) time.Duration {
+	return min(FirstPause<<min(n-1, 10), LastPause)
+}
+
+// Others reports whether an element other than the one called name may be tried now.
+func (p *Pool) Others(now time.Time, name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.elements {
+		m := &p.elements[i]
+		if m.Name != name && (m.failures == 0 || !m.retry.After(now)) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,146 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"net/http"
+	"strings"
+	"sync"
+)
+
+// httpRequest is Request.Detail: what Replies and Join need to remember of a request.
+type httpRequest struct {
+	method string
+	ranged bool     // the client itself asks for a part (Range)
+	closes bool     // the server closes the connection behind its reply (Connection: close, or HTTP/1.0)
+	tunnel bool     // CONNECT, or an Upgrade field
+	body   bodyKind // what follows the head
+}
+
+// detailOf returns the detail of a request that this package has made; of an unknown one, that of a plain GET (RFC 9112 §6.3 has no
+// better word for a server that speaks unasked).
+func detailOf(req *Request) *httpRequest {
+	if req != nil {
+		if d, ok := req.Detail.(*httpRequest); ok {
+			return d
+		}
+	}
+	return &httpRequest{method: http.MethodGet}
+}
+
+type httpRequests struct {
+	head   httpHead
+	body   httpBody
+	req    *Request // the current message; nil between two
+	detail *httpRequest
+	err    error // the first error is the last word
+}
+
+func (r *httpRequests) Next(p []byte) (Cut, *Request, error) {
+	if r.err != nil {
+		return Cut{}, r.req, r.err
+	}
+	var c Cut
+	c, r.err = r.next(p)
+	req := r.req
+	if c.End {
+		r.req, r.detail = nil, nil
+	}
+	return c, req, r.err
+}
+
+func (r *httpRequests) next(p []byte) (Cut, error) {
+	if r.req == nil {
+		r.req = &Request{}
+	}
+	n := 0
+	if r.detail == nil {
+		k, done, err := r.head.take(p)
+		if err != nil {
+			return Cut{}, err
+		}
+		if !done {
+			return Cut{N: k, Hold: true}, nil
+		}
+		if err := r.begin(); err != nil {
+			return Cut{}, err
+		}
+		n = k
+	}
+	c, err := r.body.cut(p, n, nil)
+	c.Known = err == nil
+	return c, err
+}
+
+// begin judges the complete head, and fills in the Request.
+func (r *httpRequests) begin() error {
+	defer r.head.reset()
+	framing, err := readFraming(r.head.text())
+	if err != nil {
+		return err
+	}
+	req, err := readHTTPRequest(r.head.text())
+	if err != nil {
+		return errHTTP("request head", "%v", err)
+	}
+	if req.ProtoMajor != 1 {
+		return errHTTP("request head", "version %s", req.Proto)
+	}
+	kind, length, err := framing.body(req.ProtoMinor, bodyNone)
+	if err != nil {
+		return err
+	}
+	d := &httpRequest{
+		method: req.Method,
+		ranged: len(req.Header["Range"]) > 0,
+		closes: req.Close,
+		tunnel: req.Method == http.MethodConnect || len(req.Header["Upgrade"]) > 0,
+		body:   kind,
+	}
+	r.req.Safe, r.req.Expect = isSafe(d.method), ExpectOne
+	if d.tunnel {
+		r.req.Safe, r.req.Expect = false, ExpectUnknown
+		kind, length = bodyClose, -1
+	}
+	r.req.Label, r.req.Detail = requestLabel(req), d
+	r.detail, r.body = d, newBody(kind, length)
+	return nil
+}
+
+// isSafe: safe or idempotent by RFC 9110 §9.2.
+func isSafe(method string) bool {
+	switch method {
+	case http.MethodGet, http.MethodHead, http.MethodOptions, http.MethodTrace, http.MethodPut, http.MethodDelete:
+		return true
+	}
+	return false
+}
+
+// requestLabel is the method and the path: queries and user names are left out, they may be secrets.
+func requestLabel(req *http.Request) string {
+	path := req.URL.EscapedPath()
+	if req.Method == http.MethodConnect {
+		path = req.Host
+	}
+	label := req.Method + " " + path
+	return strings.ToValidUTF8(label[:min(len(label), 80)], "")
+}
+
+// headReaders lends buffers to net/http, which wants a bufio.Reader for every head.
+var headReaders = sync.Pool{New: func() any { return bufio.NewReader(nil) }}
+
+// readHTTPRequest lets net/http judge a head.
+func readHTTPRequest(head []byte) (*http.Request, error) {
+	br := headReaders.Get().(*bufio.Reader)
+	defer headReaders.Put(br)
+	br.Reset(bytes.NewReader(head))
+	return http.ReadRequest(br) // its Body would read on in br: nobody reads it
+}
+
+// readHTTPResponse lets net/http judge the head of a reply to a request of this method.
+func readHTTPResponse(head []byte, method string) (*http.Response, error) {
+	br := headReaders.Get().(*bufio.Reader)
+	defer headReaders.Put(br)
+	br.Reset(bytes.NewReader(head))
+	return http.ReadResponse(br, &http.Request{Method: method})
+}

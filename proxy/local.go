@@ -1,0 +1,149 @@
+package proxy
+
+import (
+	"errors"
+	"io"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+)
+
+// rules is what a local connection belongs to: a session.Session or a session.Leg.
+type rules interface {
+	Room() int
+	Take(buffer *loop.Buffer, n int) (kept bool)
+	End()
+	Broken(err error)
+	Writable()
+}
+
+// local is the legacy client's connection, or the legacy server's: it reads for its rules, and is the socket that they write to (session.Socket).
+type local struct {
+	loop.Conn
+	shard    *Shard
+	rules    rules
+	readable bool // Read may return something
+	ended    bool // it has returned the end, or an error
+	reading  bool // within read
+	again    loop.Timer
+
+	connected func(err error) // of a dialled connection: told once
+}
+
+// turnBytes is how much is read from one connection before others have their turn.
+const turnBytes = 256 << 10
+
+// starved is the pause before reading is tried again when the process's memory limit is reached.
+const starved = 10 * time.Millisecond
+
+// Ready hears of the connection (loop.Handler).
+func (c *local) Ready(ev loop.Event) {
+	if c.connected != nil {
+		if ev&(loop.Connected|loop.Hangup) == 0 {
+			return
+		}
+		connected := c.connected
+		c.connected = nil
+		if ev&loop.Hangup != 0 {
+			connected(c.Err())
+			return
+		}
+		connected(nil)
+	}
+	if ev&loop.Writable != 0 {
+		c.rules.Writable()
+	}
+	if ev&(loop.Readable|loop.Hangup) != 0 {
+		c.readable = true
+		c.read()
+	}
+	if ev&loop.Hangup != 0 && c.readable && !c.ended { // nobody has room for what it may still have said
+		c.broken(c.Err())
+	}
+}
+
+// ReadOn reads again in the next turn (session.Socket).
+func (c *local) ReadOn() { c.later(0) }
+
+func (c *local) later(after time.Duration) {
+	if !c.again.Armed() && c.readable && !c.ended {
+		c.shard.loop.Schedule(&c.again, c.shard.loop.Now().Add(after))
+	}
+}
+
+// read hands over what has come, as long as there is room for it and others do not wait too long.
+func (c *local) read() {
+	if c.reading {
+		return
+	}
+	c.reading = true
+	defer func() { c.reading = false }()
+	for left := turnBytes; c.readable && !c.ended; {
+		room := c.rules.Room()
+		if room == 0 {
+			return
+		}
+		if left <= 0 {
+			c.later(0)
+			return
+		}
+		if c.shard.full() {
+			c.later(starved)
+			return
+		}
+		left -= c.readOnce(room)
+	}
+}
+
+func (c *local) readOnce(room int) int {
+	buffer := c.shard.buffer()
+	p := buffer.Bytes[:min(room, len(buffer.Bytes))]
+	n, err := c.Read(p)
+	if n < len(p) {
+		c.readable = false
+	}
+	if n > 0 && c.rules.Take(buffer, n) {
+		c.shard.scratch = nil
+	}
+	switch {
+	case err == nil || errors.Is(err, loop.ErrAgain) || errors.Is(err, loop.ErrClosed):
+	case errors.Is(err, io.EOF):
+		c.ended = true
+		c.rules.End()
+	default:
+		c.broken(err)
+	}
+	return n
+}
+
+func (c *local) broken(err error) {
+	if !c.ended {
+		c.ended = true
+		c.rules.Broken(err)
+	}
+}
+
+// Close ends the connection in order (session.Socket).
+func (c *local) Close() {
+	c.shard.loop.Cancel(&c.again)
+	c.Conn.Close()
+}
+
+// Reset ends the connection abortively (session.Socket).
+func (c *local) Reset() {
+	c.shard.loop.Cancel(&c.again)
+	c.Conn.Reset()
+}
+
+// buffer is what connections are read into; who keeps it sets scratch to nil.
+func (s *Shard) buffer() *loop.Buffer {
+	if s.scratch == nil {
+		s.scratch = s.loop.Buffers().Get(loop.LargeBuffer)
+	}
+	return s.scratch
+}
+
+// full reports whether the memory limit of the process is reached.
+func (s *Shard) full() bool {
+	return s.config.Limits.Memory > 0 && int64(s.loop.Buffers().Out()) >= s.config.Limits.Memory
+}

@@ -1,0 +1,89 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// Status is the answer of GET /v1/status. Field names in JSON are part of the API.
+type Status struct {
+	Version      string              `json:"version"`
+	Started      time.Time           `json:"started"`
+	Pools        []PoolStatus        `json:"pools"`
+	Users        []UserStatus        `json:"pool_users"`
+	Elements     []ElementStatus     `json:"pool_elements"`
+	Associations []AssociationStatus `json:"associations"`
+	Sessions     []SessionStatus     `json:"sessions"`
+	Failovers    []Record            `json:"failovers"` // the last 100, oldest first
+}
+
+// PoolStatus is one pool of the handlespace.
+type PoolStatus struct {
+	Handle   string        `json:"handle"`
+	Policy   string        `json:"policy"`
+	Mapping  string        `json:"mapping"`
+	Elements []PoolElement `json:"elements"`
+}
+
+// PoolElement is one element as a pool user sees it.
+type PoolElement struct {
+	Name     string `json:"name"`
+	Address  string `json:"address"`
+	Alive    bool   `json:"alive"`
+	Failures int    `json:"failures"` // in a row
+	Sessions int    `json:"sessions"` // of this sidecar
+}
+
+// UserStatus is one pool_user of this process.
+type UserStatus struct {
+	Name     string `json:"name"`
+	Listen   string `json:"listen"`
+	Pool     string `json:"pool"`
+	Protocol string `json:"protocol"`
+	Sessions int    `json:"sessions"`
+}
+
+// ElementStatus is one pool_element of this process.
+type ElementStatus struct {
+	Name   string `json:"name"`
+	Listen string `json:"listen"`
+	Server string `json:"server"`
+	Legs   int    `json:"legs"` // with a pool user in touch
+	Held   int    `json:"held"` // waiting for theirs to come back
+}
+
+// AssociationStatus is one live association.
+type AssociationStatus struct {
+	Side         string        `json:"side"` // pool_user | pool_element
+	Name         string        `json:"name"` // of that block
+	Remote       string        `json:"remote"`
+	Mapping      string        `json:"mapping"`
+	Up           bool          `json:"up"`
+	Sessions     int           `json:"sessions"`
+	RTT          time.Duration `json:"rtt_ns"`
+	RTO          time.Duration `json:"rto_ns"`
+	PMTU         int           `json:"pmtu_bytes"`
+	HeartbeatRTT time.Duration `json:"heartbeat_rtt_ns"`
+}
+
+// SessionStatus is one session at the pool user's side.
+type SessionStatus struct {
+	ID          uint64    `json:"id"`
+	User        string    `json:"pool_user"`
+	Client      string    `json:"client"`
+	Element     string    `json:"element"` // the one that serves it; "" while there is none
+	Leg         uint32    `json:"leg"`
+	State       string    `json:"state"` // opening | open | resuming | failing over | closing
+	Since       time.Time `json:"since"`
+	FromClient  int64     `json:"from_client_bytes"`
+	ToClient    int64     `json:"to_client_bytes"`
+	Retained    int64     `json:"retained_bytes"`
+	Outstanding int       `json:"outstanding_requests"`
+}
+
+// Record is the record of one failover, with the pool_user that it happened at.
+type Record struct {
+	User string `json:"pool_user"`
+	session.Record
+}

@@ -1,0 +1,135 @@
+package retrieval
+
+import "iter"
+
+// Open is the End of a message that is still coming.
+const Open int64 = -1
+
+// Message is one message of the stream: its place, and the marks that decide what may become of it.
+type Message[T any] struct {
+	Start, End int64 // offsets in the log; End is Open while the message still comes
+	About      T     // what its protocol says of it
+
+	Released bool // it need not be sent again
+	Lost     bool // it cannot be sent again: some of its bytes had to be let go before it was released
+	Failures int  // how many elements ended while it was in flight
+}
+
+// Complete reports whether the message's last byte has come.
+func (m *Message[T]) Complete() bool { return m.End != Open }
+
+// Store is a Log that knows the messages in it. The zero value is empty. It belongs to one loop's goroutine.
+type Store[T any] struct {
+	Log
+	messages []*Message[T] // from the first that is not released; they cover the log from its start, or from before it
+	marked   int64         // up to where the messages cover
+}
+
+// Mark says that the next n bytes (appended already) belong to the message that about describes; end: and that they are its
+// last. It returns the message.
+func (s *Store[T]) Mark(n int, about T, end bool) *Message[T] {
+	last := len(s.messages) - 1
+	if last < 0 || s.messages[last].Complete() {
+		s.messages = append(s.messages, &Message[T]{Start: s.marked, End: Open, About: about})
+		last++
+	}
+	m := s.messages[last]
+	m.About = about
+	s.marked += int64(n)
+	if end {
+		m.End = s.marked
+	}
+	return m
+}
+
+// Marked is the offset up to which the messages cover the log.
+func (s *Store[T]) Marked() int64 { return s.marked }
+
+// Messages is how many messages are kept.
+func (s *Store[T]) Messages() int { return len(s.messages) }
+
+// First returns the oldest message that is not released, nil if there is none.
+func (s *Store[T]) First() *Message[T] {
+	if len(s.messages) == 0 {
+		return nil
+	}
+	return s.messages[0]
+}
+
+// Kept iterates over the messages that are not released, in order: together they are what can be retrieved.
+func (s *Store[T]) Kept() iter.Seq[*Message[T]] {
+	return func(yield func(*Message[T]) bool) {
+		for _, m := range s.messages {
+			if !m.Released && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// Unsent iterates over the messages of which no byte was sent, given that everything before offset sent was (draft §6.1.1).
+func (s *Store[T]) Unsent(sent int64) iter.Seq[*Message[T]] {
+	return s.where(func(m *Message[T]) bool { return m.Start >= sent })
+}
+
+// Unacknowledged iterates over the messages that were sent at least in part and are not released (draft §6.1.1).
+func (s *Store[T]) Unacknowledged(sent int64) iter.Seq[*Message[T]] {
+	return s.where(func(m *Message[T]) bool { return m.Start < sent })
+}
+
+func (s *Store[T]) where(is func(*Message[T]) bool) iter.Seq[*Message[T]] {
+	return func(yield func(*Message[T]) bool) {
+		for m := range s.Kept() {
+			if is(m) && !yield(m) {
+				return
+			}
+		}
+	}
+}
+
+// EndsAt reports whether a kept message ends exactly at the offset.
+func (s *Store[T]) EndsAt(offset int64) bool {
+	for i := len(s.messages) - 1; i >= 0; i-- {
+		if end := s.messages[i].End; end != Open && end <= offset {
+			return end == offset
+		}
+	}
+	return false
+}
+
+// Trim forgets the released messages at the front and returns the offset from which on bytes are still needed for replay:
+// the start of the first message that is not released.
+func (s *Store[T]) Trim() int64 {
+	gone := 0
+	for gone < len(s.messages) && s.messages[gone].Released && s.messages[gone].Complete() {
+		gone++
+	}
+	if gone > 0 {
+		n := copy(s.messages, s.messages[gone:])
+		clear(s.messages[n:])
+		s.messages = s.messages[:n]
+	}
+	if len(s.messages) == 0 {
+		return s.marked
+	}
+	return s.messages[0].Start
+}
+
+// Last returns the newest message, nil if none is kept.
+func (s *Store[T]) Last() *Message[T] {
+	if len(s.messages) == 0 {
+		return nil
+	}
+	return s.messages[len(s.messages)-1]
+}
+
+// All iterates over every message that is known, released or not.
+func (s *Store[T]) All() iter.Seq[*Message[T]] {
+	return func(yield func(*Message[T]) bool) {
+		for _, m := range s.messages {
+			if !yield(m) {
+				return
+			}
+		}
+	}
+}

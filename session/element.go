@@ -1,0 +1,243 @@
+package session
+
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
+)
+
+// ElementConfig is what an Element is made of.
+type ElementConfig struct {
+	Loop     loop.Loop
+	Name     string
+	Instance Token         // random; tells this incarnation of the sidecar from others
+	Memory   int           // bytes of each direction of one leg
+	Hold     time.Duration // the longest that a leg is kept for a pool user out of touch
+	MaxLegs  int           // more are refused
+
+	// Connect begins to connect to the server. The outcome is told by Leg.Connected or Leg.ConnectFailed, not within the call.
+	Connect func(*Leg) Socket
+
+	// Listening asks whether a socket listens on the server's port, and answers now or later.
+	Listening func(answer func(bool))
+
+	Trace Trace
+}
+
+// Element is the rules of the pool element's side for one server: the legs that pool users have opened there. It belongs to the loop's goroutine.
+type Element struct {
+	c      ElementConfig
+	legs   map[Token]*Leg
+	links  map[*elementLink]bool
+	acks   *acks[Leg]
+	full   bool // new legs are refused
+	closed bool
+}
+
+// NewElement returns an Element without legs.
+func NewElement(c ElementConfig) *Element {
+	e := &Element{c: c, legs: make(map[Token]*Leg), links: make(map[*elementLink]bool)}
+	e.acks = newAcks(c.Loop, (*Leg).ackDue)
+	return e
+}
+
+// Accept takes an association that a pool user has begun. It returns nil, for refusal, when the Element is closed.
+func (e *Element) Accept(a mapping.Association) mapping.Handler {
+	if e.closed {
+		return nil
+	}
+	l := &elementLink{e: e}
+	l.a = a
+	l.timer.Func = l.silent
+	e.links[l] = true
+	return l
+}
+
+// Refuse lets the legs that there are go on, and refuses new ones.
+func (e *Element) Refuse() { e.full = true }
+
+// Close ends all associations and resets all server connections. Nothing is called afterwards. Twice is harmless.
+func (e *Element) Close() {
+	e.closed = true
+	for _, leg := range e.legs {
+		leg.drop(true)
+	}
+	for l := range e.links {
+		e.c.Loop.Cancel(&l.timer)
+		l.a.Close()
+		delete(e.links, l)
+	}
+	e.acks.stop()
+}
+
+// Legs counts the legs in touch with their pool user, and those that wait for theirs.
+func (e *Element) Legs() (live, held int) {
+	for _, leg := range e.legs {
+		if leg.link != nil {
+			live++
+		} else {
+			held++
+		}
+	}
+	return live, held
+}
+
+// Links calls f for every association.
+func (e *Element) Links(f func(a mapping.Association, up bool, legs int)) {
+	for l := range e.links {
+		f(l.a, l.hello != nil, l.streams.live)
+	}
+}
+
+// elementLink is one association with a pool user.
+type elementLink struct {
+	link[Leg]
+	e *Element
+}
+
+// Up introduces this side (mapping.Handler).
+func (l *elementLink) Up() {
+	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.e.c.Instance,
+		credit: int64(l.e.c.Memory), text: l.e.c.Name})
+	l.e.c.Loop.Schedule(&l.timer, l.e.c.Loop.Now().Add(helloTimeout))
+}
+
+// silent runs when the peer has not said HELLO in time.
+func (l *elementLink) silent() { l.violate("no HELLO came") }
+
+// Drained lets waiting legs send on (mapping.Handler).
+func (l *elementLink) Drained() { l.drained((*Leg).piece) }
+
+// Down keeps the legs for their users to come back (mapping.Handler).
+func (l *elementLink) Down(err error) {
+	l.e.c.Trace.log('i', "association ended", "pool_user", l.a.Remote(), "reason", err)
+	l.gone()
+}
+
+// violate ends an association whose peer broke the rules. Its legs wait for a better one.
+func (l *elementLink) violate(reason string) {
+	l.e.c.Trace.log('w', "association refused: the peer broke the session protocol", "pool_user", l.a.Remote(), "reason", reason)
+	l.a.Abort()
+	l.gone()
+}
+
+func (l *elementLink) gone() {
+	l.e.c.Loop.Cancel(&l.timer)
+	delete(l.e.links, l)
+	l.streams.all(func(leg *Leg) { leg.outOfTouch() })
+	l.streams, l.waiting = table[Leg]{}, nil
+}
+
+// Receive takes a message of the pool user (mapping.Handler).
+func (l *elementLink) Receive(m mapping.Message) {
+	if m.PPID == mapping.PPIDMore || m.PPID == mapping.PPIDEnd {
+		l.receiveData(m)
+		return
+	}
+	if m.PPID == mapping.PPIDASAP {
+		l.e.c.Trace.log('d', "ASAP message ignored", "pool_user", l.a.Remote(), "bytes", len(m.Data))
+		return
+	}
+	if m.PPID != mapping.PPIDSession {
+		l.violate("a message with an unknown payload protocol identifier")
+		return
+	}
+	var s message
+	if err := s.parse(m.Data); err != nil {
+		l.violate(err.Error())
+		return
+	}
+	if l.hello == nil {
+		if err := checkHello(&s); err != nil {
+			l.violate(err.Error())
+			return
+		}
+		l.e.c.Loop.Cancel(&l.timer)
+		l.hello = &s
+		return
+	}
+	l.dispatch(m.Stream, &s)
+}
+
+func (l *elementLink) receiveData(m mapping.Message) {
+	leg := l.streams.get(m.Stream)
+	if l.hello == nil || leg == nil || leg.heard {
+		l.violate("data on a stream that carries no leg")
+		return
+	}
+	leg.data(m.Data)
+}
+
+// dispatch hands a message to the leg that it is for.
+func (l *elementLink) dispatch(stream uint16, m *message) {
+	leg := l.streams.get(stream)
+	switch {
+	case m.typ == typeOpen || m.typ == typeResume:
+		if leg != nil || stream == control {
+			l.violate("OPEN or RESUME on a stream that is in use")
+		} else if m.typ == typeOpen {
+			l.open(stream, m)
+		} else {
+			l.resume(stream, m)
+		}
+	case leg == nil || leg.heard:
+		l.violate("a message on a stream that carries no leg")
+	default:
+		leg.receive(m)
+	}
+}
+
+// open begins a leg.
+func (l *elementLink) open(stream uint16, m *message) {
+	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, hold: min(m.hold, l.e.c.Hold)}
+	leg.out.pool = l.e.c.Loop.Buffers()
+	leg.timer.Func = leg.expire
+	leg.granted, leg.credit = int64(l.e.c.Memory), l.hello.credit
+	leg.attach(l, stream)
+	if old := l.e.legs[m.token]; old != nil {
+		switch {
+		case old.user != leg.user:
+			leg.refuse(CodeUnauthorized, "the session belongs to another pool user")
+			return
+		case old.Number >= leg.Number:
+			leg.refuse(CodeStale, "")
+			return
+		}
+		old.supersede()
+	}
+	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed {
+		leg.refuse(CodeBusy, "")
+		return
+	}
+	l.e.legs[m.token] = leg
+	leg.out.socket = l.e.c.Connect(leg)
+}
+
+// resume attaches a leg that lost its association to this one.
+func (l *elementLink) resume(stream uint16, m *message) {
+	leg := l.e.legs[m.token]
+	refusal := &Leg{e: l.e}
+	switch {
+	case leg == nil:
+		refusal.attach(l, stream)
+		refusal.refuse(CodeNoLeg, "")
+		return
+	case leg.user != l.hello.instance:
+		l.e.c.Trace.log('w', "resume refused: the session belongs to another pool user", "pool_user", l.a.Remote(), "session", leg.Session)
+		refusal.attach(l, stream)
+		refusal.refuse(CodeUnauthorized, "")
+		return
+	case leg.Number != m.leg:
+		refusal.attach(l, stream)
+		refusal.refuse(CodeStale, "")
+		return
+	case m.received < leg.log.Start() || m.received > leg.highest || !leg.grant(m.credit, m.received):
+		l.e.c.Trace.log('w', "resume refused: position out of range", "pool_user", l.a.Remote(), "session", leg.Session,
+			"position", m.received, "from", leg.log.Start(), "to", leg.highest)
+		refusal.attach(l, stream)
+		refusal.refuse(CodeProtocol, "position out of range")
+		return
+	}
+	leg.resumed(l, stream, m.received)
+}

@@ -1,0 +1,284 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
+
+// errShort is the mismatch of a server that ended before it had repeated what the client has.
+var errShort = fmt.Errorf("%w: it ended before it had repeated what the client already has", protocol.ErrMismatch)
+
+// failure is the end of a leg that the session should survive.
+type failure struct {
+	cause string // how it was noticed, in words
+	reach int64  // bytes of the leg that the server may have read
+	died  bool   // the server itself is known, or feared, to have failed: it may have been the request's doing
+}
+
+// legOpen notes that the leg's server is connected.
+func (s *Session) legOpen() {
+	s.u.c.Loop.Cancel(&s.timer)
+	s.u.c.Pool.Alive(s.leg.link.element.Name)
+	if s.record != nil {
+		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
+		if s.awaiting.len() == 0 && !s.opaque {
+			s.report("")
+		}
+	}
+}
+
+// legLost notes that the association of the leg broke. It waits to be resumed.
+func (s *Session) legLost(err error) {
+	s.leg.lost = true
+	s.notice("association lost: " + err.Error())
+}
+
+// legResumed notes that the leg goes on where it was.
+func (s *Session) legResumed() {
+	if s.record != nil {
+		s.record.Kind, s.record.To = KindResumed, s.leg.link.element.Name
+		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
+		s.report("")
+	}
+}
+
+// notice begins the record of a failover, if none is going on.
+func (s *Session) notice(cause string) {
+	if s.record != nil {
+		return
+	}
+	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: cause, Kind: KindMoved}
+}
+
+// report hands the record of the failover to the trace and forgets it.
+func (s *Session) report(verdict string) {
+	r := s.record
+	if r == nil {
+		return
+	}
+	s.record = nil
+	r.Leg = s.legs
+	if verdict != "" {
+		r.Verdict, r.Kind = verdict, KindEnded
+	}
+	if s.leg != nil {
+		if s.leg.link != nil {
+			r.To = s.leg.link.element.Name
+		}
+		if j := s.leg.joiner; j != nil {
+			r.Skipped, r.Saved = j.Skipped(), j.Saved()
+		}
+		if s.leg.verifier != nil {
+			r.Skipped = s.leg.verifier.Compared()
+		}
+	}
+	if s.u.c.Trace.Failover != nil {
+		s.u.c.Trace.Failover(*r)
+	}
+}
+
+// legEnded takes the element's terminal message.
+func (s *Session) legEnded(m *message) {
+	leg := s.leg
+	cause := m.code.String()
+	if m.text != "" {
+		cause += ": " + m.text
+	}
+	switch {
+	case m.typ == typeRefused && leg.lost: // of a resumption
+		s.legFailed(failure{cause: "resumption refused: " + cause, reach: leg.highest})
+	case m.typ == typeRefused:
+		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+		s.legRefused(cause)
+	case m.typ != typeLegFailed:
+		s.legFailed(failure{cause: "the element ended the leg: " + cause, reach: leg.highest})
+	case m.listens && s.awaiting.len() == 0:
+		// A server that lives has reset a quiet connection, or one of which nothing is known: it wants to.
+		s.u.c.Trace.log('d', "reset by server", "session", s.ID)
+		s.over(true)
+	default:
+		if !m.listens {
+			s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+		}
+		if m.received < leg.acked || m.received > leg.highest {
+			m.received = leg.highest
+		}
+		s.legFailed(failure{cause: cause, reach: m.received, died: true})
+	}
+}
+
+// legRefused looks for another element for a leg of which nothing was given to a server.
+func (s *Session) legRefused(cause string) {
+	if s.done {
+		return
+	}
+	s.failed(failure{cause: cause, reach: 0})
+}
+
+// legFailed moves the session to another element, or ends it.
+func (s *Session) legFailed(f failure) {
+	if s.done {
+		return
+	}
+	s.notice(f.cause)
+	if f.died && s.inFlight() {
+		s.failures++
+	}
+	s.failed(f)
+}
+
+func (s *Session) failed(f failure) {
+	if s.closing {
+		s.leg = nil
+		return
+	}
+	s.remember()
+	s.fresh = 0
+	if s.failures >= s.u.c.Failover.Attempts {
+		s.refuse(fmt.Sprintf("the request has brought down %d elements (failover.attempts)", s.failures))
+		return
+	}
+	next, err := s.plan(f.reach)
+	if err != nil {
+		s.refuse(err.Error())
+		return
+	}
+	if s.leg.open {
+		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
+	}
+	s.leg.over = true
+	s.leg = nil
+	if next.whole {
+		s.rewind()
+	}
+	s.place(next)
+}
+
+// remember keeps what the leg knows of a reply that it leaves behind in the middle.
+func (s *Session) remember() {
+	switch leg := s.leg; {
+	case leg.joiner != nil:
+		s.partial = leg.joiner.Delivered()
+	case leg.replies == nil || s.awaiting.len() == 0 || leg.received == 0:
+	case leg.verifier == nil || leg.verifier.Remaining() == 0:
+		s.partial = leg.replies.Delivered()
+	}
+}
+
+// rewind makes all replies due again, for a leg that repeats the whole session.
+func (s *Session) rewind() {
+	s.awaiting = queue[*retrieval.Message[*request]]{}
+	for m := range s.store.All() {
+		if m.About.queued {
+			s.awaiting.push(m)
+		}
+	}
+}
+
+// place looks for an element that carries on what next says.
+func (s *Session) place(next *plan) {
+	s.next = next
+	now := s.u.c.Loop.Now()
+	if !now.Before(s.deadline) {
+		s.refuse(fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline))
+		return
+	}
+	e, wait, ok := s.u.c.Pool.Choose(now)
+	if !ok {
+		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(wait), s.deadline))
+		return
+	}
+	s.u.c.Loop.Schedule(&s.timer, s.deadline)
+	s.legs++
+	leg := &userLeg{s: s, number: s.legs, spans: next.spans, joiner: next.joiner}
+	if !s.opaque {
+		leg.replies = s.u.c.Protocol.Replies()
+	}
+	if s.whole && s.history.Bytes() > 0 {
+		leg.verifier = s.history.Verify()
+	}
+	s.leg, s.from = leg, e.Name
+	if s.record != nil {
+		s.record.Messages, s.record.Bytes = next.messages, next.bytes
+	}
+	s.u.linkTo(e).add(leg)
+}
+
+// wake runs when it is time to look for an element again, when the deadline has passed, and when closing has taken too long.
+func (s *Session) wake() {
+	switch {
+	case s.done:
+	case s.closing:
+		s.over(s.out.spill.Len() > 0)
+	case s.leg == nil:
+		s.place(s.next)
+	case !s.leg.open && !s.leg.lost:
+		leg := s.leg
+		leg.abandon(CodeAbandoned, "not open in time")
+		s.refuse(fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline))
+	}
+}
+
+// mixed ends a session whose new server answers differently: what the client would get is neither server's.
+func (s *Session) mixed(err error) {
+	s.end(err.Error(), true)
+}
+
+// refuse ends a session that cannot be carried on, by the protocol's own error where one can still be told.
+func (s *Session) refuse(reason string) { s.end(reason, false) }
+
+// lingering is how long a client may take to read the protocol's own error.
+const lingering = 2 * time.Second
+
+// end ends the session for a reason that the operator is told, and the client where its protocol has words for it.
+func (s *Session) end(reason string, mixed bool) {
+	if s.done || s.closing {
+		return
+	}
+	s.notice(reason)
+	leg := s.leg
+	var text []byte
+	if !mixed && s.awaiting.len() > 0 && s.delivered() == 0 {
+		text = s.u.c.Protocol.Abort(reason)
+	}
+	if leg != nil {
+		leg.abandon(CodeAbandoned, reason)
+	}
+	s.u.c.Trace.log('w', "session ended", "session", s.ID, "client", s.Client, "reason", reason, "told", text != nil)
+	s.report(reason)
+	s.leg = nil
+	if text == nil {
+		s.over(true)
+		return
+	}
+	s.closing = true
+	s.store.Clear()
+	if err := errors.Join(s.out.put(text), s.out.finish(true)); err != nil {
+		s.over(true)
+		return
+	}
+	s.u.c.Loop.Schedule(&s.timer, s.u.c.Loop.Now().Add(lingering))
+	s.maybeClosed()
+	if s.stopped && !s.done {
+		s.out.socket.ReadOn()
+	}
+}
+
+// delivered is how many bytes of the first due reply the client has.
+func (s *Session) delivered() int64 {
+	if s.leg != nil {
+		s.remember()
+	}
+	return s.partial.Bytes
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}

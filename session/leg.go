@@ -1,0 +1,211 @@
+package session
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
+
+// Leg is a session's stay at this pool element, as the element's side sees it: one connection to the server. Its owner tells it what the
+// server's connection does. It belongs to the loop's goroutine.
+type Leg struct {
+	Session uint64 // the pool user's number of the session, for logs
+	Number  uint32
+
+	e      *Element
+	token  Token
+	user   Token // the pool user's instance
+	hold   time.Duration
+	link   *elementLink // nil: out of touch
+	stream uint16
+	timer  loop.Timer // ends a leg that is out of touch
+
+	// Towards the server.
+	out     outlet
+	granted int64 // credit told to the user, an offset
+	told    int64 // what was last told to be written
+	owes    bool  // an ACK is due
+
+	// Towards the user.
+	log     retrieval.Log // what the server said and the user has not acknowledged
+	sent    int64         // offset up to which the log was sent over the present association
+	highest int64         // the same over any association
+	credit  int64         // the user's, an offset
+	end     bool          // the server has finished in peace
+	endSent bool
+	failure *message // LEG_FAILED, due behind the last byte
+	waits   bool     // in link.waiting
+	stopped bool     // the owner found no Room
+
+	over  bool // our terminal message is sent
+	heard bool // the user's has come
+}
+
+func (g *Leg) attach(l *elementLink, stream uint16) {
+	g.link, g.stream, g.waits = l, stream, false
+	l.streams.set(stream, g)
+}
+
+// Room is how many bytes of the server's the leg can take now.
+func (g *Leg) Room() int {
+	if g.over || g.end || g.failure != nil {
+		return 0
+	}
+	room := min(g.credit-g.log.End(), int64(g.e.c.Memory-g.log.Len()))
+	g.stopped = room <= 0
+	return int(max(room, 0))
+}
+
+// Take is given the first n bytes of buffer, read from the server; n is at most Room. It reports whether it has kept the buffer, with the
+// caller's hold on it.
+func (g *Leg) Take(buffer *loop.Buffer, n int) (kept bool) {
+	if g.over {
+		return false
+	}
+	kept = g.log.Take(g.e.c.Loop.Buffers(), buffer, n)
+	g.pump()
+	return kept
+}
+
+// Connected says that the server has accepted the connection.
+func (g *Leg) Connected() {
+	if g.over {
+		return
+	}
+	g.out.open = true
+	if g.link != nil {
+		g.link.tell(g.stream, &message{typ: typeOpened})
+	}
+	g.Writable()
+}
+
+// ConnectFailed says that the server could not be connected to: nothing of the leg was given to it.
+func (g *Leg) ConnectFailed(err error) {
+	if g.over {
+		return
+	}
+	g.refuse(CodeServer, err.Error())
+}
+
+// Writable says that the server's socket takes bytes again.
+func (g *Leg) Writable() {
+	if g.over {
+		return
+	}
+	_ = g.out.writable() // when it fails, the reading side will say what has happened
+	g.consumed()
+}
+
+// End says that the server has sent its end of file. Whether that is a close or a death is found out.
+func (g *Leg) End() {
+	g.e.c.Listening(func(listens bool) {
+		switch {
+		case g.over || g.end || g.failure != nil:
+		case listens:
+			g.end = true
+			g.pump()
+		default:
+			g.fail(CodeServerEnded, false, "")
+		}
+	})
+}
+
+// Broken says that the server's connection has failed.
+func (g *Leg) Broken(err error) {
+	g.out.open = false
+	g.e.c.Listening(func(listens bool) { g.fail(CodeServerReset, listens, err.Error()) })
+}
+
+func (g *Leg) fail(code Code, listens bool, text string) {
+	if g.over || g.failure != nil {
+		return
+	}
+	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.out.written(), text: text}
+	g.pump()
+}
+
+// data takes bytes for the server.
+func (g *Leg) data(p []byte) {
+	switch {
+	case g.over: // the user did not know yet
+	case g.out.end:
+		g.violate("data behind the end")
+	case g.out.accepted+int64(len(p)) > g.granted:
+		g.violate(fmt.Sprintf("%d bytes beyond the credit", g.out.accepted+int64(len(p))-g.granted))
+	default:
+		_ = g.out.put(p) // when it fails, the reading side will say what has happened
+		g.consumed()
+	}
+}
+
+// consumed tells the user how far the server has taken its bytes: at once if it may be waiting for that, else with the next round of ACKs.
+func (g *Leg) consumed() {
+	written := g.out.written()
+	switch {
+	case written == g.told && !(g.out.ended && g.owes):
+	case farBack(g.told, written, g.e.c.Memory) || g.out.ended:
+		g.ack()
+	case !g.owes:
+		g.owes = true
+		g.e.acks.owe(g)
+	}
+}
+
+func (g *Leg) ackDue() {
+	if g.owes && !g.over {
+		g.ack()
+	}
+	g.owes = false
+}
+
+func (g *Leg) ack() {
+	if g.link == nil || g.failure != nil {
+		return
+	}
+	g.owes = false
+	g.told = g.out.written()
+	g.granted = max(g.granted, g.told+int64(g.e.c.Memory))
+	g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
+}
+
+// pump sends what the log holds and the association has room for, and what follows behind the last byte.
+func (g *Leg) pump() {
+	if g.link == nil || g.over || g.waits {
+		return
+	}
+	for g.piece() {
+		if g.link.full() || len(g.link.waiting) > 0 {
+			g.waits = true
+			g.link.waiting = append(g.link.waiting, g)
+			return
+		}
+	}
+}
+
+// piece sends one piece and reports whether there is more.
+func (g *Leg) piece() (more bool) {
+	if g.link == nil || g.over {
+		return false
+	}
+	if g.sent < g.log.End() {
+		p, from := g.log.At(g.sent, maxPiece)
+		g.link.data(g.stream, p, from, false)
+		g.sent += int64(len(p))
+		g.highest = max(g.highest, g.sent)
+	}
+	if g.sent < g.log.End() {
+		return true
+	}
+	g.waits = false
+	if g.end && !g.endSent {
+		g.endSent = true
+		g.link.tell(g.stream, &message{typ: typeFinish, total: g.sent})
+	}
+	if g.failure != nil {
+		g.link.tell(g.stream, g.failure)
+		g.finished(false)
+	}
+	return false
+}

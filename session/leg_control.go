@@ -1,0 +1,145 @@
+package session
+
+import "fmt"
+
+// receive takes a message of the pool user for this leg.
+func (g *Leg) receive(m *message) {
+	if m.terminal() {
+		g.terminal(m)
+		return
+	}
+	if g.over {
+		return // the user did not know yet
+	}
+	switch m.typ {
+	case typeAck:
+		if m.received < g.log.Start() || m.received > g.sent || !g.grant(m.credit, m.received) {
+			g.violate(fmt.Sprintf("acknowledgement of %d with %d sent, credit %d", m.received, g.sent, m.credit))
+			return
+		}
+		g.log.Release(m.received)
+		g.readOn()
+	case typeFinish:
+		if m.total != g.out.accepted || g.out.end {
+			g.violate(fmt.Sprintf("an end at %d, with %d bytes received", m.total, g.out.accepted))
+			return
+		}
+		_ = g.out.finish(true) // when it fails, the reading side will say what has happened
+		g.owes = true
+		g.consumed()
+	default:
+		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))
+	}
+}
+
+// grant takes the user's credit; it reports false when that is out of range. Credit never goes back.
+func (g *Leg) grant(credit, received int64) bool {
+	if credit > received+maxCredit {
+		return false
+	}
+	g.credit = max(g.credit, credit)
+	return true
+}
+
+// readOn lets the owner read again if it had stopped and there is Room.
+func (g *Leg) readOn() {
+	if g.stopped && g.Room() > 0 {
+		g.out.socket.ReadOn()
+	}
+}
+
+// terminal ends the leg as the user wants, and answers with our own terminal message if that was not yet sent.
+func (g *Leg) terminal(m *message) {
+	g.heard = true
+	if !g.over {
+		g.link.tell(g.stream, &message{typ: typeClosed})
+		g.finished(m.typ != typeClosed)
+		return
+	}
+	g.detach()
+}
+
+// refuse answers OPEN or RESUME with a refusal. Nothing was given to the server.
+func (g *Leg) refuse(code Code, text string) {
+	if g.link != nil {
+		g.link.tell(g.stream, &message{typ: typeRefused, code: code, text: text})
+	}
+	g.finished(true)
+}
+
+// violate ends the leg of a user that broke the rules; others are not harmed.
+func (g *Leg) violate(reason string) {
+	g.e.c.Trace.log('w', "leg ended: the pool user broke the session protocol", "pool_user", g.link.a.Remote(),
+		"session", g.Session, "reason", reason)
+	g.link.tell(g.stream, &message{typ: typeReset, code: CodeProtocol, text: reason})
+	g.finished(true)
+}
+
+// supersede ends the leg because a newer one of the session has come: an older leg is void from then on.
+func (g *Leg) supersede() {
+	if g.link != nil {
+		g.link.tell(g.stream, &message{typ: typeReset, code: CodeStale})
+	}
+	g.finished(true)
+}
+
+// finished lets go of the server and of what is retained, our terminal message being sent. The stream stays taken until the user's has come.
+func (g *Leg) finished(abort bool) {
+	g.drop(abort)
+	if g.link == nil || g.heard {
+		g.detach()
+	}
+}
+
+// drop ends the server's connection and frees all memory.
+func (g *Leg) drop(abort bool) {
+	g.over = true
+	g.e.c.Loop.Cancel(&g.timer)
+	if g.e.legs[g.token] == g {
+		delete(g.e.legs, g.token)
+	}
+	if abort {
+		g.out.reset()
+	} else {
+		g.out.close()
+	}
+	g.log.Clear()
+}
+
+func (g *Leg) detach() {
+	if g.link != nil && g.link.streams.get(g.stream) == g {
+		g.link.streams.remove(g.stream, false)
+	}
+	g.link = nil
+}
+
+// outOfTouch keeps the leg for its user to come back, for as long as was agreed.
+func (g *Leg) outOfTouch() {
+	g.link, g.waits = nil, false
+	if !g.over {
+		g.e.c.Loop.Schedule(&g.timer, g.e.c.Loop.Now().Add(g.hold))
+	}
+}
+
+// expire ends a leg whose user did not come back: the server must not go on with it.
+func (g *Leg) expire() {
+	g.e.c.Trace.log('i', "leg given up: its pool user did not come back", "session", g.Session, "leg", g.Number, "after", g.hold)
+	g.drop(true)
+}
+
+// resumed attaches the leg to a new association and sends again what the user does not have.
+func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
+	g.e.c.Loop.Cancel(&g.timer)
+	g.detach() // from an association that this side did not yet know to be dead
+	g.attach(l, stream)
+	g.sent, g.endSent = received, false
+	g.told = g.out.written()
+	g.granted = max(g.granted, g.told+int64(g.e.c.Memory))
+	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
+	if g.out.open {
+		l.tell(stream, &message{typ: typeOpened})
+	}
+	g.log.Release(received)
+	g.pump()
+	g.readOn()
+}

@@ -1,0 +1,103 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
+
+// outlet passes bytes on to a local socket and keeps what the socket does not take. How much that may become is bounded by the
+// credit that its owner grants.
+type outlet struct {
+	socket   Socket
+	pool     *loop.Pool
+	open     bool          // the socket takes bytes
+	spill    retrieval.Log // accepted, not yet taken by the socket
+	accepted int64         // bytes given to put
+	end      bool          // nothing follows
+	ended    bool          // and the socket was told
+	one      [1][]byte     // for write
+}
+
+// write calls the socket with one buffer; a list of its own would be allocated each time.
+func (o *outlet) write(p []byte) (int, error) {
+	o.one[0] = p
+	n, err := o.socket.Write(o.one[:]...)
+	o.one[0] = nil
+	return n, err
+}
+
+// put offers p to the socket at once and keeps the rest. The error wraps ErrLocal.
+func (o *outlet) put(p []byte) error {
+	o.accepted += int64(len(p))
+	if o.open && o.spill.Len() == 0 {
+		n, err := o.write(p)
+		p = p[n:]
+		if err != nil && !errors.Is(err, loop.ErrAgain) {
+			o.open = false
+			o.spill.Append(o.pool, p) // so that written stays exact
+			return fmt.Errorf("%w: %w", ErrLocal, err)
+		}
+	}
+	o.spill.Append(o.pool, p)
+	return nil
+}
+
+// writable tries again what the socket had not taken. The error wraps ErrLocal.
+func (o *outlet) writable() error {
+	if !o.open {
+		return nil
+	}
+	for o.spill.Len() > 0 {
+		p, _ := o.spill.At(o.spill.Start(), loop.LargeBuffer)
+		n, err := o.write(p)
+		o.spill.Release(o.spill.Start() + int64(n))
+		if errors.Is(err, loop.ErrAgain) {
+			return nil
+		}
+		if err != nil {
+			o.open = false
+			return fmt.Errorf("%w: %w", ErrLocal, err)
+		}
+	}
+	return o.finish(o.end)
+}
+
+// finish says that nothing follows (if end is set), and passes that on when all bytes are written.
+func (o *outlet) finish(end bool) error {
+	o.end = end
+	if !o.end || o.ended || !o.open || o.spill.Len() > 0 {
+		return nil
+	}
+	o.ended = true
+	if err := o.socket.CloseWrite(); err != nil {
+		return fmt.Errorf("%w: %w", ErrLocal, err)
+	}
+	return nil
+}
+
+// written is how many of the accepted bytes the socket has taken.
+func (o *outlet) written() int64 { return o.accepted - int64(o.spill.Len()) }
+
+// drained reports whether everything, the end included, has been passed on.
+func (o *outlet) drained() bool { return o.spill.Len() == 0 && o.end == o.ended }
+
+// close ends the socket in order and lets go of what it did not take.
+func (o *outlet) close() {
+	o.open = false
+	o.spill.Clear()
+	if o.socket != nil {
+		o.socket.Close()
+	}
+}
+
+// reset ends the socket abortively.
+func (o *outlet) reset() {
+	o.open = false
+	o.spill.Clear()
+	if o.socket != nil {
+		o.socket.Reset()
+	}
+}

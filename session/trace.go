@@ -1,0 +1,44 @@
+package session
+
+import "time"
+
+// Trace is told what happens. Any function may be nil. They are called on the loop's goroutine and must return soon.
+type Trace struct {
+	// Log is told of things that an operator may want to read: a peer that broke the rules, an association that came or went.
+	// Level is 'd'ebug, 'i'nfo, 'w'arn.
+	Log func(level byte, message string, args ...any)
+
+	// Failover is told of the outcome of each failover, resumption, and session that could not be carried on.
+	Failover func(Record)
+}
+
+func (t *Trace) log(level byte, message string, args ...any) {
+	if t.Log != nil {
+		t.Log(level, message, args...)
+	}
+}
+
+// Kinds of records.
+const (
+	KindResumed = "resumed" // the association broke, the same leg went on
+	KindMoved   = "moved"   // a new leg
+	KindEnded   = "ended"   // the session could not be carried on
+)
+
+// Record is what remains of one failover.
+type Record struct {
+	Time     time.Time     `json:"time"` // when the failure was noticed
+	Session  uint64        `json:"session"`
+	Leg      uint32        `json:"leg"` // the one that carries the session on, or the last one
+	From     string        `json:"from"`
+	To       string        `json:"to"`
+	Kind     string        `json:"kind"`           // resumed | moved | ended
+	Cause    string        `json:"cause"`          // how it was noticed, in words
+	Pause    time.Duration `json:"pause_ns"`       // from noticing until the leg was open
+	First    time.Duration `json:"first_reply_ns"` // from noticing until the first new byte for the client; 0: none was due
+	Messages int           `json:"replayed_messages"`
+	Bytes    int64         `json:"replayed_bytes"`
+	Skipped  int64         `json:"discarded_reply_bytes"`         // fetched again, compared, not passed on
+	Saved    int64         `json:"reply_bytes_not_fetched_twice"` // left out by asking for the rest only
+	Verdict  string        `json:"verdict"`                       // for an ended session: why, and what would change that
+}

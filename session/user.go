@@ -1,0 +1,138 @@
+package session
+
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/protocol"
+)
+
+// UserConfig is what a User is made of.
+type UserConfig struct {
+	Loop        loop.Loop
+	Name        string
+	Instance    Token // random; tells this incarnation of the sidecar from others
+	Pool        *pool.Pool
+	Dialer      mapping.Dialer
+	Association mapping.Config
+	Protocol    protocol.Protocol
+	Memory      int // bytes that one session retains, and the credit of the other direction
+	Failover    Failover
+
+	Random func([]byte)  // fills with unpredictable bytes: tokens
+	Number func() uint64 // the number of the next session
+
+	Trace Trace
+}
+
+// User is the rules of the pool user's side: the sessions of clients, and the associations to pool elements that carry them. It belongs to the
+// loop's goroutine.
+type User struct {
+	c        UserConfig
+	links    map[string]*userLink // by the name of the element
+	sessions map[uint64]*Session
+	acks     *acks[userLeg]
+	closed   bool
+}
+
+// NewUser returns a User without sessions.
+func NewUser(c UserConfig) *User {
+	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session)}
+	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
+	return u
+}
+
+// Accept begins the session of a client that has connected; client is its address, for people. The socket must be open.
+func (u *User) Accept(socket Socket, client string) *Session {
+	s := &Session{u: u, ID: u.c.Number(), Client: client, began: u.c.Loop.Now(), requests: u.c.Protocol.Requests(),
+		opaque: u.c.Protocol.Opaque()}
+	u.c.Random(s.token[:])
+	s.out = outlet{socket: socket, pool: u.c.Loop.Buffers(), open: true}
+	s.whole = u.c.Failover.Replay == ReplaySession
+	s.timer.Func = s.wake
+	u.sessions[s.ID] = s
+	s.deadline = s.began.Add(u.c.Failover.Deadline)
+	s.place(&plan{spans: []span{{to: toEnd}}})
+	return s
+}
+
+// Close resets all clients and ends all associations. Nothing is called afterwards. Twice is harmless.
+func (u *User) Close() {
+	u.closed = true
+	for _, s := range u.sessions {
+		if s.leg != nil {
+			s.leg.abandon(CodeAbandoned, "the pool user stops")
+		}
+		s.over(true)
+	}
+	for name, l := range u.links {
+		l.stop()
+		delete(u.links, name)
+	}
+	u.acks.stop()
+}
+
+// Sessions calls f for every session.
+func (u *User) Sessions(f func(*Session)) {
+	for _, s := range u.sessions {
+		f(s)
+	}
+}
+
+// Count is the number of sessions.
+func (u *User) Count() int { return len(u.sessions) }
+
+// Links calls f for every association.
+func (u *User) Links(f func(e pool.Element, a mapping.Association, up bool, legs int)) {
+	for _, l := range u.links {
+		f(l.element, l.a, l.hello != nil, l.streams.live+len(l.lost)+len(l.pending))
+	}
+}
+
+// linkTo returns the association to an element, begun if there is none.
+func (u *User) linkTo(e pool.Element) *userLink {
+	if l := u.links[e.Name]; l != nil {
+		return l
+	}
+	l := &userLink{u: u, element: e}
+	l.timer.Func = l.silent
+	l.patience.Func = l.impatient
+	u.links[e.Name] = l
+	l.dial()
+	return l
+}
+
+// Info is what can be told of a session.
+type Info struct {
+	ID          uint64
+	Client      string
+	Element     string // the one that serves it; "" while there is none
+	Leg         uint32
+	State       string // opening | open | resuming | failing over | closing
+	Since       time.Time
+	FromClient  int64 // bytes
+	ToClient    int64 // bytes
+	Retained    int64 // bytes
+	Outstanding int   // requests whose replies are due
+}
+
+// Info tells what the session is doing.
+func (s *Session) Info() Info {
+	i := Info{ID: s.ID, Client: s.Client, Leg: s.legs, Since: s.began, FromClient: s.store.End(), ToClient: s.out.written(),
+		Retained: int64(s.store.Len()), Outstanding: s.awaiting.len(), Element: s.from}
+	switch {
+	case s.closing:
+		i.State = "closing"
+	case s.leg != nil && s.leg.lost:
+		i.State = "resuming"
+	case s.leg != nil && s.leg.open:
+		i.State = "open"
+	case s.record != nil:
+		i.State, i.Element = "failing over", ""
+	default:
+		i.State, i.Element = "opening", ""
+	}
+	return i
+}

@@ -1,0 +1,263 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// userLink is the association with one pool element, and its successors when it breaks.
+type userLink struct {
+	link[userLeg]
+	u        *User
+	element  pool.Element
+	peer     Token      // the element's instance when it was last up; zero: it never was
+	pending  []*userLeg // to be opened when up
+	lost     []*userLeg // to be resumed when up again
+	lostAt   time.Time
+	dialing  bool       // the mapping has an association that was not ended
+	patience loop.Timer // runs while there are lost legs, and before a dial is repeated
+}
+
+func (l *userLink) dial() {
+	l.dialing = true
+	l.a = l.u.c.Dialer.Dial(l.u.c.Loop, l.element.Address, l.u.c.Association, l)
+}
+
+// add puts a leg on the association: it is opened now, or as soon as the association is up.
+func (l *userLink) add(leg *userLeg) {
+	leg.link = l
+	if l.hello == nil {
+		l.pending = append(l.pending, leg)
+		return
+	}
+	l.open(leg)
+}
+
+// open gives the leg a stream and begins it. When all streams are taken the leg is refused.
+func (l *userLink) open(leg *userLeg) {
+	stream, ok := l.streams.add(leg)
+	if !ok {
+		leg.link = nil
+		leg.s.legRefused("every stream of the association is in use")
+		return
+	}
+	leg.begin(stream, l.hello.credit)
+}
+
+// remove takes a leg that was not begun, or waits for resumption, off the link.
+func (l *userLink) remove(leg *userLeg) {
+	is := func(other *userLeg) bool { return other == leg }
+	l.pending = slices.DeleteFunc(l.pending, is)
+	l.lost = slices.DeleteFunc(l.lost, is)
+}
+
+// Up introduces this side (mapping.Handler).
+func (l *userLink) Up() {
+	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.u.c.Instance,
+		credit: int64(l.u.c.Memory), text: l.u.c.Name})
+	l.u.c.Loop.Schedule(&l.timer, l.u.c.Loop.Now().Add(helloTimeout))
+}
+
+func (l *userLink) silent() { l.violate("no HELLO came") }
+
+// Drained lets waiting legs send on (mapping.Handler).
+func (l *userLink) Drained() { l.drained((*userLeg).piece) }
+
+// Receive takes a message of the element (mapping.Handler).
+func (l *userLink) Receive(m mapping.Message) {
+	switch m.PPID {
+	case mapping.PPIDMore, mapping.PPIDEnd:
+		if leg := l.streams.get(m.Stream); leg == nil || leg.heard {
+			l.violate("data on a stream that carries no leg")
+		} else {
+			leg.data(m.Data)
+		}
+		return
+	case mapping.PPIDASAP:
+		l.u.c.Trace.log('d', "ASAP message ignored", "pool_element", l.element.Name, "bytes", len(m.Data))
+		return
+	case mapping.PPIDSession:
+	default:
+		l.violate("a message with an unknown payload protocol identifier")
+		return
+	}
+	var s message
+	if err := s.parse(m.Data); err != nil {
+		l.violate(err.Error())
+		return
+	}
+	if l.hello == nil {
+		l.greeted(&s)
+		return
+	}
+	if leg := l.streams.get(m.Stream); leg == nil || leg.heard {
+		l.violate("a message on a stream that carries no leg")
+	} else {
+		leg.receive(&s)
+	}
+}
+
+// greeted takes the element's first message: the association is of use from here on.
+func (l *userLink) greeted(m *message) {
+	if err := checkHello(m); err != nil {
+		l.violate(err.Error())
+		return
+	}
+	l.u.c.Loop.Cancel(&l.timer)
+	l.u.c.Loop.Cancel(&l.patience)
+	same := m.instance == l.peer
+	l.hello, l.peer = m, m.instance
+	l.u.c.Pool.Alive(l.element.Name)
+	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)
+	lost, pending := l.lost, l.pending
+	l.lost, l.pending = nil, nil
+	for _, leg := range lost {
+		if same {
+			l.resume(leg)
+		} else {
+			leg.s.legFailed(failure{cause: "the element's sidecar was restarted", reach: leg.highest})
+		}
+	}
+	for _, leg := range pending {
+		l.open(leg)
+	}
+}
+
+func (l *userLink) resume(leg *userLeg) {
+	stream, ok := l.streams.add(leg)
+	if !ok {
+		leg.s.legFailed(failure{cause: "every stream of the association is in use", reach: leg.highest})
+		return
+	}
+	leg.resume(stream)
+}
+
+// violate ends an association whose peer broke the rules, as if it had broken.
+func (l *userLink) violate(reason string) {
+	l.u.c.Trace.log('w', "association ended: the peer broke the session protocol", "pool_element", l.element.Name, "reason", reason)
+	l.a.Abort()
+	l.Down(fmt.Errorf("%w: %s", ErrMessage, reason))
+}
+
+// Down begins to look for another way: the same element first, for as long as its legs may be resumed (mapping.Handler).
+func (l *userLink) Down(err error) {
+	wasUp := l.hello != nil
+	l.hello, l.dialing = nil, false
+	l.u.c.Loop.Cancel(&l.timer)
+	now := l.u.c.Loop.Now()
+	l.u.c.Pool.Failed(now, l.element.Name)
+	if wasUp {
+		l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
+		l.lostAt = now
+		l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
+		l.streams, l.waiting = table[userLeg]{}, nil
+	} else {
+		l.u.c.Trace.log('i', "element not reached", "pool_element", l.element.Name, "reason", err)
+	}
+	pending, lost := l.pending, []*userLeg(nil)
+	l.pending = nil
+	if errors.Is(err, loop.ErrRefused) || now.Sub(l.lostAt) >= l.u.c.Failover.Resume {
+		lost, l.lost = l.lost, nil
+	}
+	if len(l.lost) > 0 {
+		l.again(now, wasUp)
+	}
+	l.retire()
+	failAll(lost, err.Error())
+	for _, leg := range pending {
+		leg.link = nil
+		leg.s.legRefused(err.Error())
+	}
+}
+
+// retire forgets a link that nobody waits for any more. It comes before legs are told of their fate: they may want to use the element again, over a
+// new link.
+func (l *userLink) retire() {
+	if l.dialing || len(l.lost) > 0 || len(l.pending) > 0 {
+		return
+	}
+	l.u.c.Loop.Cancel(&l.patience)
+	if l.u.links[l.element.Name] == l {
+		delete(l.u.links, l.element.Name)
+	}
+}
+
+func failAll(legs []*userLeg, cause string) {
+	for _, leg := range legs {
+		leg.link = nil
+		leg.s.legFailed(failure{cause: cause, reach: leg.highest})
+	}
+}
+
+// loseLeg takes a leg off the broken association.
+func (l *userLink) loseLeg(leg *userLeg, err error) {
+	if leg.over {
+		leg.link = nil
+		return
+	}
+	l.lost = append(l.lost, leg)
+	leg.waits = false
+	leg.s.legLost(err)
+}
+
+// again dials the same element, at once after a loss, else after a pause; patience is tested on the way.
+func (l *userLink) again(now time.Time, atOnce bool) {
+	if atOnce {
+		l.dial()
+		l.u.c.Loop.Schedule(&l.patience, now.Add(min(redialEvery, l.u.c.Failover.Resume)))
+		return
+	}
+	l.u.c.Loop.Schedule(&l.patience, now.Add(min(redialEvery/4, l.u.c.Failover.Resume)))
+}
+
+// impatient runs while legs wait to be resumed. Sessions that can be moved do not wait longer than redialEvery if there is somewhere to go;
+// nobody waits longer than Failover.Resume.
+func (l *userLink) impatient() {
+	now := l.u.c.Loop.Now()
+	waited := now.Sub(l.lostAt)
+	var lost []*userLeg
+	cause := "the element did not answer"
+	if waited >= l.u.c.Failover.Resume {
+		lost, l.lost = l.lost, nil
+		cause = fmt.Sprintf("the element did not come back within %v", l.u.c.Failover.Resume)
+	} else if waited >= redialEvery && l.u.c.Pool.Others(now, l.element.Name) {
+		lost = l.movable()
+	}
+	if len(lost) > 0 {
+		l.u.c.Pool.Failed(now, l.element.Name)
+	}
+	if len(l.lost) > 0 {
+		if !l.dialing {
+			l.dial()
+		}
+		l.u.c.Loop.Schedule(&l.patience, earlier(now.Add(redialEvery), l.lostAt.Add(l.u.c.Failover.Resume)))
+	}
+	l.retire()
+	failAll(lost, cause)
+}
+
+// movable takes off the link the legs whose sessions may be moved. The others go on waiting for resumption, their only hope.
+func (l *userLink) movable() (legs []*userLeg) {
+	for _, leg := range slices.Clone(l.lost) {
+		if _, err := leg.s.plan(leg.highest); err == nil {
+			l.remove(leg)
+			legs = append(legs, leg)
+		}
+	}
+	return legs
+}
+
+// stop ends the association and all that is planned for it.
+func (l *userLink) stop() {
+	l.u.c.Loop.Cancel(&l.timer)
+	l.u.c.Loop.Cancel(&l.patience)
+	if l.dialing {
+		l.a.Close()
+	}
+}

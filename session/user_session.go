@@ -1,0 +1,267 @@
+package session
+
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
+
+// request is what the session remembers of a message of the client.
+type request struct {
+	*protocol.Request
+	queued  bool // in Session.awaiting, or was
+	replied bool
+}
+
+// Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's connection does. It belongs to
+// the loop's goroutine.
+type Session struct {
+	ID     uint64
+	Client string
+
+	u      *User
+	token  Token
+	began  time.Time
+	opaque bool // nothing is known of messages
+
+	// From the client.
+	requests protocol.Requests
+	store    retrieval.Store[*request]
+	sendable int64 // the part of the store that may be sent: what a parser holds may not
+	ended    bool  // the client has finished
+	stopped  bool  // the owner found no Room
+	whole    bool  // everything is kept, for replay = "session"
+	unsafe   bool  // an unsafe request was among them
+
+	// To the client.
+	out      outlet
+	awaiting queue[*retrieval.Message[*request]] // requests whose replies are due, oldest first
+	history  protocol.History                    // of all bytes, for replay = "session"
+	fresh    int64                               // bytes passed to the client since the last failure
+	partial  protocol.Delivered                  // of the first awaiting reply, from legs before this one
+	unasked  bool                                // the server has spoken without being asked
+	goodbye  bool                                // the protocol has announced the end
+
+	// The leg, and the search for one.
+	leg      *userLeg
+	legs     uint32
+	from     string // the element of the present leg, or the last one
+	next     *plan  // what the coming leg has to send
+	deadline time.Time
+	failures int        // legs that ended with a request in flight and brought nothing new
+	timer    loop.Timer // retry, deadline, and the end of closing
+	record   *Record    // of the failover that is going on
+	closing  bool       // nothing more is taken from the client; what is left for it is written, then it is closed
+	done     bool
+}
+
+// Room is how many bytes of the client's the session can take now.
+func (s *Session) Room() int {
+	switch {
+	case s.done || s.ended:
+		return 0
+	case s.closing:
+		return loop.LargeBuffer // read and thrown away, so that closing does not become a reset
+	}
+	if s.store.Len() >= s.u.c.Memory {
+		s.relieve()
+	}
+	room := s.u.c.Memory - s.store.Len()
+	s.stopped = room <= 0
+	return max(room, 0)
+}
+
+// Take is given the first n bytes of buffer, read from the client; n is at most Room. It reports whether it has kept the buffer, with the
+// caller's hold on it.
+func (s *Session) Take(buffer *loop.Buffer, n int) (kept bool) {
+	if s.done || s.closing {
+		return false
+	}
+	kept = s.store.Take(s.u.c.Loop.Buffers(), buffer, n)
+	if err := s.parse(buffer.Bytes[:n]); err != nil {
+		s.refuse("the request is not valid: " + err.Error())
+		return kept
+	}
+	if s.leg != nil {
+		s.leg.pump()
+	}
+	return kept
+}
+
+// parse finds the messages in p, which was appended to the store.
+func (s *Session) parse(p []byte) error {
+	for len(p) > 0 {
+		cut, r, err := s.requests.Next(p)
+		if err != nil {
+			return err
+		}
+		s.mark(cut, r)
+		if !cut.Hold {
+			s.sendable = s.store.Marked()
+		}
+		p = p[cut.N:]
+	}
+	return nil
+}
+
+// mark notes a part of a message, and when enough is known of it, that its reply is due.
+func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
+	var about *request
+	if last := s.store.Last(); last != nil && !last.Complete() {
+		about = last.About
+	} else {
+		about = &request{}
+	}
+	about.Request = r
+	m := s.store.Mark(cut.N, about, cut.End)
+	if !(cut.End || cut.Known) || s.opaque {
+		return
+	}
+	if !about.queued && r.Expect != protocol.ExpectNone {
+		about.queued = true
+		s.awaiting.push(m)
+	}
+	s.unsafe = s.unsafe || !r.Safe
+}
+
+// End says that the client has finished sending.
+func (s *Session) End() {
+	if s.done || s.ended {
+		return
+	}
+	s.ended = true
+	if s.closing {
+		s.maybeClosed()
+		return
+	}
+	s.sendable = s.store.Marked()
+	if s.leg != nil {
+		s.leg.pump()
+	}
+}
+
+// Broken says that the client's connection has failed. The server sees the same.
+func (s *Session) Broken(err error) {
+	if s.done {
+		return
+	}
+	s.u.c.Trace.log('d', "client gone", "session", s.ID, "reason", err)
+	if s.leg != nil {
+		s.leg.abandon(CodePeer, "the client reset the connection")
+	}
+	s.over(true)
+}
+
+// Writable says that the client takes bytes again.
+func (s *Session) Writable() {
+	if s.done {
+		return
+	}
+	if err := s.out.writable(); err != nil {
+		s.Broken(err)
+		return
+	}
+	if s.leg != nil {
+		s.leg.consumed()
+	}
+	s.maybeClosed()
+}
+
+// settle releases what the acknowledgements of the element allow to release.
+func (s *Session) settle() {
+	if s.leg == nil {
+		return
+	}
+	for m := range s.store.Kept() {
+		end, sent := s.leg.spans.legOffset(m.End)
+		if !m.Complete() || !sent || end > s.leg.acked {
+			break
+		}
+		if s.u.c.Failover.Ack == AckDelivered || m.About.Expect == protocol.ExpectNone {
+			m.Released = true
+		}
+	}
+	s.release()
+	s.maybeClosed()
+}
+
+// release frees what need never be sent again, neither on another leg nor on this one, and lets the owner read on.
+func (s *Session) release() {
+	if s.leg == nil || s.whole {
+		return
+	}
+	need := s.store.Marked()
+	if !s.opaque {
+		need = s.store.Trim()
+	}
+	s.letGo(need)
+	if s.stopped && s.Room() > 0 {
+		s.out.socket.ReadOn()
+	}
+}
+
+// letGo frees the store before offset need, as far as the leg's element has it.
+func (s *Session) letGo(need int64) {
+	s.store.Release(max(s.store.Start(), min(need, s.leg.spans.logOffset(s.leg.acked), s.store.End())))
+}
+
+// relieve makes room when the store is full and waiting would not help: the history of the whole session, or a message that is larger than
+// the store, cannot be kept. The session goes on, and what was given up is remembered: it can no longer be replayed.
+func (s *Session) relieve() {
+	if s.leg == nil {
+		return
+	}
+	if s.whole {
+		s.whole = false
+		s.u.c.Trace.log('w', "session unprotected: its history passed retrieval.memory", "session", s.ID, "bytes", s.u.c.Memory)
+		s.store.Trim()
+	}
+	first := s.store.First()
+	switch {
+	case s.opaque:
+	case first == nil || first.Complete():
+		if first != nil {
+			s.letGo(first.Start)
+		}
+		return
+	case !first.Lost:
+		first.Lost = true
+		s.u.c.Trace.log('w', "request unprotected: it passed retrieval.memory", "session", s.ID, "request", first.About.Label,
+			"bytes", s.u.c.Memory)
+	}
+	s.letGo(s.store.Marked())
+}
+
+// maybeClosed ends the session when both sides have finished and everything has arrived.
+func (s *Session) maybeClosed() {
+	if g := s.leg; g != nil && !s.closing {
+		if !s.ended || !g.end || !g.endSent || g.acked < g.sent {
+			return
+		}
+		g.last(&message{typ: typeClosed})
+		s.leg, s.closing = nil, true
+	}
+	if s.closing && s.out.drained() && s.ended {
+		s.over(false)
+	}
+}
+
+// over ends the session. The client is closed, or reset.
+func (s *Session) over(abort bool) {
+	if s.done {
+		return
+	}
+	s.done = true
+	s.u.c.Loop.Cancel(&s.timer)
+	s.report("the client left meanwhile")
+	if abort {
+		s.out.reset()
+	} else {
+		s.out.close()
+	}
+	s.store.Clear()
+	s.awaiting = queue[*retrieval.Message[*request]]{}
+	delete(s.u.sessions, s.ID)
+}

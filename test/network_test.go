@@ -1,0 +1,68 @@
+//go:build linux
+
+package test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// network is a switch with hosts: network namespaces of the test's own, connected by virtual cables that can be pulled. Each host
+// has its own loopback, and nothing leaves the machine.
+type network struct {
+	t     *testing.T
+	hub   string            // the namespace with the switch; the client's host
+	hosts map[string]string // name -> namespace
+}
+
+// hubAddress is the address of the host that stands at the switch itself.
+const hubAddress = "10.77.0.1"
+
+// newNetwork makes the switch and a host for each name; host number i has the address 10.77.0.(11+i).
+func newNetwork(t *testing.T, names ...string) *network {
+	t.Helper()
+	n := &network{t: t, hub: fmt.Sprintf("pp%d-hub", os.Getpid()), hosts: map[string]string{}}
+	n.addNamespace(n.hub)
+	n.ip("-n", n.hub, "link", "add", "br0", "type", "bridge")
+	n.ip("-n", n.hub, "address", "add", hubAddress+"/24", "dev", "br0")
+	n.ip("-n", n.hub, "link", "set", "br0", "up")
+	for i, name := range names {
+		ns := fmt.Sprintf("pp%d-%s", os.Getpid(), name)
+		n.addNamespace(ns)
+		n.hosts[name] = ns
+		n.ip("-n", n.hub, "link", "add", "to-"+name, "type", "veth", "peer", "name", "eth0", "netns", ns)
+		n.ip("-n", n.hub, "link", "set", "to-"+name, "master", "br0", "up")
+		n.ip("-n", ns, "address", "add", hostAddress(i)+"/24", "dev", "eth0")
+		n.ip("-n", ns, "link", "set", "eth0", "up")
+	}
+	return n
+}
+
+// hostAddress is the address of host number i.
+func hostAddress(i int) string { return fmt.Sprintf("10.77.0.%d", 11+i) }
+
+// addNamespace makes a namespace with a loopback. It is removed when the test ends.
+func (n *network) addNamespace(ns string) {
+	n.t.Helper()
+	n.ip("netns", "add", ns)
+	n.t.Cleanup(func() { n.ip("netns", "delete", ns) })
+	n.ip("-n", ns, "link", "set", "lo", "up")
+}
+
+// pull pulls the cable of a host out of the switch: from now on packets are lost in silence, both ways, and both ends still
+// believe that their link is up.
+func (n *network) pull(host string) {
+	n.t.Helper()
+	n.ip("-n", n.hub, "link", "set", "to-"+host, "nomaster")
+}
+
+// ip runs ip(8).
+func (n *network) ip(args ...string) {
+	n.t.Helper()
+	if out, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
+		n.t.Fatalf("ip %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
