@@ -104,6 +104,12 @@ func (c *serverSocket) Reset() {
 	c.local.Reset()
 }
 
+func (e *elementSide) close() {
+	e.listener.Close()
+	e.rules.Close()
+	e.probe.close()
+}
+
 func (s *Shard) maxLegs() int {
 	if s.config.Limits.Sessions > 0 {
 		return s.config.Limits.Sessions

@@ -12,4 +12,13 @@ type kernel struct{}
 
 func openKernel() *kernel { return nil }
 
-func (*kernel) listens(netip.AddrPort) (bool, error) { return false, errors.ErrUnsupported }
+// life is what the kernel knows of a listening socket.
+type life uint8
+
+const (
+	absent life = iota
+	present
+	held
+)
+
+func (*kernel) listens(netip.AddrPort) (life, error) { return absent, errors.ErrUnsupported }

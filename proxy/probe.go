@@ -11,49 +11,110 @@ import (
 // probe finds out whether a socket still listens on a server's port, which tells a death from a close: a killed process sends FIN like
 // one that closes in peace, but nothing listens there any more. Where the kernel can be asked (Linux, the server in the same network
 // namespace) it is; elsewhere a connect is tried, and closed.
+//
+// A dying process closes its newest descriptors first: its connections may end long before its listening socket. Where the process can be seen, it
+// is looked at (see owners). Where it cannot, a no counts at once, and a yes only when the server's connections have been quiet for
+// settled; those who ask in between are answered together.
 type probe struct {
 	loop   loop.Loop
 	server netip.AddrPort
 	kernel *kernel // nil: it cannot be asked
 	local  bool    // the kernel has been seen to know the server's socket: its no means no
+
+	asking []func(bool) // to be answered
+	since  time.Time    // when the first of them asked
+	timer  loop.Timer
+	try    *try // the connect that is going on
 }
 
-// probeTimeout is how long a connect may take. A host that does not answer in this time is dead.
-const probeTimeout = time.Second
+const (
+	// settled is how long no connection of the server may have ended before it is believed to live, and settledAtLast bounds the
+	// wait where connections end all the time (measured: see docs/architecture.md).
+	settled       = 20 * time.Millisecond
+	settledAtLast = 200 * time.Millisecond
+
+	// probeTimeout is how long a connect may take. A host that does not answer in this time is dead.
+	probeTimeout = time.Second
+)
 
 func newProbe(l loop.Loop, server netip.AddrPort, k *kernel) *probe {
-	return &probe{loop: l, server: server, kernel: k}
+	p := &probe{loop: l, server: server, kernel: k}
+	p.timer.Func = p.ask
+	return p
 }
 
 // connected is called when the server has accepted a connection: something listens there, and if the kernel can see it, the kernel's answer is
 // to be trusted from now on.
 func (p *probe) connected() {
 	if p.kernel != nil && !p.local {
-		listens, err := p.kernel.listens(p.server)
-		p.local = err == nil && listens
+		life, err := p.kernel.listens(p.server)
+		p.local = err == nil && life != absent
 	}
 }
 
-// listening asks, and answers now or later.
+// listening asks whether the server, one of whose connections has just ended, still listens.
 func (p *probe) listening(answer func(bool)) {
-	if p.kernel != nil && p.local {
-		if listens, err := p.kernel.listens(p.server); err == nil {
-			answer(listens)
-			return
-		}
+	p.asking = append(p.asking, answer)
+	now := p.loop.Now()
+	if len(p.asking) == 1 {
+		p.since = now
 	}
-	t := &try{probe: p, answer: answer}
+	if life, ok := p.askKernel(); ok && life != present {
+		p.answer(life == held)
+		return
+	}
+	if p.try == nil {
+		p.loop.Schedule(&p.timer, now.Add(min(settled, p.since.Add(settledAtLast).Sub(now))))
+	}
+}
+
+// askKernel reports what the kernel knows; ok is false where it cannot be asked.
+func (p *probe) askKernel() (l life, ok bool) {
+	if p.kernel == nil || !p.local {
+		return absent, false
+	}
+	l, err := p.kernel.listens(p.server)
+	return l, err == nil
+}
+
+// ask runs when the server's connections have been quiet.
+func (p *probe) ask() {
+	if life, ok := p.askKernel(); ok {
+		p.answer(life != absent)
+		return
+	}
+	t := &try{probe: p}
+	p.try = t
 	t.limit.Func = func() { t.done(false) }
 	p.loop.Schedule(&t.limit, p.loop.Now().Add(probeTimeout))
 	t.conn = p.loop.Dial(p.server, t)
 }
 
+func (p *probe) answer(listens bool) {
+	p.loop.Cancel(&p.timer)
+	asking := p.asking
+	p.asking = nil
+	for _, answer := range asking {
+		answer(listens)
+	}
+}
+
+// close forgets those who ask. Nothing is called afterwards.
+func (p *probe) close() {
+	p.asking = nil
+	p.loop.Cancel(&p.timer)
+	if p.try != nil {
+		p.loop.Cancel(&p.try.limit)
+		p.try.conn.Close()
+		p.try = nil
+	}
+}
+
 // try is one connect to see whether somebody listens.
 type try struct {
-	probe  *probe
-	conn   loop.Conn
-	limit  loop.Timer
-	answer func(bool)
+	probe *probe
+	conn  loop.Conn
+	limit loop.Timer
 }
 
 // Ready hears the outcome (loop.Handler).
@@ -69,5 +130,6 @@ func (t *try) Ready(ev loop.Event) {
 func (t *try) done(listens bool) {
 	t.probe.loop.Cancel(&t.limit)
 	t.conn.Close()
-	t.answer(listens)
+	t.probe.try = nil
+	t.probe.answer(listens)
 }

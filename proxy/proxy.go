@@ -196,7 +196,7 @@ func (s *Shard) Close() {
 		u.close()
 	}
 	for _, e := range s.elements {
-		e.rules.Close()
+		e.close()
 	}
 	if s.scratch != nil {
 		s.scratch.Drop()

@@ -69,7 +69,7 @@ func (u *userSide) close() {
 		u.rules.Close()
 	}
 	for _, e := range u.servers {
-		e.rules.Close()
+		e.close()
 	}
 }
 

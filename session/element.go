@@ -220,6 +220,7 @@ func (l *elementLink) resume(stream uint16, m *message) {
 	refusal := &Leg{e: l.e}
 	switch {
 	case leg == nil:
+		l.e.c.Trace.log('i', "resume refused: no such leg", "pool_user", l.a.Remote(), "leg", m.leg)
 		refusal.attach(l, stream)
 		refusal.refuse(CodeNoLeg, "")
 		return

@@ -16,7 +16,6 @@ var errShort = fmt.Errorf("%w: it ended before it had repeated what the client a
 type failure struct {
 	cause string // how it was noticed, in words
 	reach int64  // bytes of the leg that the server may have read
-	died  bool   // the server itself is known, or feared, to have failed: it may have been the request's doing
 }
 
 // legOpen notes that the leg's server is connected.
@@ -107,7 +106,7 @@ func (s *Session) legEnded(m *message) {
 		if m.received < leg.acked || m.received > leg.highest {
 			m.received = leg.highest
 		}
-		s.legFailed(failure{cause: cause, reach: m.received, died: true})
+		s.legFailed(failure{cause: cause, reach: m.received})
 	}
 }
 
@@ -125,8 +124,8 @@ func (s *Session) legFailed(f failure) {
 		return
 	}
 	s.notice(f.cause)
-	if f.died && s.inFlight() {
-		s.failures++
+	if s.leg.open && s.inFlight() {
+		s.failures++ // pass sets it back: who brings the client something new has not been brought down by the request
 	}
 	s.failed(f)
 }

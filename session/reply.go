@@ -49,7 +49,6 @@ func (s *Session) joined(leg *userLeg) {
 	leg.joiner = nil
 	s.replied()
 	if closes && !s.out.end {
-		s.goodbye = true
 		if err := s.out.finish(true); err != nil {
 			s.Broken(err)
 		}
@@ -76,7 +75,6 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 		s.unasked = s.unasked || req == nil
 	}
 	if cut.End && !s.done {
-		s.goodbye = cut.Close
 		if req != nil {
 			s.replied()
 		}
@@ -138,7 +136,7 @@ func (s *Session) serverEnd() {
 	}
 	if s.awaiting.len() > 0 {
 		leg.abandon(CodeAbandoned, "the server closed with a request in flight")
-		s.legFailed(failure{cause: "the server closed the connection with a request in flight", reach: leg.sent, died: true})
+		s.legFailed(failure{cause: "the server closed the connection with a request in flight", reach: leg.sent})
 		return
 	}
 	if len(leg.held) > 0 {

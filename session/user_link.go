@@ -20,6 +20,7 @@ type userLink struct {
 	pending  []*userLeg // to be opened when up
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
+	upAt     time.Time
 	dialing  bool       // the mapping has an association that was not ended
 	patience loop.Timer // runs while there are lost legs, and before a dial is repeated
 }
@@ -39,11 +40,13 @@ func (l *userLink) add(leg *userLeg) {
 	l.open(leg)
 }
 
-// open gives the leg a stream and begins it. When all streams are taken the leg is refused.
+// open gives the leg a stream and begins it. When all streams are taken the leg is refused, and the element is passed over for a
+// moment, as if it had refused: else it would be chosen again at once, without end.
 func (l *userLink) open(leg *userLeg) {
 	stream, ok := l.streams.add(leg)
 	if !ok {
 		leg.link = nil
+		l.u.c.Pool.Failed(l.u.c.Loop.Now(), l.element.Name)
 		leg.s.legRefused("every stream of the association is in use")
 		return
 	}
@@ -112,7 +115,7 @@ func (l *userLink) greeted(m *message) {
 	l.u.c.Loop.Cancel(&l.timer)
 	l.u.c.Loop.Cancel(&l.patience)
 	same := m.instance == l.peer
-	l.hello, l.peer = m, m.instance
+	l.hello, l.peer, l.upAt = m, m.instance, l.u.c.Loop.Now()
 	l.u.c.Pool.Alive(l.element.Name)
 	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)
 	lost, pending := l.lost, l.pending
@@ -154,7 +157,9 @@ func (l *userLink) Down(err error) {
 	l.u.c.Pool.Failed(now, l.element.Name)
 	if wasUp {
 		l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
-		l.lostAt = now
+		if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() {
+			l.lostAt = now
+		} // else it only flaps: the time that its legs may be resumed in goes on
 		l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
 		l.streams, l.waiting = table[userLeg]{}, nil
 	} else {
@@ -166,7 +171,7 @@ func (l *userLink) Down(err error) {
 		lost, l.lost = l.lost, nil
 	}
 	if len(l.lost) > 0 {
-		l.again(now, wasUp)
+		l.again(now, wasUp && l.lostAt == now)
 	}
 	l.retire()
 	failAll(lost, err.Error())

@@ -42,7 +42,6 @@ type Session struct {
 	fresh    int64                               // bytes passed to the client since the last failure
 	partial  protocol.Delivered                  // of the first awaiting reply, from legs before this one
 	unasked  bool                                // the server has spoken without being asked
-	goodbye  bool                                // the protocol has announced the end
 
 	// The leg, and the search for one.
 	leg      *userLeg

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -39,9 +40,9 @@ func hello(version, oldest byte) []byte {
 	return append(binary.BigEndian.AppendUint64(p, 65536), "stranger"...)
 }
 
-// open begins leg 1 of a session with a token of nines.
-func open() []byte {
-	p := append([]byte{2, 0, 0, 0}, bytes.Repeat([]byte{9}, 16)...)
+// open begins leg 1 of a session. Each session needs a token of its own: a leg may be kept for a while after its association.
+func open(token byte) []byte {
+	p := append([]byte{2, 0, 0, 0}, bytes.Repeat([]byte{token}, 16)...)
 	p = binary.BigEndian.AppendUint64(p, 77)
 	p = binary.BigEndian.AppendUint32(p, 1)
 	p = binary.BigEndian.AppendUint32(p, 1000)
@@ -50,7 +51,7 @@ func open() []byte {
 
 // resume asks for leg 1 of a session that the peer does not know.
 func resume() []byte {
-	p := append([]byte{5, 0, 0, 0}, bytes.Repeat([]byte{8}, 16)...)
+	p := append([]byte{5, 0, 0, 0}, bytes.Repeat([]byte{0xee}, 16)...)
 	p = binary.BigEndian.AppendUint32(p, 1)
 	return positions(p, 0, 65536)
 }
@@ -81,8 +82,10 @@ type hostility struct {
 func hostilities() []hostility {
 	const stream = 1
 	good := control(hello(1, 1))
-	opened := append(bytes.Clone(good), data(1, stream, 0, ppidSession, open())...)
-	after := func(body []byte) []byte { return join(opened, data(2, stream, 1, ppidSession, body)) }
+	opened := func(token byte) []byte { return join(good, data(1, stream, 0, ppidSession, open(token))) }
+	after := func(token byte, body []byte) []byte {
+		return append(opened(token), data(2, stream, 1, ppidSession, body)...)
+	}
 	return []hostility{
 		{"another protocol", []byte("GET / HTTP/1.1\r\nHost: x\r\n\r\n"), 0, "chunk type 71 is not known"},
 		{"data before INIT", good, 0, "data before init"},
@@ -93,16 +96,16 @@ func hostilities() []hostility {
 		{"a wrong TSN", join(data(7, 0, 0, ppidSession, hello(1, 1))), 0, "tsn 7, expected 0"},
 		{"a heartbeat that lies about its length", join([]byte{4, 0, 0, 8, 0, 1, 0xff, 0xff}), 0, "length 65535 in 4 bytes"},
 		{"an ACK of nothing", join([]byte{3, 0, 0, 8, 0, 0, 0, 9}), 0, "ack for tsn 9"},
-		{"no HELLO", join(data(0, stream, 0, ppidSession, open())), 0, "came before hello"},
+		{"no HELLO", join(data(0, stream, 0, ppidSession, open(1))), 0, "came before hello"},
 		{"a wrong version", join(control(hello(99, 99))), 0, "versions 99 to 99"},
 		{"a HELLO cut short", join(control(hello(1, 1)[:20])), 0, "type 1 has 20 bytes"},
 		{"an oversized message", join(control(append(hello(1, 1), make([]byte, 65000)...))), 0, "type 1 has 65036 bytes"},
 		{"a huge first credit", join(control(append(hello(1, 1)[:20], 0x3f, 255, 255, 255, 255, 255, 255, 255))), 0, "first credit"},
 		{"an unknown message", join(good, data(1, stream, 0, ppidSession, []byte{200, 0, 0, 0})), 0, "type 200 is not known"},
 		{"a resume of another's session", join(good, data(1, stream, 0, ppidSession, resume())), 4, "resume refused"},
-		{"an acknowledgement of what was never sent", after(positions([]byte{7, 0, 0, 0}, 1<<40, 1<<41)), 9, "acknowledgement of 1099511627776"},
-		{"a position beyond all files", after(positions([]byte{7, 0, 0, 0}, 1<<63, 1<<63)), 0, "out of range"},
-		{"an end before what was sent", join(opened, data(2, stream, 1, ppidEnd, []byte("some bytes")),
+		{"an acknowledgement of what was never sent", after(2, positions([]byte{7, 0, 0, 0}, 1<<40, 1<<41)), 9, "acknowledgement of 1099511627776"},
+		{"a position beyond all files", after(3, positions([]byte{7, 0, 0, 0}, 1<<63, 1<<63)), 0, "out of range"},
+		{"an end before what was sent", slices.Concat(opened(4), data(2, stream, 1, ppidEnd, []byte("some bytes")),
 			data(3, stream, 2, ppidSession, binary.BigEndian.AppendUint64([]byte{8, 0, 0, 0}, 3))), 9, "an end at 3"},
 	}
 }

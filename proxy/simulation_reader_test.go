@@ -1,0 +1,100 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// exact is the reader where replies are repeated byte for byte. Each must be wholly that of one server. With replay = "session" the same
+// holds for all of them together.
+type exact struct {
+	scenario *scenario
+	due      []*request // that get replies
+	at       int        // of due
+	offset   int        // in its reply
+	want     [2][]byte  // the reply by either kind of server
+	mixed    [2]bool    // what came is not of that kind
+	abort    string
+	stopped  bool // the abort text has begun
+}
+
+func newExact(s *scenario, requests []*request, abort string) *exact {
+	x := &exact{scenario: s, abort: abort, mixed: [2]bool{false, !s.differs}}
+	for _, r := range requests {
+		if r.kind != 'O' {
+			x.due = append(x.due, r)
+		}
+	}
+	return x
+}
+
+func (x *exact) replies() int { return x.at }
+
+func (x *exact) aborted() bool { return x.stopped && x.abort == "" }
+
+func (x *exact) feed(p []byte) error {
+	for len(p) > 0 {
+		n, err := x.next(p)
+		if err != nil {
+			return fmt.Errorf("reply %d at byte %d: %w; it goes on %.60q", x.at, x.offset, err, p)
+		}
+		p = p[n:]
+	}
+	return nil
+}
+
+// next checks bytes of one reply and returns how many.
+func (x *exact) next(p []byte) (int, error) {
+	if x.stopped = x.stopped || x.offset == 0 && x.abort != "" && p[0] == x.abort[0] && !x.begins(p); x.stopped {
+		n := min(len(p), len(x.abort))
+		if n == 0 || string(p[:n]) != x.abort[:n] {
+			return 0, errors.New("bytes behind the protocol's own error, or not quite that")
+		}
+		x.abort = x.abort[n:]
+		return n, nil
+	}
+	if x.at == len(x.due) {
+		return 0, errors.New("bytes that nobody has asked for")
+	}
+	r := x.due[x.at]
+	if x.offset == 0 {
+		if r.sent.IsZero() {
+			return 0, errors.New("the reply to a request that was not sent")
+		}
+		x.load(r)
+	}
+	n := min(len(p), len(x.want[0])-x.offset)
+	for v := range x.want {
+		x.mixed[v] = x.mixed[v] || !bytes.Equal(p[:n], x.want[v][x.offset:x.offset+n])
+	}
+	if x.mixed[0] && x.mixed[1] {
+		return 0, errors.New("not what one server has said")
+	}
+	if x.offset += n; x.offset == len(x.want[0]) {
+		x.at, x.offset = x.at+1, 0
+	}
+	return n, nil
+}
+
+// begins reports whether p may be the beginning of the next reply.
+func (x *exact) begins(p []byte) bool {
+	if x.at == len(x.due) {
+		return false
+	}
+	n := min(len(p), len(x.abort))
+	return string(p[:n]) != x.abort[:n]
+}
+
+func (x *exact) load(r *request) {
+	x.want[0] = x.scenario.dialect.answer(0, r, nil, nil)
+	x.want[1] = x.want[0]
+	if x.scenario.differs {
+		x.want[1] = x.scenario.dialect.answer(1, r, nil, nil)
+		if x.scenario.failover.Replay != session.ReplaySession {
+			x.mixed = [2]bool{}
+		}
+	}
+}

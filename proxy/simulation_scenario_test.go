@@ -1,0 +1,85 @@
+package proxy
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// class says what may go wrong in a schedule, and so what is expected of it.
+type class uint8
+
+const (
+	anything  class = iota // every fault; sessions may end, but only honestly
+	survivors              // servers and sidecars die, all that is needed is allowed: every session has to go on
+	pathOnly               // only associations break, for less than resume: every leg has to go on
+)
+
+// scenario is everything that a seed decides before a schedule begins.
+type scenario struct {
+	seed     uint64
+	rand     *rand.Rand // for what is decided while it runs; the world has its own
+	class    class
+	dialect  dialect
+	mapping  mapping.ID
+	failover session.Failover
+	policy   pool.Policy
+	memory   int
+	buffer   int  // of connections
+	elements int
+	shared   bool // an element's sidecar runs on its server's host, and dies with it
+	differs  bool // the servers but the first one answer differently
+	think    time.Duration
+	clients  int
+	requests int // of one client, at most
+	large    int // the largest request or reply, in bytes
+	faults   int
+}
+
+// faultTime is how long faults happen. After it everything is healed.
+const faultTime = 3 * time.Second
+
+func draw(seed uint64) *scenario {
+	r := rand.New(rand.NewPCG(seed, 0x5eed))
+	s := &scenario{seed: seed, rand: r, mapping: mapping.TCP, elements: 1 + r.IntN(3), shared: r.IntN(3) == 0,
+		policy: pool.Policy(r.IntN(2)), clients: 1 + r.IntN(8), requests: 1 + r.IntN(20), faults: r.IntN(8),
+		think: time.Duration(r.IntN(60)) * time.Millisecond, memory: 1 << 20, buffer: pick(r, 1000, 4000, 16<<10, 64<<10)}
+	s.class = class(pick(r, 0, 0, 0, 1, 2))
+	if r.IntN(4) == 0 {
+		s.memory = 64 << 10
+	}
+	s.large = min(pick(r, 500, 5000, 50_000, 200_000), 20*s.buffer)
+	if r.IntN(3) == 0 {
+		s.mapping = mapping.None
+	}
+	s.failover = session.Failover{Replay: session.Replay(r.IntN(3)), Ack: session.Ack(r.IntN(2)), Unsafe: session.Unsafe(pick(r, 0, 0, 1)),
+		Resume: time.Duration(r.IntN(4000)) * time.Millisecond, Deadline: time.Duration(500+r.IntN(6000)) * time.Millisecond,
+		Attempts: 1 + r.IntN(5)}
+	s.differs = s.elements > 1 && r.IntN(4) == 0
+	s.dialect = dialects[r.IntN(len(dialects))](s)
+	s.narrow()
+	return s
+}
+
+// narrow makes the settings fit the class.
+func (s *scenario) narrow() {
+	switch s.class {
+	case survivors:
+		s.differs = false
+		s.memory = 16 << 20
+		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume,
+			Deadline: 20 * time.Second, Attempts: 1000}
+		if s.dialect.opaque() {
+			s.failover.Replay = session.ReplaySession
+		}
+	case pathOnly:
+		s.mapping = mapping.TCP
+		s.elements, s.differs = 1, false
+		s.failover.Resume, s.failover.Deadline = 10*time.Second, 20*time.Second
+	}
+}
+
+func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }
