@@ -112,7 +112,7 @@ pool_user "bench" {
 `
 
 const poolproxyLine = `protocol "line" {
-    safe = [".*"]
+    safe = ["^"]
   }
   failover {
     replay = "unacked"

@@ -33,7 +33,6 @@ type goConn struct {
 	pending Event // to be told by a posted deliver; not zero: one is on its way
 	told    bool  // Readable was said, and Read has not drained in since
 	blocked bool  // Write did not take everything, and Writable was not said since
-	hungUp  bool  // Hangup was said
 	spoken  bool  // Read has returned inErr
 	shut    bool  // our end is to be sent behind out
 	closing bool  // the transport is to be closed behind out, or at once if it was reset

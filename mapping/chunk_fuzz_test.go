@@ -21,8 +21,8 @@ func FuzzChunks(f *testing.F) {
 	}
 	f.Add(unhex(f, "010700040000000968656c6c6f00000000000004"), byte(1))
 	f.Fuzz(func(t *testing.T, wire []byte, step byte) {
-		whole, wholeErr, out := feed(t, wire, len(wire))
-		parts, partsErr, _ := feed(t, wire, 1+int(step))
+		whole, out, wholeErr := feed(t, wire, len(wire))
+		parts, _, partsErr := feed(t, wire, 1+int(step))
 		if !reflect.DeepEqual(whole, parts) || (wholeErr == nil) != (partsErr == nil) {
 			t.Fatalf("in one piece %v, %v; in pieces %v, %v", whole, wholeErr, parts, partsErr)
 		}
@@ -34,7 +34,7 @@ func FuzzChunks(f *testing.F) {
 }
 
 // feed gives wire to a machine, step bytes at a time, and returns the messages and how many bytes it wants to write.
-func feed(t *testing.T, wire []byte, step int) (got []Message, err error, out int) {
+func feed(t *testing.T, wire []byte, step int) (got []Message, out int, err error) {
 	var pool loop.Pool
 	m := newMachine(time.Unix(0, 0), Heartbeat{Interval: time.Second, Misses: 3}, &pool)
 	if err := m.send(&Message{Data: []byte("ours")}, nil); err != nil {
@@ -47,7 +47,7 @@ func feed(t *testing.T, wire []byte, step int) (got []Message, err error, out in
 		for {
 			ev, n, err := m.read(m.start, have)
 			if err != nil {
-				return got, err, m.queue.size
+				return got, m.queue.size, err
 			}
 			if n == 0 {
 				break
@@ -61,7 +61,7 @@ func feed(t *testing.T, wire []byte, step int) (got []Message, err error, out in
 		m.acknowledge()
 		m.wrote(m.initLeft)
 	}
-	return got, nil, m.queue.size
+	return got, m.queue.size, nil
 }
 
 // recode parses chunks, writes and parses them again.

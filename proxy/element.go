@@ -56,10 +56,9 @@ func (e *elementSide) makeRules(memory int, hold time.Duration) {
 // accept takes the association of a pool user.
 func (e *elementSide) accept(a mapping.Association) mapping.Handler {
 	h := e.rules.Accept(a)
-	if h == nil { // not a nil *T in the interface
-		return nil
+	if h != nil && a.Remote().IsValid() {
+		e.shard.log.Debug("association begun", "pool_element", e.name, "pool_user", a.Remote())
 	}
-	e.shard.log.Debug("association begun", "pool_element", e.name, "pool_user", a.Remote())
 	return h
 }
 

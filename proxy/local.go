@@ -22,6 +22,7 @@ type local struct {
 	loop.Conn
 	shard    *Shard
 	rules    rules
+	eager    bool // a failure counts at once, also when what came before it has not been read (the client's)
 	readable bool // Read may return something
 	ended    bool // it has returned the end, or an error
 	reading  bool // within read
@@ -57,7 +58,7 @@ func (c *local) Ready(ev loop.Event) {
 		c.readable = true
 		c.read()
 	}
-	if ev&loop.Hangup != 0 && c.readable && !c.ended { // nobody has room for what it may still have said
+	if ev&loop.Hangup != 0 && c.eager {
 		c.broken(c.Err())
 	}
 }

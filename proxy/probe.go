@@ -23,6 +23,7 @@ type probe struct {
 
 	asking []func(bool) // to be answered
 	since  time.Time    // when the first of them asked
+	later  bool         // first will run at the end of this turn
 	timer  loop.Timer
 	try    *try // the connect that is going on
 }
@@ -52,18 +53,30 @@ func (p *probe) connected() {
 	}
 }
 
-// listening asks whether the server, one of whose connections has just ended, still listens.
+// listening asks whether the server, one of whose connections has just ended, still listens. Those who ask in one turn are answered together.
 func (p *probe) listening(answer func(bool)) {
 	p.asking = append(p.asking, answer)
-	now := p.loop.Now()
 	if len(p.asking) == 1 {
-		p.since = now
+		p.since = p.loop.Now()
+	}
+	if !p.later {
+		p.later = true
+		p.loop.Later(p.first)
+	}
+}
+
+// first asks the kernel at the end of the turn, and where its yes cannot be trusted yet, waits.
+func (p *probe) first() {
+	p.later = false
+	if len(p.asking) == 0 {
+		return
 	}
 	if life, ok := p.askKernel(); ok && life != present {
 		p.answer(life == held)
 		return
 	}
 	if p.try == nil {
+		now := p.loop.Now()
 		p.loop.Schedule(&p.timer, now.Add(min(settled, p.since.Add(settledAtLast).Sub(now))))
 	}
 }

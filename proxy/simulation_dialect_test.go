@@ -24,7 +24,9 @@ type request struct {
 }
 
 // words are what every request says of itself, in any dialect.
-func (r *request) words() string { return fmt.Sprintf("%c %d %d %d", r.kind, r.client, r.number, r.reply) }
+func (r *request) words() string {
+	return fmt.Sprintf("%c %d %d %d", r.kind, r.client, r.number, r.reply)
+}
 
 // parseWords reads them back; the request is otherwise empty.
 func parseWords(text string) (r request, err error) {
@@ -122,9 +124,16 @@ func (d *lines) kinds() []byte {
 	return []byte("SU")
 }
 
-func (d *lines) encode(r *request, size int) { r.bytes = fmt.Appendf(nil, "%s %s\n", r.words(), padding(r, size)) }
+func (d *lines) encode(r *request, size int) {
+	r.bytes = fmt.Appendf(nil, "%s %s\n", r.words(), padding(r, size))
+}
 
-func (d *lines) frame(p []byte, from int) int { return from + bytes.IndexByte(p[from:], '\n') + 1 }
+func (d *lines) frame(p []byte, from int) int {
+	if at := bytes.IndexByte(p[from:], '\n'); at >= 0 {
+		return from + at + 1
+	}
+	return 0
+}
 
 func (d *lines) decode(p []byte) (request, error) { return parseWords(string(p[:min(len(p), 60)])) }
 

@@ -18,7 +18,8 @@ type exact struct {
 	want     [2][]byte  // the reply by either kind of server
 	mixed    [2]bool    // what came is not of that kind
 	abort    string
-	stopped  bool // the abort text has begun
+	pending  []byte // too little to know what it begins
+	stopped  bool   // the abort text has begun
 }
 
 func newExact(s *scenario, requests []*request, abort string) *exact {
@@ -35,8 +36,17 @@ func (x *exact) replies() int { return x.at }
 
 func (x *exact) aborted() bool { return x.stopped && x.abort == "" }
 
+// signature is how many bytes tell the protocol's own error from a reply.
+const signature = 5
+
 func (x *exact) feed(p []byte) error {
+	p = append(x.pending, p...)
+	x.pending = nil
 	for len(p) > 0 {
+		if !x.stopped && x.offset == 0 && len(p) < signature {
+			x.pending = p
+			return nil
+		}
 		n, err := x.next(p)
 		if err != nil {
 			return fmt.Errorf("reply %d at byte %d: %w; it goes on %.60q", x.at, x.offset, err, p)
@@ -48,23 +58,22 @@ func (x *exact) feed(p []byte) error {
 
 // next checks bytes of one reply and returns how many.
 func (x *exact) next(p []byte) (int, error) {
-	if x.stopped = x.stopped || x.offset == 0 && x.abort != "" && p[0] == x.abort[0] && !x.begins(p); x.stopped {
+	x.stopped = x.stopped || x.offset == 0 && string(p[:signature]) == x.abort[:signature]
+	switch {
+	case x.stopped:
 		n := min(len(p), len(x.abort))
 		if n == 0 || string(p[:n]) != x.abort[:n] {
 			return 0, errors.New("bytes behind the protocol's own error, or not quite that")
 		}
 		x.abort = x.abort[n:]
 		return n, nil
-	}
-	if x.at == len(x.due) {
+	case x.at == len(x.due):
 		return 0, errors.New("bytes that nobody has asked for")
-	}
-	r := x.due[x.at]
-	if x.offset == 0 {
-		if r.sent.IsZero() {
+	case x.offset == 0:
+		if x.due[x.at].sent.IsZero() {
 			return 0, errors.New("the reply to a request that was not sent")
 		}
-		x.load(r)
+		x.load(x.due[x.at])
 	}
 	n := min(len(p), len(x.want[0])-x.offset)
 	for v := range x.want {
@@ -77,15 +86,6 @@ func (x *exact) next(p []byte) (int, error) {
 		x.at, x.offset = x.at+1, 0
 	}
 	return n, nil
-}
-
-// begins reports whether p may be the beginning of the next reply.
-func (x *exact) begins(p []byte) bool {
-	if x.at == len(x.due) {
-		return false
-	}
-	n := min(len(p), len(x.abort))
-	return string(p[:n]) != x.abort[:n]
 }
 
 func (x *exact) load(r *request) {

@@ -28,7 +28,7 @@ type scenario struct {
 	failover session.Failover
 	policy   pool.Policy
 	memory   int
-	buffer   int  // of connections
+	buffer   int // of connections
 	elements int
 	shared   bool // an element's sidecar runs on its server's host, and dies with it
 	differs  bool // the servers but the first one answer differently

@@ -53,7 +53,7 @@ func (u *userSide) accept(conn loop.Conn) loop.Handler {
 		u.shard.count("sessions.refused", u.config.Name)
 		return nil
 	}
-	c := &local{Conn: conn, shard: u.shard}
+	c := &local{Conn: conn, shard: u.shard, eager: true}
 	c.again.Func = c.read
 	s := u.rules.Accept(c, conn.Remote().String())
 	c.rules = s

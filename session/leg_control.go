@@ -19,8 +19,8 @@ func (g *Leg) receive(m *message) {
 		}
 		g.log.Release(m.received)
 		g.readOn()
-	case typeFinish:
-		if m.total != g.out.accepted || g.out.end {
+	case typeFinish: // after a resumption it may come again: the user does not know whether it came before
+		if m.total != g.out.accepted {
 			g.violate(fmt.Sprintf("an end at %d, with %d bytes received", m.total, g.out.accepted))
 			return
 		}
@@ -133,9 +133,11 @@ func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 	g.detach() // from an association that this side did not yet know to be dead
 	g.attach(l, stream)
 	g.sent, g.endSent = received, false
-	g.told = g.out.written()
-	g.granted = max(g.granted, g.told+int64(g.e.c.Memory))
+	g.granted = max(g.granted, g.out.written()+int64(g.e.c.Memory))
 	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
+	if g.out.written() > 0 {
+		g.ack() // what was written meanwhile; RESUMED tells only what was taken
+	}
 	if g.out.open {
 		l.tell(stream, &message{typ: typeOpened})
 	}

@@ -159,8 +159,9 @@ func (r *rig) client() *end {
 func (r *rig) until(what string, done func() bool) {
 	r.t.Helper()
 	if !r.w.RunUntil(done, 2*time.Minute) {
+		r.t.Errorf("never: %s", what)
 		r.dump()
-		r.t.Fatalf("never: %s", what)
+		r.t.FailNow()
 	}
 }
 

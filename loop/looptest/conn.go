@@ -165,7 +165,11 @@ func (c *conn) readSome(b []byte) int {
 	case short:
 		c.told = false
 		c.note(loop.Readable)
-	case n < len(b) && !c.in.eof && c.err == nil:
+	case n == len(b):
+	case c.in.eof || c.err != nil: // what follows a short count is told, see loop.Handler
+		c.told = false
+		c.note(loop.Readable)
+	default:
 		c.drained()
 	}
 	return n

@@ -1,0 +1,145 @@
+package proxy
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// mayNotRepeat reports whether an unsafe request must never be executed twice.
+func (m *simulation) mayNotRepeat() bool { return m.failover.Unsafe == session.UnsafeRefuse }
+
+// checkClient judges how a client's connection has ended.
+func (m *simulation) checkClient(c *client) {
+	all := c.reader.replies() == c.dueOf(len(c.requests))
+	if c.outcome == "left" {
+		return
+	}
+	if c.clean && !all && !c.reader.aborted() && !m.excused(c) {
+		m.violated("client %d: a clean end, but %d of %d replies to what was sent", c.index, c.reader.replies(), c.dueOf(c.sent))
+	}
+	if m.class != anything && (!all || c.closed != (c.clean || c.ending == closeLate)) {
+		m.violated("client %d: its session has not survived: %s", c.index, c.outcome)
+	}
+}
+
+// excused: a server that closes in peace may cross a request, as without sidecars.
+func (m *simulation) excused(c *client) bool {
+	for _, r := range c.requests[:c.sent] {
+		if r.number >= c.reader.replies() && !r.sent.IsZero() && m.world.Now().Sub(r.sent) > 50*time.Millisecond && r.executed > 0 {
+			return m.closed[c.index]
+		}
+	}
+	return true
+}
+
+// watch looks at the memory of sessions now and then.
+func (m *simulation) watch() {
+	for _, u := range m.userShard.users {
+		u.rules.Sessions(func(s *session.Session) {
+			if i := s.Info(); i.Retained > int64(m.memory+loop.LargeBuffer) {
+				m.violated("session %d retains %d bytes, memory is %d", i.ID, i.Retained, m.memory)
+			}
+		})
+	}
+	if !m.finished() {
+		m.world.After(m.between(time.Millisecond, 100*time.Millisecond), m.watch)
+	}
+}
+
+// checkEnd judges what is left when all is well and all clients should be done.
+func (m *simulation) checkEnd() {
+	for _, c := range m.clients {
+		if c.outcome == "" {
+			m.violated("client %d hangs: %d of %d requests sent, %d replies, ending %d, sending finished: %t%s", c.index, c.sent, len(c.requests),
+				c.reader.replies(), c.ending, c.closed, m.hanging())
+			return
+		}
+		if m.class == pathOnly {
+			m.checkOnce(c)
+		}
+	}
+	m.world.RunFor(2*m.failover.Resume + 15*time.Second)
+	m.checkNothingLeft()
+}
+
+// checkOnce: where only associations broke, everything happened once.
+func (m *simulation) checkOnce(c *client) {
+	connections := 0
+	for _, x := range m.elements[0].process.conns {
+		if x.client == c.index {
+			connections++
+		}
+	}
+	if connections > 1 {
+		m.violated("client %d: %d connections at the server, though only associations broke", c.index, connections)
+	}
+	for _, r := range c.requests {
+		if r.executed > 1 || r.executed == 0 && c.outcome != "left" {
+			m.violated("request %d of client %d was executed %d times, though only associations broke", r.number, c.index, r.executed)
+		}
+	}
+}
+
+// checkNothingLeft: no session, leg, buffer, connection or timer outlives what it was for.
+func (m *simulation) checkNothingLeft() {
+	links := 0
+	for _, u := range m.userShard.users {
+		if n := u.rules.Count(); n > 0 {
+			m.violated("%d sessions are left", n)
+		}
+		links += len(m.elements)
+		for _, e := range u.servers {
+			m.checkLegs(e)
+		}
+	}
+	if out := m.user.Buffers().Out(); out > loop.LargeBuffer {
+		m.violated("%d bytes are retained at the pool user", out)
+	}
+	if n := m.user.Conns(); n > links {
+		m.violated("%d connections are open at the pool user", n)
+	}
+	if n := m.user.Timers(); n > 3*links {
+		m.violated("%d timers are armed at the pool user", n)
+	}
+	for _, e := range m.elements {
+		if e.shard == nil {
+			continue
+		}
+		m.checkLegs(e.shard.elements[0])
+		if out := e.sidecar.Buffers().Out(); out > loop.LargeBuffer {
+			m.violated("%d bytes are retained at element %d", out, e.index)
+		}
+		if n := e.sidecar.Conns(); n > 1 && e.sidecar != e.server {
+			m.violated("%d connections are open at element %d", n, e.index)
+		}
+		if n := e.sidecar.Timers(); n > 3 && e.sidecar != e.server {
+			m.violated("%d timers are armed at element %d", n, e.index)
+		}
+	}
+}
+
+func (m *simulation) checkLegs(e *elementSide) {
+	if live, held := e.rules.Legs(); live+held > 0 {
+		m.violated("%s: %d legs are left, and %d that wait", e.name, live, held)
+	}
+}
+
+// hanging describes what the sessions are doing, for a client that waits for ever.
+func (m *simulation) hanging() (text string) {
+	for _, u := range m.userShard.users {
+		u.rules.Sessions(func(s *session.Session) { text += fmt.Sprintf("\n%+v", s.Info()) })
+	}
+	for _, e := range m.elements {
+		if e.process == nil {
+			continue
+		}
+		for _, c := range e.process.conns {
+			text += fmt.Sprintf("\nserver%d %v: client %d, last %d, %d in, %d out, eof %t, over %t", e.index, c.conn.Remote(), c.client, c.last,
+				len(c.in), len(c.out), c.eof, c.over)
+		}
+	}
+	return text
+}

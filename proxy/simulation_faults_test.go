@@ -1,0 +1,210 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/loop/looptest"
+	"github.com/poolproxy/poolproxy/mapping"
+)
+
+// fault is one thing that goes wrong with an element; it sees to its own healing.
+type fault func(m *simulation, e *element)
+
+// faultsOf are the faults that a class of schedules may meet.
+func (m *simulation) faultsOf() []fault {
+	path := []fault{(*simulation).cutPath, (*simulation).cutPath, (*simulation).stallPath, (*simulation).slowPath}
+	deaths := []fault{(*simulation).killServer, (*simulation).killServer, (*simulation).killServer}
+	if m.mapping == mapping.TCP {
+		deaths = append(deaths, (*simulation).killSidecar, (*simulation).killSidecar, (*simulation).vanish)
+	}
+	wild := []fault{(*simulation).freezeServer, (*simulation).freezeUser, (*simulation).closeConn, (*simulation).resetConn}
+	if m.mapping == mapping.TCP {
+		wild = append(wild, (*simulation).freezeSidecar)
+	}
+	if m.mapping == mapping.TCP && !m.shared {
+		wild = append(wild, (*simulation).cutServer, (*simulation).stallServer)
+	}
+	switch {
+	case m.class == pathOnly:
+		return path
+	case m.class == anything:
+		return append(append(path, deaths...), wild...)
+	case m.mapping == mapping.None: // a server that lives and resets means it
+		return append(deaths, (*simulation).slowPath)
+	}
+	return append(path, deaths...)
+}
+
+// planFaults draws the faults of the schedule.
+func (m *simulation) planFaults() {
+	all := m.faultsOf()
+	for range m.faults {
+		f, e := all[m.rand.IntN(len(all))], m.elements[m.rand.IntN(len(m.elements))]
+		m.world.After(m.between(m.calm(), faultTime*3/4), func() { f(m, e) })
+	}
+}
+
+func (m *simulation) cutPath(e *element) { m.world.Cut(m.user, m.path(e)) }
+
+// path is the host at the far end of what the pool user talks to.
+func (m *simulation) path(e *element) *looptest.Host {
+	if m.mapping == mapping.None {
+		return e.server
+	}
+	return e.sidecar
+}
+
+func (m *simulation) stallPath(e *element) {
+	far := m.path(e)
+	if far == e.server && m.mapping == mapping.None {
+		e.stalled = true
+	}
+	m.stall(m.user, far)
+	m.world.After(m.between(time.Millisecond, 1500*time.Millisecond), func() { m.heal(e) })
+}
+
+func (m *simulation) stall(a, b *looptest.Host) {
+	switch m.rand.IntN(3) {
+	case 0:
+		m.world.Stall(a, b)
+	case 1:
+		m.world.StallOneWay(a, b)
+	case 2:
+		m.world.StallOneWay(b, a)
+	}
+}
+
+// heal heals all paths of an element.
+func (m *simulation) heal(e *element) {
+	e.stalled = false
+	m.world.Heal(m.user, m.path(e))
+	if e.sidecar != e.server && e.sidecar != m.user {
+		m.world.Heal(e.sidecar, e.server)
+	}
+}
+
+func (m *simulation) slowPath(e *element) {
+	slow := m.between(0, 50*time.Millisecond)
+	m.world.Delay(m.user, m.path(e), slow/2, slow)
+}
+
+func (m *simulation) cutServer(e *element) { m.world.Cut(e.sidecar, e.server) }
+
+// stallServer stalls the path before the server. The kernel of a server that dies meanwhile would send its reset in vain, and nothing but a
+// limit to waiting for replies would help; so what the server does is done after healing.
+func (m *simulation) stallServer(e *element) {
+	if e.process == nil {
+		return
+	}
+	e.stalled = true
+	m.stall(e.sidecar, e.server)
+	m.world.After(m.between(time.Millisecond, time.Second), func() { m.heal(e) })
+}
+
+func (m *simulation) killServer(e *element) {
+	if e.process == nil {
+		return
+	}
+	m.healServer(e)
+	e.process = nil
+	if e.sidecar == e.server {
+		e.shard = nil
+	}
+	e.server.Kill()
+	m.revive(e)
+}
+
+func (m *simulation) healServer(e *element) {
+	if e.stalled {
+		m.heal(e)
+	}
+}
+
+func (m *simulation) killSidecar(e *element) { m.stopSidecar(e, (*looptest.Host).Kill) }
+func (m *simulation) vanish(e *element)      { m.stopSidecar(e, (*looptest.Host).Vanish) }
+
+func (m *simulation) stopSidecar(e *element, how func(*looptest.Host)) {
+	if e.shard == nil {
+		return
+	}
+	e.shard = nil
+	if e.sidecar == e.server {
+		e.process = nil
+	}
+	how(e.sidecar)
+	m.revive(e)
+}
+
+// revive starts again what died, after a while.
+func (m *simulation) revive(e *element) {
+	m.world.After(m.between(10*time.Millisecond, faultTime), func() { m.start(e) })
+}
+
+func (m *simulation) start(e *element) {
+	if e.process == nil {
+		m.healServer(e)
+		e.server.Restart()
+		m.startServer(e)
+	}
+	if e.shard == nil && m.mapping == mapping.TCP {
+		if e.sidecar != e.server {
+			e.sidecar.Restart()
+		}
+		m.startSidecar(e)
+	}
+}
+
+func (m *simulation) freezeServer(e *element)  { m.freeze(e.server) }
+func (m *simulation) freezeSidecar(e *element) { m.freeze(e.sidecar) }
+func (m *simulation) freezeUser(*element)      { m.freeze(m.user) }
+
+func (m *simulation) freeze(h *looptest.Host) {
+	h.Freeze()
+	m.world.After(m.between(time.Millisecond, 2*time.Second), h.Thaw)
+}
+
+func (m *simulation) closeConn(e *element) { m.endConn(e, (loop.Conn).Close) }
+func (m *simulation) resetConn(e *element) { m.endConn(e, (loop.Conn).Reset) }
+
+// endConn has the server end one of its connections of its own will.
+func (m *simulation) endConn(e *element, how func(loop.Conn)) {
+	if e.process == nil {
+		return
+	}
+	var open []*serverConn
+	for _, c := range e.process.conns {
+		if !c.over {
+			open = append(open, c)
+		}
+	}
+	if len(open) == 0 {
+		return
+	}
+	m.healServer(e)
+	c := open[m.rand.IntN(len(open))]
+	m.tracef("server%d ends a connection of client %d", e.index, c.client)
+	m.closed[c.client] = true
+	c.end(how)
+}
+
+func (m *simulation) healAll() {
+	m.tracef("all is well from now on")
+	for _, e := range m.elements {
+		e.server.Thaw()
+		e.sidecar.Thaw()
+		m.heal(e)
+		m.world.Delay(m.user, m.path(e), 0, time.Millisecond)
+		m.start(e)
+	}
+	m.user.Thaw()
+}
+
+// calm is how long nothing goes wrong. An OPEN that is lost with its association cannot be told from one that was carried out, so where every
+// leg has to go on all of them are open before faults begin.
+func (m *simulation) calm() time.Duration {
+	if m.class == pathOnly {
+		return faultTime / 3
+	}
+	return 0
+}

@@ -1,0 +1,211 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"io"
+
+	"github.com/poolproxy/poolproxy/loop"
+)
+
+// server is one process of a server: it answers requests one after another, in its own time, and always the same to the same.
+type server struct {
+	sim     *simulation
+	element *element
+	variant int
+	conns   []*serverConn
+}
+
+func newServer(m *simulation, e *element) *server {
+	s := &server{sim: m, element: e}
+	if m.differs && e.index > 0 {
+		s.variant = 1
+	}
+	return s
+}
+
+// serverConn is one connection that a server has accepted.
+type serverConn struct {
+	server *server
+	conn   loop.Conn
+	client int    // whose requests it carries; -1: not known yet
+	last   int    // the number of the last request
+	in     []byte // what is not a complete request yet
+	looked int    // so much of in has no end in it
+	out    []byte
+	eof    bool
+	over   bool
+	think  loop.Timer // while a request is being worked on
+	answer []byte     // to that
+}
+
+func (s *server) accept(conn loop.Conn) loop.Handler {
+	c := &serverConn{server: s, conn: conn, client: -1, last: -1}
+	c.think.Func = c.answered
+	s.conns = append(s.conns, c)
+	return c
+}
+
+// Ready hears of the connection (loop.Handler).
+func (c *serverConn) Ready(ev loop.Event) {
+	if ev&(loop.Readable|loop.Hangup) != 0 {
+		c.read()
+	}
+	if !c.over {
+		c.write()
+	}
+}
+
+func (c *serverConn) read() {
+	var p [4096]byte
+	for !c.over && !c.eof && !c.full() {
+		n, err := c.conn.Read(p[:])
+		c.in = append(c.in, p[:n]...)
+		switch {
+		case err == nil:
+		case errors.Is(err, loop.ErrAgain):
+			c.work()
+			return
+		case errors.Is(err, io.EOF):
+			c.eof = true
+		default:
+			c.work() // what had come before was read
+			c.end((loop.Conn).Close)
+			return
+		}
+	}
+	c.work()
+}
+
+// full reports whether the server has enough to do.
+func (c *serverConn) full() bool { return len(c.out) > 64<<10 || len(c.in) > 1<<20 }
+
+// work takes the next request, if there is none under way.
+func (c *serverConn) work() {
+	if c.over || c.think.Armed() {
+		return
+	}
+	d := c.server.sim.dialect
+	n := d.frame(c.in, c.looked)
+	if n == 0 {
+		c.looked = len(c.in)
+		c.finish()
+		return
+	}
+	raw := c.in[:n]
+	r, err := d.decode(raw)
+	if err == nil {
+		err = c.check(&r, raw)
+	}
+	if err != nil {
+		c.server.sim.violated("%v: %v", c.conn.Remote(), err)
+		return
+	}
+	if r.kind != 'O' {
+		c.answer = d.answer(c.server.variant, &r, raw, c.server.sim.rand)
+	}
+	c.in = append([]byte(nil), c.in[n:]...)
+	c.looked = 0
+	m := c.server.sim
+	at := m.world.Now()
+	if m.think > 0 {
+		at = at.Add(m.between(0, m.think))
+	}
+	c.server.element.server.Schedule(&c.think, at)
+}
+
+// check compares a request with what its client has sent, and notes that it was executed.
+func (c *serverConn) check(r *request, raw []byte) error {
+	m := c.server.sim
+	if r.client < 0 || r.client >= len(m.clients) || r.number < 0 || r.number >= len(m.clients[r.client].requests) {
+		return errors.New("a request that no client has")
+	}
+	mine := m.clients[r.client].requests[r.number]
+	switch {
+	case !sameRequest(mine.bytes, raw):
+		return errors.New("a request that was changed on its way")
+	case mine.sent.IsZero():
+		return errors.New("a request that was not sent")
+	case c.client >= 0 && c.client != r.client:
+		return errors.New("requests of two clients on one connection")
+	case r.number <= c.last:
+		return errors.New("requests not in order")
+	}
+	c.client, c.last = r.client, r.number
+	mine.executed++
+	m.tracef("server%d executes %c %d %d", c.server.element.index, r.kind, r.client, r.number)
+	if r.kind == 'U' && mine.executed > 1 && m.mayNotRepeat() {
+		return errors.New("an unsafe request was executed twice")
+	}
+	return nil
+}
+
+// answered is when the request under way is done.
+func (c *serverConn) answered() {
+	c.out = append(c.out, c.answer...)
+	c.answer = nil
+	c.write()
+	if !c.over {
+		c.read()
+	}
+}
+
+func (c *serverConn) write() {
+	for len(c.out) > 0 {
+		n, err := c.conn.Write(c.out)
+		c.out = c.out[n:]
+		if errors.Is(err, loop.ErrAgain) {
+			return
+		}
+		if err != nil {
+			c.end((loop.Conn).Close)
+			return
+		}
+	}
+	c.finish()
+}
+
+// finish closes a connection whose client has finished and has all its answers.
+func (c *serverConn) finish() {
+	if c.over || !c.eof || len(c.out) > 0 || c.think.Armed() || c.server.sim.dialect.frame(c.in, c.looked) > 0 {
+		return
+	}
+	c.end((loop.Conn).Close)
+}
+
+// end ends the connection in the given way.
+func (c *serverConn) end(how func(loop.Conn)) {
+	if c.over {
+		return
+	}
+	c.over = true
+	c.server.element.server.Cancel(&c.think)
+	how(c.conn)
+	c.partial()
+}
+
+// partial checks the beginning of a request whose end has not come.
+func (c *serverConn) partial() {
+	if len(c.in) == 0 || c.server.sim.dialect.frame(c.in, c.looked) > 0 {
+		return
+	}
+	for _, x := range c.server.sim.clients {
+		for _, r := range x.requests {
+			if bytes.HasPrefix(r.bytes, c.in) {
+				return
+			}
+		}
+	}
+	if !bytes.Contains(c.in, []byte("Range: ")) {
+		c.server.sim.violated("%v: the beginning of no request: %.60q", c.conn.Remote(), c.in)
+	}
+}
+
+// sameRequest compares a request with what came of it. Where a reply goes on, the fields that say so are added (protocol http).
+func sameRequest(sent, came []byte) bool {
+	if bytes.Equal(sent, came) {
+		return true
+	}
+	at := bytes.Index(came, []byte("Range: "))
+	return at > 0 && bytes.HasPrefix(sent, came[:at]) && len(sent) == at+2
+}

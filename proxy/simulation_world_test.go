@@ -1,0 +1,190 @@
+package proxy
+
+import (
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/poolproxy/poolproxy/loop/looptest"
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// simulation is one schedule: a world with clients, the pool user's sidecar, pool elements' sidecars and servers.
+type simulation struct {
+	*scenario
+	world     *looptest.World
+	log       hclog.Logger
+	home      *looptest.Host // of the clients
+	user      *looptest.Host
+	userShard *Shard
+	elements  []*element
+	clients   []*client
+	trace     func(string, ...any)
+	err       error // the first violation
+
+	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
+}
+
+// element is one pool element: a server, and with the TCP mapping a sidecar before it.
+type element struct {
+	index   int
+	sidecar *looptest.Host // with mapping none: the pool user's
+	server  *looptest.Host
+	shard   *Shard // nil: there is none, or it is dead
+	process *server
+	stalled bool // the path between the sidecar and the server
+}
+
+const (
+	clientPort  = 1000
+	elementPort = 2000
+	serverPort  = 3000
+)
+
+func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
+	m := &simulation{scenario: s, world: looptest.NewWorld(s.seed), log: hclog.NewNullLogger(), trace: trace, closed: map[int]bool{}}
+	m.world.BufferSize = s.buffer
+	if trace != nil {
+		m.world.Trace(trace)
+		m.log = hclog.New(&hclog.LoggerOptions{Output: lineWriter(m.tracef), Level: hclog.Trace, DisableTime: true})
+		m.tracef("class %d, %T, mapping %v, %+v, policy %v, memory %d, buffer %d, elements %d, shared %t, differs %t, clients %d",
+			s.class, s.dialect, s.mapping, s.failover, s.policy, s.memory, s.buffer, s.elements, s.shared, s.differs, s.clients)
+	}
+	m.home, m.user = m.world.Host("clients"), m.world.Host("user")
+	for i := range s.elements {
+		m.elements = append(m.elements, m.newElement(i))
+	}
+	return m
+}
+
+// lineWriter is an io.Writer for one line a call.
+type lineWriter func(string, ...any)
+
+func (w lineWriter) Write(p []byte) (int, error) {
+	w("%s", p[:len(p)-1])
+	return len(p), nil
+}
+
+var _ io.Writer = lineWriter(nil)
+
+func (m *simulation) tracef(format string, args ...any) {
+	if m.trace != nil {
+		m.trace("%12v %s", m.world.Now().Sub(began), fmt.Sprintf(format, args...))
+	}
+}
+
+// began is when every world begins.
+var began = looptest.NewWorld(0).Now()
+
+// violated notes a violation. Only the first one of a schedule counts.
+func (m *simulation) violated(format string, args ...any) {
+	if m.err == nil {
+		m.err = fmt.Errorf("at %v: %s", m.world.Now().Sub(began), fmt.Sprintf(format, args...))
+		m.tracef("VIOLATION: %v", m.err)
+	}
+}
+
+func (m *simulation) newElement(i int) *element {
+	e := &element{index: i, server: m.world.Host(fmt.Sprintf("server%d", i))}
+	switch {
+	case m.mapping == mapping.None:
+		e.sidecar = m.user
+	case m.shared:
+		e.sidecar = e.server
+	default:
+		e.sidecar = m.world.Host(fmt.Sprintf("element%d", i))
+	}
+	return e
+}
+
+// startServer starts the server's process on its host, which runs and has none.
+func (m *simulation) startServer(e *element) {
+	e.process = newServer(m, e)
+	if _, err := e.server.Listen(e.server.Addr(serverPort), e.process.accept); err != nil {
+		panic(err)
+	}
+}
+
+// startSidecar starts the pool element's sidecar.
+func (m *simulation) startSidecar(e *element) {
+	if m.mapping == mapping.None {
+		return
+	}
+	var err error
+	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: fmt.Sprintf("element%d", e.index), Listen: e.sidecar.Addr(elementPort),
+		Server: e.server.Addr(serverPort), Mapping: mapping.TCP, Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
+		m.log.Named(e.sidecar.Name()), nil, m.random)
+	if err != nil {
+		panic(err)
+	}
+}
+
+var heartbeats = mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}
+
+// startUser starts the pool user's sidecar.
+func (m *simulation) startUser() {
+	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping}
+	for _, e := range m.elements {
+		to := pool.Element{Name: fmt.Sprintf("element%d", e.index), Address: e.sidecar.Addr(elementPort), Priority: uint32(e.index)}
+		if m.mapping == mapping.None {
+			to.Address = e.server.Addr(serverPort)
+		}
+		p.Elements = append(p.Elements, to)
+	}
+	var err error
+	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort), Pool: "pool",
+		Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory, Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
+	if err != nil {
+		panic(err)
+	}
+}
+
+// random fills p with the schedule's own chance: it makes tokens.
+func (m *simulation) random(p []byte) {
+	for i := range p {
+		p[i] = byte(m.rand.Uint32())
+	}
+}
+
+// run runs the schedule and returns the first violation.
+func (m *simulation) run() error {
+	for _, e := range m.elements {
+		m.startServer(e)
+		m.startSidecar(e)
+	}
+	m.startUser()
+	for i := range m.scenario.clients {
+		m.clients = append(m.clients, newClient(m, i))
+	}
+	m.planFaults()
+	m.watch()
+	m.world.RunUntil(func() bool { return m.err != nil }, faultTime)
+	m.healAll()
+	limit := 3*m.failover.Deadline + 3*m.failover.Resume + time.Minute
+	m.world.RunUntil(func() bool { return m.finished() || m.err != nil }, limit)
+	if m.err == nil {
+		m.checkEnd()
+	}
+	return m.err
+}
+
+func (m *simulation) finished() bool {
+	for _, c := range m.clients {
+		if c.outcome == "" {
+			return false
+		}
+	}
+	return true
+}
+
+// chance is the schedule's own source of chance.
+func (m *simulation) chance() *rand.Rand { return m.rand }
+
+// between draws a time.
+func (m *simulation) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(m.rand.Int64N(int64(to-from)))
+}
