@@ -11,7 +11,7 @@ import (
 
 // machine is the rules of the TCP mapping for one association: bytes from the peer and the time go in; messages, and bytes to
 // write, come out. It touches no connection, and reads no clock. How the rules fill the gaps of the draft is written down in
-// docs/protocol-mapping.md.
+// docs/protocol.md.
 type machine struct {
 	start    time.Time // the zero of heartbeat info
 	watch    heartbeat.Monitor

@@ -11,7 +11,7 @@ import (
 )
 
 // TCPMapping is mapping 0x02: the chunks of draft-ietf-rserpool-tcpmapping over the connections of any loop.Loop. What the draft
-// leaves open is decided in docs/protocol-mapping.md. The value has no state and may be copied.
+// leaves open is decided in docs/protocol.md. The value has no state and may be copied.
 type TCPMapping struct{}
 
 var (

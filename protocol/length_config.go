@@ -118,6 +118,9 @@ func (l *length) Abort(string) []byte { return l.LengthConfig.Abort }
 
 func (l *length) Opaque() bool { return false }
 
+// Unpaired reports that what the server says does not belong to requests: its messages come by themselves.
+func (l *length) Unpaired() bool { return l.Reply == ReplyNone }
+
 // Join sends the request again as it was, and compares the reply byte for byte.
 func (l *length) Join(req *Request, _ []byte, d Delivered) ([]byte, Joiner, error) {
 	return nil, NewPrefixJoiner(d, l.Replies(), req), nil

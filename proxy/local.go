@@ -25,6 +25,7 @@ type local struct {
 	eager    bool // a failure counts at once, also when what came before it has not been read (the client's)
 	readable bool // Read may return something
 	ended    bool // it has returned the end, or an error
+	failed   bool // the rules know that it is broken; that may come behind an end
 	reading  bool // within read
 	again    loop.Timer
 
@@ -58,7 +59,7 @@ func (c *local) Ready(ev loop.Event) {
 		c.readable = true
 		c.read()
 	}
-	if ev&loop.Hangup != 0 && c.eager {
+	if ev&loop.Hangup != 0 && (c.eager || c.ended) { // behind an end of file nothing is read that would tell
 		c.broken(c.Err())
 	}
 }
@@ -118,8 +119,8 @@ func (c *local) readOnce(room int) int {
 }
 
 func (c *local) broken(err error) {
-	if !c.ended {
-		c.ended = true
+	if !c.failed {
+		c.ended, c.failed = true, true
 		c.rules.Broken(err)
 	}
 }

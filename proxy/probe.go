@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"errors"
 	"net/netip"
 	"time"
 
@@ -136,7 +135,7 @@ func (t *try) Ready(ev loop.Event) {
 	case ev&loop.Connected != 0:
 		t.done(true)
 	case ev&loop.Hangup != 0:
-		t.done(!errors.Is(t.conn.Err(), loop.ErrRefused))
+		t.done(false)
 	}
 }
 

@@ -57,11 +57,13 @@ func (m *simulation) checkEnd() {
 				c.reader.replies(), c.ending, c.closed, m.hanging())
 			return
 		}
-		if m.class == pathOnly {
+	}
+	m.world.RunFor(2*m.failover.Resume + 15*time.Second)
+	if m.class == pathOnly {
+		for _, c := range m.clients {
 			m.checkOnce(c)
 		}
 	}
-	m.world.RunFor(2*m.failover.Resume + 15*time.Second)
 	m.checkNothingLeft()
 }
 
@@ -88,7 +90,7 @@ func (m *simulation) checkNothingLeft() {
 	links := 0
 	for _, u := range m.userShard.users {
 		if n := u.rules.Count(); n > 0 {
-			m.violated("%d sessions are left", n)
+			m.violated("%d sessions are left%s", n, m.hanging())
 		}
 		links += len(m.elements)
 		for _, e := range u.servers {
@@ -130,7 +132,7 @@ func (m *simulation) checkLegs(e *elementSide) {
 // hanging describes what the sessions are doing, for a client that waits for ever.
 func (m *simulation) hanging() (text string) {
 	for _, u := range m.userShard.users {
-		u.rules.Sessions(func(s *session.Session) { text += fmt.Sprintf("\n%+v", s.Info()) })
+		u.rules.Sessions(func(s *session.Session) { text += fmt.Sprintf("\n%+v", s.Info()) + debugSession(s) })
 	}
 	for _, e := range m.elements {
 		if e.process == nil {

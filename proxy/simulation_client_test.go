@@ -113,6 +113,7 @@ func (c *client) Ready(ev loop.Event) {
 	}
 	if ev&loop.Writable != 0 && c.outcome == "" {
 		c.write()
+		c.next()
 	}
 	if ev&(loop.Readable|loop.Hangup) != 0 && c.outcome == "" && !c.reading.Armed() {
 		c.read()
@@ -155,9 +156,6 @@ func (c *client) write() {
 		if err != nil && !errors.Is(err, loop.ErrAgain) || n == 0 {
 			return // Hangup says the rest
 		}
-	}
-	if !c.timer.Armed() {
-		c.maybeFinish()
 	}
 }
 

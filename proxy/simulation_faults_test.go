@@ -138,7 +138,7 @@ func (m *simulation) stopSidecar(e *element, how func(*looptest.Host)) {
 
 // revive starts again what died, after a while.
 func (m *simulation) revive(e *element) {
-	m.world.After(m.between(10*time.Millisecond, faultTime), func() { m.start(e) })
+	m.world.After(m.between(200*time.Millisecond, faultTime), func() { m.start(e) })
 }
 
 func (m *simulation) start(e *element) {

@@ -48,12 +48,10 @@ func (s *server) accept(conn loop.Conn) loop.Handler {
 
 // Ready hears of the connection (loop.Handler).
 func (c *serverConn) Ready(ev loop.Event) {
-	if ev&(loop.Readable|loop.Hangup) != 0 {
-		c.read()
-	}
-	if !c.over {
+	if ev&loop.Writable != 0 {
 		c.write()
 	}
+	c.read() // also what was left while there was too much to write
 }
 
 func (c *serverConn) read() {

@@ -12,7 +12,6 @@ type Message[T any] struct {
 
 	Released bool // it need not be sent again
 	Lost     bool // it cannot be sent again: some of its bytes had to be let go before it was released
-	Failures int  // how many elements ended while it was in flight
 }
 
 // Complete reports whether the message's last byte has come.

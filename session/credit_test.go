@@ -45,7 +45,7 @@ func TestSlowServer(t *testing.T) {
 		c.says(text, true)
 		r.bounded(3 * time.Second)
 		server := r.stations[0].server()
-		if most := memory + 16<<10 + 1; c.taken > most || c.taken < memory {
+		if most := memory + 16<<10 + 1; c.taken > most || c.taken < memory/16 { // short lines cost more than their bytes
 			t.Errorf("%d bytes were read of the client, %d may be kept", c.taken, most)
 		}
 		for len(server.got) < len(text)/2 {

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -42,9 +43,9 @@ func NewElement(c ElementConfig) *Element {
 	return e
 }
 
-// Accept takes an association that a pool user has begun. It returns nil, for refusal, when the Element is closed.
+// Accept takes an association that a pool user has begun. It returns nil, for refusal, when the Element is closed or has too many.
 func (e *Element) Accept(a mapping.Association) mapping.Handler {
-	if e.closed {
+	if e.closed || len(e.links) >= maxLinks {
 		return nil
 	}
 	l := &elementLink{e: e}
@@ -149,7 +150,7 @@ func (l *elementLink) Receive(m mapping.Message) {
 		return
 	}
 	if l.hello == nil {
-		if err := checkHello(&s); err != nil {
+		if err := checkHello(m.Stream, &s); err != nil {
 			l.violate(err.Error())
 			return
 		}
@@ -198,16 +199,16 @@ func (l *elementLink) open(stream uint16, m *message) {
 	if old := l.e.legs[m.token]; old != nil {
 		switch {
 		case old.user != leg.user:
-			leg.refuse(CodeUnauthorized, "the session belongs to another pool user")
+			leg.refuse("leg", CodeUnauthorized, notYours)
 			return
 		case old.Number >= leg.Number:
-			leg.refuse(CodeStale, "")
+			leg.refuse("leg", CodeStale, "")
 			return
 		}
 		old.supersede()
 	}
 	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed {
-		leg.refuse(CodeBusy, "")
+		leg.refuse("leg", CodeBusy, "")
 		return
 	}
 	l.e.legs[m.token] = leg
@@ -217,28 +218,28 @@ func (l *elementLink) open(stream uint16, m *message) {
 // resume attaches a leg that lost its association to this one.
 func (l *elementLink) resume(stream uint16, m *message) {
 	leg := l.e.legs[m.token]
-	refusal := &Leg{e: l.e}
+	refuse := func(code Code, text string) {
+		refusal := &Leg{e: l.e, Number: m.leg}
+		if leg != nil {
+			refusal.Session = leg.Session
+		}
+		refusal.attach(l, stream)
+		refusal.refuse("resume", code, text)
+	}
 	switch {
 	case leg == nil:
-		l.e.c.Trace.log('i', "resume refused: no such leg", "pool_user", l.a.Remote(), "leg", m.leg)
-		refusal.attach(l, stream)
-		refusal.refuse(CodeNoLeg, "")
-		return
+		refuse(CodeNoLeg, "")
 	case leg.user != l.hello.instance:
-		l.e.c.Trace.log('w', "resume refused: the session belongs to another pool user", "pool_user", l.a.Remote(), "session", leg.Session)
-		refusal.attach(l, stream)
-		refusal.refuse(CodeUnauthorized, "")
-		return
+		refuse(CodeUnauthorized, notYours)
 	case leg.Number != m.leg:
-		refusal.attach(l, stream)
-		refusal.refuse(CodeStale, "")
-		return
+		refuse(CodeStale, "")
 	case m.received < leg.log.Start() || m.received > leg.highest || !leg.grant(m.credit, m.received):
-		l.e.c.Trace.log('w', "resume refused: position out of range", "pool_user", l.a.Remote(), "session", leg.Session,
-			"position", m.received, "from", leg.log.Start(), "to", leg.highest)
-		refusal.attach(l, stream)
-		refusal.refuse(CodeProtocol, "position out of range")
-		return
+		refuse(CodeProtocol, fmt.Sprintf("position out of range: %d is not within %d to %d, or the credit of %d is too large",
+			m.received, leg.log.Start(), leg.highest, m.credit))
+	default:
+		leg.resumed(l, stream, m.received)
 	}
-	leg.resumed(l, stream, m.received)
 }
+
+// notYours is the reason for which a peer is refused that knows a token but is not who began the session.
+const notYours = "the session belongs to another pool user"

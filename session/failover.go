@@ -38,6 +38,9 @@ func (s *Session) legLost(err error) {
 
 // legResumed notes that the leg goes on where it was.
 func (s *Session) legResumed() {
+	if s.leg.open {
+		s.u.c.Loop.Cancel(&s.timer)
+	}
 	if s.record != nil {
 		s.record.Kind, s.record.To = KindResumed, s.leg.link.element.Name
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
@@ -45,11 +48,12 @@ func (s *Session) legResumed() {
 	}
 }
 
-// notice begins the record of a failover, if none is going on.
+// notice begins the record of a failover, and its deadline, if none is going on.
 func (s *Session) notice(cause string) {
 	if s.record != nil {
 		return
 	}
+	s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
 	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: cause, Kind: KindMoved}
 }
 
@@ -90,10 +94,13 @@ func (s *Session) legEnded(m *message) {
 	switch {
 	case m.typ == typeRefused && leg.lost: // of a resumption
 		s.legFailed(failure{cause: "resumption refused: " + cause, reach: leg.highest})
+	case m.typ == typeRefused && (leg.open || leg.acked > 0 || leg.received > 0):
+		leg.broke("it refused a leg that was open")
 	case m.typ == typeRefused:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 		s.legRefused(cause)
 	case m.typ != typeLegFailed:
+		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 		s.legFailed(failure{cause: "the element ended the leg: " + cause, reach: leg.highest})
 	case m.listens && s.awaiting.len() == 0:
 		// A server that lives has reset a quiet connection, or one of which nothing is known: it wants to.
@@ -105,6 +112,9 @@ func (s *Session) legEnded(m *message) {
 		}
 		if m.received < leg.acked || m.received > leg.highest {
 			m.received = leg.highest
+		} else {
+			leg.acked = m.received
+			s.settle()
 		}
 		s.legFailed(failure{cause: cause, reach: m.received})
 	}
@@ -135,6 +145,10 @@ func (s *Session) failed(f failure) {
 		s.leg = nil
 		return
 	}
+	if s.out.end {
+		s.failedBehindEnd()
+		return
+	}
 	s.remember()
 	s.fresh = 0
 	if s.failures >= s.u.c.Failover.Attempts {
@@ -146,15 +160,22 @@ func (s *Session) failed(f failure) {
 		s.refuse(err.Error())
 		return
 	}
-	if s.leg.open {
-		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
-	}
 	s.leg.over = true
 	s.leg = nil
 	if next.whole {
 		s.rewind()
 	}
 	s.place(next)
+}
+
+// failedBehindEnd ends a session whose client has been told the end: no other server could say anything more to it.
+func (s *Session) failedBehindEnd() {
+	if !s.ended {
+		s.over(true)
+		return
+	}
+	s.leg, s.closing = nil, true
+	s.maybeClosed()
 }
 
 // remember keeps what the leg knows of a reply that it leaves behind in the middle.
@@ -215,7 +236,11 @@ func (s *Session) wake() {
 		s.over(s.out.spill.Len() > 0)
 	case s.leg == nil:
 		s.place(s.next)
-	case !s.leg.open && !s.leg.lost:
+	case s.leg.lost:
+		leg := s.leg
+		leg.abandon(CodeAbandoned, "not resumed in time")
+		s.legFailed(failure{cause: "the element did not answer the resumption", reach: leg.highest})
+	case !s.leg.open:
 		leg := s.leg
 		leg.abandon(CodeAbandoned, "not open in time")
 		s.refuse(fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline))

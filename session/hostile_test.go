@@ -189,7 +189,7 @@ func TestTokenOfAnother(t *testing.T) {
 		refused(1, CodeUnauthorized, "another pool user").check(t, r, l)
 		h.unharmed()
 		if name == "RESUME" && len(l.bytes) > 0 {
-			t.Errorf("the liar got %q", l.bytes)
+			t.Errorf("the liar got %q", l.text(1))
 		}
 		r.close()
 	}

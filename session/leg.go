@@ -86,7 +86,7 @@ func (g *Leg) ConnectFailed(err error) {
 	if g.over {
 		return
 	}
-	g.refuse(CodeServer, err.Error())
+	g.refuse("leg", CodeServer, err.Error())
 }
 
 // Writable says that the server's socket takes bytes again.

@@ -59,9 +59,18 @@ func (g *Leg) terminal(m *message) {
 	g.detach()
 }
 
-// refuse answers OPEN or RESUME with a refusal. Nothing was given to the server.
-func (g *Leg) refuse(code Code, text string) {
+// refuse answers OPEN or RESUME with a refusal; what says in the log which. Nothing was given to the server.
+func (g *Leg) refuse(what string, code Code, text string) {
+	level := byte('i')
+	switch code {
+	case CodeServer:
+		level = 'd' // the pool user says it, and tries again often
+	case CodeUnauthorized, CodeProtocol:
+		level = 'w'
+	}
 	if g.link != nil {
+		g.e.c.Trace.log(level, what+" refused", "pool_user", g.link.a.Remote(), "session", g.Session, "leg", g.Number,
+			"reason", code, "text", text)
 		g.link.tell(g.stream, &message{typ: typeRefused, code: code, text: text})
 	}
 	g.finished(true)

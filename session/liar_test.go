@@ -18,6 +18,7 @@ type liar struct {
 	heard map[uint16][]message
 	bytes map[uint16][]byte
 	queue []mapping.Message // until up
+	lasts map[uint16]bool   // streams on which a terminal message was said
 
 	instance  Token
 	onMessage func(stream uint16, m *message) // may be nil
@@ -26,7 +27,8 @@ type liar struct {
 
 // liar connects to the station as a pool user from the host; the first byte of its instance tells it from others.
 func (r *rig) liar(host string, s *station, instance byte) *liar {
-	l := &liar{r: r, h: r.w.Host(host), instance: token16(instance), heard: make(map[uint16][]message), bytes: make(map[uint16][]byte)}
+	l := &liar{r: r, h: r.w.Host(host), instance: token16(instance), heard: make(map[uint16][]message), bytes: make(map[uint16][]byte),
+		lasts: make(map[uint16]bool)}
 	l.a = mapping.TCPMapping{}.Dial(l.h, s.at(), r.association(), l)
 	return l
 }
@@ -36,7 +38,8 @@ func (s *station) lyingElement(instance byte, behave func(*liar)) {
 	s.listener.Close()
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
-		l := &liar{r: s.r, h: s.host, a: a, instance: token16(instance), heard: make(map[uint16][]message), bytes: make(map[uint16][]byte)}
+		l := &liar{r: s.r, h: s.host, a: a, instance: token16(instance), heard: make(map[uint16][]message), bytes: make(map[uint16][]byte),
+			lasts: make(map[uint16]bool)}
 		behave(l)
 		return l
 	})
@@ -90,7 +93,10 @@ func (l *liar) send(stream uint16, ppid uint32, p []byte) {
 	_ = l.a.Send(m, nil) // it may have been aborted: that is what is looked at
 }
 
-func (l *liar) tell(stream uint16, m *message) { l.send(stream, mapping.PPIDSession, m.append(nil)) }
+func (l *liar) tell(stream uint16, m *message) {
+	l.lasts[stream] = l.lasts[stream] || m.terminal()
+	l.send(stream, mapping.PPIDSession, m.append(nil))
+}
 
 func (l *liar) data(stream uint16, text string) { l.send(stream, mapping.PPIDEnd, []byte(text)) }
 

@@ -15,6 +15,9 @@ const (
 	ackEvery = 100 * time.Millisecond
 	ackShare = 4
 
+	// maxLinks is how many associations one element takes: a pool user has one.
+	maxLinks = 4096
+
 	// helloTimeout bounds the time from an association's Up to the peer's HELLO.
 	helloTimeout = 5 * time.Second
 

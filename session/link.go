@@ -51,9 +51,12 @@ func (l *link[T]) drained(piece func(*T) (more bool)) {
 }
 
 // checkHello judges the first message of the peer.
-func checkHello(m *message) error {
+func checkHello(stream uint16, m *message) error {
 	if m.typ != typeHello {
 		return fmt.Errorf("%w: type %d came before HELLO", ErrMessage, m.typ)
+	}
+	if stream != control {
+		return fmt.Errorf("%w: HELLO came on stream %d", ErrMessage, stream)
 	}
 	if m.version < Version || m.oldest > Version {
 		return fmt.Errorf("%w: the peer speaks versions %d to %d of the session protocol, this side speaks %d",

@@ -85,6 +85,9 @@ func (s *Session) planMessages(reach int64) (*plan, error) {
 				m.About.Label)
 		}
 	}
+	if m := s.store.Last(); m != nil && m.Released && !m.Complete() {
+		return nil, fmt.Errorf("the request (%s) was answered before it was complete: its rest cannot be given to another server", m.About.Label)
+	}
 	p := &plan{}
 	sentTo := s.sentTo()
 	for m := range s.store.Kept() {
@@ -119,6 +122,10 @@ func (s *Session) mayRepeat(m *retrieval.Message[*request], reach int64) error {
 	begun := first && s.partial.Bytes > 0
 	end, onLeg := s.leg.spans.legOffset(m.End)
 	unread := !m.Complete() || (onLeg && end > reach)
+	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out
+		first, sent := s.leg.spans.legOffset(m.Start + 1)
+		unread = sent && first > reach
+	}
 	f := &s.u.c.Failover
 	label := ""
 	if m.About.Request != nil {

@@ -115,9 +115,6 @@ func (s *Session) replied() {
 	m.Released = true
 	s.partial = protocol.Delivered{}
 	s.failures = 0
-	if end, ok := s.leg.spans.legOffset(m.End); ok && m.Complete() && end <= s.leg.sent {
-		s.leg.acked = max(s.leg.acked, end) // the server has answered it: it was written to it
-	}
 	s.release()
 }
 
@@ -143,7 +140,9 @@ func (s *Session) serverEnd() {
 		s.pass(leg, leg.held)
 		leg.held = nil
 	}
-	if err := s.out.finish(true); err != nil && !s.done {
+	if s.ended && leg.endSent && leg.acked >= leg.sent && s.out.spill.Len() == 0 {
+		s.out.end, s.out.ended = true, true // closing, which is next, sends the end as well: a system call saved
+	} else if err := s.out.finish(true); err != nil && !s.done {
 		s.Broken(err)
 		return
 	}

@@ -48,7 +48,7 @@ func (ss spans) at(offset int64) *span {
 	return &ss[i]
 }
 
-// leg translates the end of a message, an offset in the log, into an offset of the leg; ok is false when the message is not
+// legOffset translates the end of a message, an offset in the log, into an offset of the leg; ok is false when the message is not
 // sent on this leg.
 func (ss spans) legOffset(end int64) (offset int64, ok bool) {
 	for i := range ss {

@@ -122,11 +122,19 @@ func (g *userLeg) terminal(m *message) {
 	g.s.legEnded(m)
 }
 
-// violate ends the leg of an element that broke the rules: for the session it is a failure like others.
+// violate ends the leg of an element that broke the rules.
 func (g *userLeg) violate(reason string) {
-	g.s.u.c.Trace.log('w', "leg ended: the pool element broke the session protocol", "session", g.s.ID, "reason", reason)
 	g.abandon(CodeProtocol, reason)
-	g.s.legFailed(failure{cause: "the pool element broke the session protocol: " + reason, reach: g.highest})
+	g.broke(reason)
+}
+
+// broke has the session survive an element that broke the rules: a failure like others. The element is passed over for a moment: one that
+// does so each time is not to be tried at full speed.
+func (g *userLeg) broke(reason string) {
+	s := g.s
+	s.u.c.Trace.log('w', "leg ended: the pool element broke the session protocol", "pool_element", s.from, "session", s.ID, "reason", reason)
+	s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	s.legFailed(failure{cause: "the pool element broke the session protocol: " + reason, reach: g.highest})
 }
 
 // abandon ends the leg from our side. The stream stays taken until the element's terminal message has come.

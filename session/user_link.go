@@ -35,6 +35,9 @@ func (l *userLink) add(leg *userLeg) {
 	leg.link = l
 	if l.hello == nil {
 		l.pending = append(l.pending, leg)
+		if !l.dialing { // lost legs pause before they dial again; who comes anew does not
+			l.dial()
+		}
 		return
 	}
 	l.open(leg)
@@ -96,7 +99,7 @@ func (l *userLink) Receive(m mapping.Message) {
 		return
 	}
 	if l.hello == nil {
-		l.greeted(&s)
+		l.greeted(m.Stream, &s)
 		return
 	}
 	if leg := l.streams.get(m.Stream); leg == nil || leg.heard {
@@ -107,8 +110,8 @@ func (l *userLink) Receive(m mapping.Message) {
 }
 
 // greeted takes the element's first message: the association is of use from here on.
-func (l *userLink) greeted(m *message) {
-	if err := checkHello(m); err != nil {
+func (l *userLink) greeted(stream uint16, m *message) {
+	if err := checkHello(stream, m); err != nil {
 		l.violate(err.Error())
 		return
 	}
@@ -139,6 +142,7 @@ func (l *userLink) resume(leg *userLeg) {
 		return
 	}
 	leg.resume(stream)
+	leg.s.u.c.Loop.Schedule(&leg.s.timer, leg.s.u.c.Loop.Now().Add(l.u.c.Failover.Resume))
 }
 
 // violate ends an association whose peer broke the rules, as if it had broken.

@@ -64,13 +64,19 @@ func (s *Session) Room() int {
 	case s.closing:
 		return loop.LargeBuffer // read and thrown away, so that closing does not become a reset
 	}
-	if s.store.Len() >= s.u.c.Memory {
+	if s.retained() >= s.u.c.Memory {
 		s.relieve()
 	}
-	room := s.u.c.Memory - s.store.Len()
+	room := s.u.c.Memory - s.retained()
 	s.stopped = room <= 0
 	return max(room, 0)
 }
+
+// messageBytes is what remembering a message costs, besides its bytes.
+const messageBytes = 128
+
+// retained is the memory that the session's retrieval takes.
+func (s *Session) retained() int { return s.store.Len() + messageBytes*s.store.Messages() }
 
 // Take is given the first n bytes of buffer, read from the client; n is at most Room. It reports whether it has kept the buffer, with the
 // caller's hold on it.
@@ -188,14 +194,16 @@ func (s *Session) settle() {
 
 // release frees what need never be sent again, neither on another leg nor on this one, and lets the owner read on.
 func (s *Session) release() {
-	if s.leg == nil || s.whole {
+	if s.leg == nil {
 		return
 	}
-	need := s.store.Marked()
-	if !s.opaque {
-		need = s.store.Trim()
+	if !s.whole {
+		need := s.store.Marked()
+		if !s.opaque {
+			need = s.store.Trim()
+		}
+		s.letGo(need)
 	}
-	s.letGo(need)
 	if s.stopped && s.Room() > 0 {
 		s.out.socket.ReadOn()
 	}
