@@ -93,8 +93,13 @@ func TestLimitOfSessions(t *testing.T) {
 	for range 2 {
 		defer (<-servers).Close()
 	}
-	third := client()
-	if _, err := third.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+	third, err := net.Dial("tcp4", p.Status().Users[0].Listen) // the reset may come before Dial has returned
+	if err == nil {
+		_ = third.SetDeadline(time.Now().Add(limitPatience))
+		_, err = third.Read(make([]byte, 1))
+		_ = third.Close()
+	}
+	if !errors.Is(err, syscall.ECONNRESET) {
 		t.Errorf("the third client: %v", err)
 	}
 	if n := len(p.Status().Sessions); n != 2 {
@@ -116,14 +121,14 @@ func TestLimitOfSessions(t *testing.T) {
 	_ = second.Close()
 }
 
-// At limits.memory clients are not read any more, and nothing is lost: when the server reads on, so does the proxy.
+// At three quarters of limits.memory clients are not read any more, and nothing is lost: when the server reads on, so does the proxy.
 func TestLimitOfMemory(t *testing.T) {
 	const limit = 512 << 10
 	client, servers, p := limited(t, Limits{Memory: limit}, 8<<20)
 	c := client()
 	server := <-servers
 	defer server.Close()
-	_ = server.(*net.TCPConn).SetReadBuffer(16 << 10)
+	_ = server.(*net.TCPConn).SetReadBuffer(128 << 10)
 	text := bytes.Repeat([]byte("TELL "+string(bytes.Repeat([]byte("x"), 994))+"\n"), 12<<10) // 12 MiB
 	wrote := make(chan error, 1)
 	go func() { // ends when all is written, or at the connection's deadline
@@ -134,9 +139,9 @@ func TestLimitOfMemory(t *testing.T) {
 		p.do(func() { n = p.shard.loop.Buffers().Out() })
 		return n
 	}
-	eventually(t, "the limit is reached", func() bool { return held() >= limit })
+	eventually(t, "the share of clients is used", func() bool { return held() >= limit*3/4 })
 	for range 50 { // it stays where it is while the server does not read
-		if n := held(); n > limit+256<<10 {
+		if n := held(); n > limit {
 			t.Fatalf("%d bytes are held, the limit is %d", n, limit)
 		}
 	}
@@ -183,7 +188,7 @@ func TestRepliesAtTheLimit(t *testing.T) {
 			}
 		}
 	}()
-	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	_ = c.SetReadDeadline(time.Now().Add(limitPatience))
 	got := make([]byte, n*len(line))
 	if k, err := io.ReadFull(c, got); err != nil {
 		t.Fatalf("%d of %d bytes came back: %v", k, len(got), err)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/session"
 )
 
 // rules is what a local connection belongs to: a session.Session or a session.Leg.
@@ -89,7 +90,7 @@ func (c *local) read() {
 			c.later(0)
 			return
 		}
-		if c.shard.full() {
+		if _, client := c.rules.(*session.Session); c.shard.full(client) {
 			c.later(starved)
 			return
 		}
@@ -145,7 +146,12 @@ func (s *Shard) buffer() *loop.Buffer {
 	return s.scratch
 }
 
-// full reports whether the memory limit of the process is reached.
-func (s *Shard) full() bool {
-	return s.config.Limits.Memory > 0 && int64(s.loop.Buffers().Out()) >= s.config.Limits.Memory
+// full reports whether a connection must wait because of the memory limit of the process. Clients wait from three quarters of it on: it is what
+// servers answer that frees memory, so the rest is theirs.
+func (s *Shard) full(client bool) bool {
+	limit := s.config.Limits.Memory
+	if client {
+		limit -= limit / 4
+	}
+	return limit > 0 && int64(s.loop.Buffers().Out()) >= limit
 }

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/loop/looptest"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -79,6 +80,9 @@ func (m *simulation) checkOnce(c *client) {
 		m.violated("client %d: %d connections at the server, though only associations broke", c.index, connections)
 	}
 	for _, r := range c.requests {
+		if s, ok := m.dialect.(*streams); ok && s.mute() {
+			break
+		}
 		if r.executed > 1 || r.executed == 0 && c.outcome != "left" {
 			m.violated("request %d of client %d was executed %d times, though only associations broke", r.number, c.index, r.executed)
 		}
@@ -97,9 +101,7 @@ func (m *simulation) checkNothingLeft() {
 			m.checkLegs(e)
 		}
 	}
-	if out := m.user.Buffers().Out(); out > loop.LargeBuffer {
-		m.violated("%d bytes are retained at the pool user", out)
-	}
+	m.checkMemory(m.user)
 	if n := m.user.Conns(); n > links {
 		m.violated("%d connections are open at the pool user", n)
 	}
@@ -111,9 +113,7 @@ func (m *simulation) checkNothingLeft() {
 			continue
 		}
 		m.checkLegs(e.shard.elements[0])
-		if out := e.sidecar.Buffers().Out(); out > loop.LargeBuffer {
-			m.violated("%d bytes are retained at element %d", out, e.index)
-		}
+		m.checkMemory(e.sidecar)
 		if n := e.sidecar.Conns(); n > 1 && e.sidecar != e.server {
 			m.violated("%d connections are open at element %d", n, e.index)
 		}
@@ -144,4 +144,11 @@ func (m *simulation) hanging() (text string) {
 		}
 	}
 	return text
+}
+
+// checkMemory: but for what it reads into a sidecar holds no memory. A heartbeat may just be coming.
+func (m *simulation) checkMemory(h *looptest.Host) {
+	if !m.world.RunUntil(func() bool { return h.Buffers().Out() <= loop.LargeBuffer }, time.Second) {
+		m.violated("%d bytes are retained at %s", h.Buffers().Out(), h.Name())
+	}
 }

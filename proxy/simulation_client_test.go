@@ -52,7 +52,7 @@ func newClient(m *simulation, index int) *client {
 	kinds := m.dialect.kinds()
 	for number := range 1 + r.IntN(m.requests) {
 		q := &request{client: index, number: number, kind: 'S', reply: c.size()}
-		if r.IntN(4) == 0 || m.class == pathOnly {
+		if r.IntN(4) == 0 || m.class == pathOnly || m.dialect.opaque() {
 			q.kind = kinds[r.IntN(len(kinds))]
 		}
 		m.dialect.encode(q, c.size())

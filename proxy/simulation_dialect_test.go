@@ -67,7 +67,7 @@ type reader interface {
 	aborted() bool // the protocol's own error was the last thing
 }
 
-var dialects = []func(*scenario) dialect{newLines, newLengths}
+var dialects = []func(*scenario) dialect{newLines, newLengths, newStreams, newWeb}
 
 // letters is what bodies are cut from: alphabets[0] by honest servers, alphabets[1] by those that differ.
 var alphabets = [2][]byte{letters(1), letters(2)}

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
@@ -266,7 +267,7 @@ func (s *Session) end(reason string, mixed bool) {
 	s.notice(reason)
 	leg := s.leg
 	var text []byte
-	if !mixed && s.awaiting.len() > 0 && s.delivered() == 0 {
+	if !mixed && s.unanswered() && s.delivered() == 0 {
 		text = s.u.c.Protocol.Abort(reason)
 	}
 	if leg != nil {
@@ -290,6 +291,11 @@ func (s *Session) end(reason string, mixed bool) {
 	if s.stopped && !s.done {
 		s.out.socket.ReadOn()
 	}
+}
+
+// unanswered reports whether a reply is due that the client does not have: where a leg repeats the session, those that it has are due, too.
+func (s *Session) unanswered() bool {
+	return slices.ContainsFunc(s.awaiting.all(), func(m *retrieval.Message[*request]) bool { return !m.About.replied })
 }
 
 // delivered is how many bytes of the first due reply the client has.

@@ -1,6 +1,9 @@
 package session
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // receive takes a message of the pool user for this leg.
 func (g *Leg) receive(m *message) {
@@ -118,6 +121,10 @@ func (g *Leg) drop(abort bool) {
 func (g *Leg) detach() {
 	if g.link != nil && g.link.streams.get(g.stream) == g {
 		g.link.streams.remove(g.stream, false)
+	}
+	if g.waits {
+		g.link.waiting = slices.DeleteFunc(g.link.waiting, func(other *Leg) bool { return other == g })
+		g.waits = false
 	}
 	g.link = nil
 }

@@ -113,8 +113,9 @@ func (s *Session) replied() {
 	m := s.awaiting.pop()
 	m.About.replied = true
 	m.Released = true
-	s.partial = protocol.Delivered{}
-	s.failures = 0
+	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
+		s.partial = protocol.Delivered{}
+	}
 	s.release()
 }
 
@@ -131,7 +132,7 @@ func (s *Session) serverEnd() {
 		s.mixed(errShort)
 		return
 	}
-	if s.awaiting.len() > 0 {
+	if s.awaiting.len() > 0 && !s.cutShort() {
 		leg.abandon(CodeAbandoned, "the server closed with a request in flight")
 		s.legFailed(failure{cause: "the server closed the connection with a request in flight", reach: leg.sent})
 		return
@@ -148,6 +149,9 @@ func (s *Session) serverEnd() {
 	}
 	s.maybeClosed()
 }
+
+// cutShort reports whether the first due reply is that to a request which the client has left unfinished: no server will ever answer it.
+func (s *Session) cutShort() bool { return s.ended && !s.awaiting.first().Complete() }
 
 // inFlight reports whether a request whose reply is due was sent, at least in part.
 func (s *Session) inFlight() bool {
