@@ -132,7 +132,7 @@ func (m *simulation) checkLegs(e *elementSide) {
 // hanging describes what the sessions are doing, for a client that waits for ever.
 func (m *simulation) hanging() (text string) {
 	for _, u := range m.userShard.users {
-		u.rules.Sessions(func(s *session.Session) { text += fmt.Sprintf("\n%+v", s.Info()) + debugSession(s) })
+		u.rules.Sessions(func(s *session.Session) { text += fmt.Sprintf("\n%+v", s.Info()) })
 	}
 	for _, e := range m.elements {
 		if e.process == nil {

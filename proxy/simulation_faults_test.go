@@ -200,8 +200,8 @@ func (m *simulation) healAll() {
 	m.user.Thaw()
 }
 
-// calm is how long nothing goes wrong. An OPEN that is lost with its association cannot be told from one that was carried out, so where every
-// leg has to go on all of them are open before faults begin.
+// calm is how long nothing goes wrong. An OPEN that is lost with its association cannot be told from one that was carried out, so
+// where every leg has to go on all of them are open before faults begin.
 func (m *simulation) calm() time.Duration {
 	if m.class == pathOnly {
 		return faultTime / 3

@@ -195,8 +195,8 @@ func (c *serverConn) partial() {
 	c.server.sim.violated("%v: the beginning of no request: %.60q", c.conn.Remote(), c.in)
 }
 
-// hasSent reports whether p may be what came of the client's bytes: of a stream a part, else the beginning of a request. The fields that ask for
-// the rest of a reply (protocol http) stand behind all others.
+// hasSent reports whether p may be what came of the client's bytes: of a stream a part, else the beginning of a request. The fields
+// that ask for the rest of a reply (protocol http) stand behind all others.
 func (c *client) hasSent(p []byte) bool {
 	if c.sim.dialect.opaque() {
 		return bytes.Contains(c.all(), p)

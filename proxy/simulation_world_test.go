@@ -3,7 +3,6 @@ package proxy
 import (
 	"fmt"
 	"io"
-	"math/rand/v2"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -115,8 +114,8 @@ func (m *simulation) startSidecar(e *element) {
 		return
 	}
 	var err error
-	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: fmt.Sprintf("element%d", e.index), Listen: e.sidecar.Addr(elementPort),
-		Server: e.server.Addr(serverPort), Mapping: mapping.TCP, Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
+	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: fmt.Sprintf("element%d", e.index),
+		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP, Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
@@ -136,8 +135,8 @@ func (m *simulation) startUser() {
 		p.Elements = append(p.Elements, to)
 	}
 	var err error
-	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort), Pool: "pool",
-		Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory, Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
+	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
+		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory, Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
 		panic(err)
 	}
@@ -180,9 +179,6 @@ func (m *simulation) finished() bool {
 	}
 	return true
 }
-
-// chance is the schedule's own source of chance.
-func (m *simulation) chance() *rand.Rand { return m.rand }
 
 // between draws a time.
 func (m *simulation) between(from, to time.Duration) time.Duration {

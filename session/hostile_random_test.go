@@ -20,8 +20,6 @@ type talker struct {
 	rand    *rand.Rand
 	station *station
 	legs    map[uint16]*toldLeg
-	gone    []*toldLeg // whose association the talker has broken
-	others  []Token    // of the sessions of others
 	opened  int
 	lives   []*liar // all its associations
 	did     []string
