@@ -115,7 +115,8 @@ func (m *simulation) startSidecar(e *element) {
 	}
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: fmt.Sprintf("element%d", e.index),
-		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP, Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
+		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
+		Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
@@ -136,7 +137,8 @@ func (m *simulation) startUser() {
 	}
 	var err error
 	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
-		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory, Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
+		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory,
+		Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
 		panic(err)
 	}
