@@ -146,12 +146,20 @@ func (s *Shard) buffer() *loop.Buffer {
 	return s.scratch
 }
 
-// full reports whether a connection must wait because of the memory limit of the process. Clients wait from three quarters of it on: it is what
-// servers answer that frees memory, so the rest is theirs.
+// reserve is the least part of the memory limit that is kept for servers: what a read may take beyond a limit that was not yet reached (the buffer read
+// into, the one that replaces it, and the block that a log begins), and as much again to go on with.
+const reserve = 8 * loop.LargeBuffer
+
+// full reports whether a connection must wait because of the memory limit of the process. Clients wait from three quarters of it on, or earlier: it is
+// what servers answer that frees memory, so the rest is theirs. A limit too small to be divided is taken as twice the reserve.
 func (s *Shard) full(client bool) bool {
 	limit := s.config.Limits.Memory
-	if client {
-		limit -= limit / 4
+	if limit <= 0 {
+		return false
 	}
-	return limit > 0 && int64(s.loop.Buffers().Out()) >= limit
+	limit = max(limit, 2*reserve)
+	if client {
+		limit -= max(limit/4, reserve)
+	}
+	return int64(s.loop.Buffers().Out()) >= limit
 }
