@@ -40,6 +40,7 @@ const (
 	maxAsked     = 64       // heartbeats unanswered while other things come
 	chokeAt      = 64 << 10 // unwritten HEARTBEAT ACKs past which nothing more is read, bytes
 	heartbeatLen = 8        // bytes of our heartbeat info
+	maxUnacked   = 1 << 18  // messages written and not acknowledged: well above what a peer that acknowledges in time can leave
 )
 
 // initChunk is our INIT: flags 0, our DATA carries all three words.

@@ -16,6 +16,9 @@ type sentMessage struct {
 
 func (r *sentRing) at(number uint64) *sentMessage { return &r.ring[number&uint64(len(r.ring)-1)] }
 
+// len is how many messages are not acknowledged.
+func (r *sentRing) len() int { return int(r.next - r.acked) }
+
 // push adds the next message.
 func (r *sentRing) push(context, end uint64) {
 	if r.next-r.acked == uint64(len(r.ring)) {

@@ -179,6 +179,10 @@ func (a *tcpAssociation) flush() {
 		a.hungUp(err)
 		return
 	}
+	if n := a.machine.sent.len(); n > maxUnacked {
+		a.fail(fmt.Errorf("%w: %d messages are not acknowledged", ErrProtocol, n))
+		return
+	}
 	if a.full && a.machine.queue.size < LowWater {
 		a.full = false
 		// In a coming turn: a sender that can always fill the queue again would otherwise never let this turn end.

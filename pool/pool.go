@@ -66,8 +66,8 @@ func New(handle string, policy Policy, elements []Element) *Pool {
 	return p
 }
 
-// Choose names the element that the policy gives to a session. Elements that failed are passed over until their pause has
-// passed. When there is none to be had, ok is false and wait says how long until one may be tried.
+// Choose names the element that the policy gives to a session: one that is believed alive, if there is any (see Suspect for the others), else one that
+// failed and whose pause has passed. When there is none to be had, ok is false and wait says how long until one may be tried.
 func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -98,6 +98,20 @@ func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 		m.retry = now.Add(pause(m.failures))
 	}
 	return m.Element, 0, true
+}
+
+// Suspect names an element that failed and whose pause has passed, for somebody to find out how it is, while another one that is believed alive serves;
+// ok is false when there is none. Its pause begins anew: one look at a time.
+func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.elements {
+		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) {
+			m.retry = now.Add(pause(m.failures))
+			return m.Element, true
+		}
+	}
+	return Element{}, false
 }
 
 // better reports whether a is to be preferred to b, which stands before it in the order of the policy.

@@ -40,6 +40,7 @@ type httpReplies struct {
 	held    int64      // bytes that it will have with the next Cut that does not hold
 	decoded Prefix
 	client  httpFramer // where the client is in the body
+	told    bool       // Cut.Tunnel was set
 	err     error
 }
 
@@ -53,6 +54,8 @@ func (r *httpReplies) Next(req *Request, p []byte) (Cut, error) {
 		return Cut{}, r.err
 	}
 	c.Close = r.reply != nil && r.reply.closes
+	c.Tunnel = r.reply != nil && r.reply.tunnel && !r.told
+	r.told = r.told || c.Tunnel
 	r.held += int64(c.N)
 	if !c.Hold {
 		r.passed, r.held = r.passed+r.held, 0
@@ -94,7 +97,7 @@ func (r *httpReplies) Finish(*Request) bool {
 
 // Delivered leaves Sum 0: two servers need not frame one body alike. The Detail has the hash of the decoded body.
 func (r *httpReplies) Delivered() Delivered {
-	return Delivered{Bytes: r.passed, Detail: newDelivered(r.reply, r.decoded, r.client)}
+	return Delivered{Bytes: r.passed, Ahead: r.reply == nil, Detail: newDelivered(r.reply, r.decoded, r.client)}
 }
 
 // parseReply judges a complete head. It returns nil for an interim reply (RFC 9110 §15.2). unasked: there is no request.
@@ -111,7 +114,7 @@ func parseReply(head []byte, d *httpRequest, unasked bool) (*httpReply, error) {
 	switch {
 	case resp.ProtoMajor != 1 || status < 100:
 		return nil, errHTTP("reply head", "%s, status %d", resp.Proto, status)
-	case status == http.StatusSwitchingProtocols && !d.tunnel && !unasked:
+	case status == http.StatusSwitchingProtocols && !d.tunnel && !d.offers && !unasked:
 		return nil, errHTTP("reply head", "status 101 to a request without Upgrade")
 	case status < 200 && status != http.StatusSwitchingProtocols:
 		return nil, nil

@@ -13,7 +13,8 @@ type httpRequest struct {
 	method string
 	ranged bool     // the client itself asks for a part (Range)
 	closes bool     // the server closes the connection behind its reply (Connection: close, or HTTP/1.0)
-	tunnel bool     // CONNECT, or an Upgrade field
+	tunnel bool     // CONNECT: what follows is not HTTP
+	offers bool     // an Upgrade field: it may become a tunnel
 	body   bodyKind // what follows the head
 }
 
@@ -29,6 +30,7 @@ func detailOf(req *Request) *httpRequest {
 }
 
 type httpRequests struct {
+	tunnel bool // the server has agreed to an upgrade
 	head   httpHead
 	body   httpBody
 	req    *Request // the current message; nil between two
@@ -49,9 +51,19 @@ func (r *httpRequests) Next(p []byte) (Cut, *Request, error) {
 	return c, req, r.err
 }
 
+// Tunnel: what follows is another protocol (Tunneler).
+func (r *httpRequests) Tunnel() {
+	r.tunnel, r.req, r.detail = true, nil, nil
+	r.head.reset()
+}
+
 func (r *httpRequests) next(p []byte) (Cut, error) {
 	if r.req == nil {
 		r.req = &Request{}
+	}
+	if r.tunnel {
+		r.req.Expect, r.req.Label = ExpectNone, "tunnel"
+		return Cut{N: len(p), Known: true}, nil
 	}
 	n := 0
 	if r.detail == nil {
@@ -94,7 +106,8 @@ func (r *httpRequests) begin() error {
 		method: req.Method,
 		ranged: len(req.Header["Range"]) > 0,
 		closes: req.Close,
-		tunnel: req.Method == http.MethodConnect || len(req.Header["Upgrade"]) > 0,
+		tunnel: req.Method == http.MethodConnect,
+		offers: len(req.Header["Upgrade"]) > 0,
 		body:   kind,
 	}
 	r.req.Safe, r.req.Expect = isSafe(d.method), ExpectOne

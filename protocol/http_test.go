@@ -88,7 +88,7 @@ func httpRepliesParser(methods ...string) func() prototest.Parser {
 func requestOf(what string) *Request {
 	method, closes := strings.CutSuffix(what, " close")
 	d := &httpRequest{method: method, closes: closes}
-	d.tunnel = method == "CONNECT" || method == "UPGRADE"
+	d.tunnel, d.offers = method == "CONNECT", method == "UPGRADE"
 	if method == "UPGRADE" {
 		d.method = "GET"
 	}
@@ -126,7 +126,6 @@ func TestHTTPRequests(t *testing.T) {
 		{"unfinished head", "GET / HT", nil, 8},
 		{"unfinished body", "PUT / HTTP/1.1\r\nContent-Length: 9\r\n\r\nabc", nil, 40},
 		{"connect", "CONNECT h:1 HTTP/1.1\r\n\r\nGET \x00\r", nil, 30},
-		{"upgrade", "GET / HTTP/1.1\r\nUpgrade: websocket\r\n\r\n\x81\x00", nil, 40},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			prototest.Pieces(t, httpRequestsParser, []byte(c.in), prototest.Result{Messages: c.want, Rest: c.rest, Out: passedOf(c.in)})
@@ -305,5 +304,30 @@ func TestHTTPAbort(t *testing.T) {
 	}
 	if len(reason) > 200 {
 		t.Fatalf("the reason has %d bytes", len(reason))
+	}
+}
+
+// An upgrade is a request like any other until the server agrees; then everything is one endless message.
+func TestHTTPUpgrade(t *testing.T) {
+	const request, next = "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"
+	r := NewHTTP(HTTPConfig{}).Requests()
+	for _, in := range []string{request, next} {
+		if c, req, err := r.Next([]byte(in)); err != nil || !c.End || c.N != len(in) || !req.Safe || req.Expect != ExpectOne {
+			t.Fatalf("%q: %+v, %+v, %v", in, c, req, err)
+		}
+	}
+	_, req, _ := r.Next([]byte(request))
+	replies := NewHTTP(HTTPConfig{}).Replies()
+	if c, err := replies.Next(req, []byte("HTTP/1.1 101 S\r\nUpgrade: h2c\r\n\r\n")); err != nil || !c.Tunnel || c.End {
+		t.Fatalf("101: %+v, %v", c, err)
+	}
+	r.(Tunneler).Tunnel()
+	for _, in := range []string{"\x81\x00", "no HTTP \x00\r\n\r\n"} {
+		if c, req, err := r.Next([]byte(in)); err != nil || c.End || c.Hold || c.N != len(in) || req.Expect != ExpectNone {
+			t.Errorf("%q: %+v, %+v, %v", in, c, req, err)
+		}
+	}
+	if c, err := replies.Next(req, []byte("\x00 anything")); err != nil || c.Tunnel || c.End || c.Hold {
+		t.Errorf("behind 101: %+v, %v", c, err)
 	}
 }

@@ -53,6 +53,9 @@ type Cut struct {
 	// Known: the Request handed over with this cut says all that matters for replay (its head is complete).
 	Known bool
 
+	// Tunnel: from here on nothing is known of what passes, either way (HTTP's 101). Only Replies sets it, once; see Tunneler.
+	Tunnel bool
+
 	// Close: after this message the protocol's peer ends the connection by the protocol's own rules (HTTP's Connection: close,
 	// a QUIT): an end of file that follows is a goodbye.
 	Close bool
@@ -91,6 +94,12 @@ type Requests interface {
 	Next(p []byte) (Cut, *Request, error)
 }
 
+// Tunneler is implemented by Requests whose connection may leave the protocol.
+type Tunneler interface {
+	// Tunnel says that the server has agreed (Cut.Tunnel): what follows in the client's bytes is one endless message.
+	Tunnel()
+}
+
 // Replies splits a server's bytes.
 type Replies interface {
 	// Next looks at the bytes that follow those of the last call, as part of the answer to req, the oldest request not
@@ -108,6 +117,7 @@ type Replies interface {
 // Delivered is what the client already has of an interrupted reply: a count and a hash, and what the protocol noted.
 type Delivered struct {
 	Bytes  int64  // bytes of the reply passed to the client
+	Ahead  bool   // they are only what comes ahead of the reply itself (HTTP's interim replies): it may still be another one
 	Sum    uint64 // xxhash64 of them
 	Detail any    // the protocol's own (HTTP: the reply's head, how far its body went, and the body's hash)
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"runtime"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -25,10 +24,10 @@ func openKernel() *kernel {
 	if err != nil {
 		return nil
 	}
-	k := &kernel{conn: conn, owners: make(map[netip.AddrPort]*owners)}
-	runtime.AddCleanup(k, func(c *netlink.Conn) { _ = c.Close() }, conn)
-	return k
+	return &kernel{conn: conn, owners: make(map[netip.AddrPort]*owners)}
 }
+
+func (k *kernel) close() { _ = k.conn.Close() }
 
 // sockDiagByFamily is SOCK_DIAG_BY_FAMILY of linux/sock_diag.h.
 const sockDiagByFamily = 20

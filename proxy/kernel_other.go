@@ -21,4 +21,6 @@ const (
 	held
 )
 
+func (*kernel) close() {}
+
 func (*kernel) listens(netip.AddrPort) (life, error) { return absent, errors.ErrUnsupported }

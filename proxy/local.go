@@ -6,12 +6,12 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
-	"github.com/poolproxy/poolproxy/session"
 )
 
 // rules is what a local connection belongs to: a session.Session or a session.Leg.
 type rules interface {
 	Room() int
+	Held() int
 	Take(buffer *loop.Buffer, n int) (kept bool)
 	End()
 	Broken(err error)
@@ -23,12 +23,13 @@ type local struct {
 	loop.Conn
 	shard    *Shard
 	rules    rules
-	eager    bool // a failure counts at once, also when what came before it has not been read (the client's)
-	readable bool // Read may return something
-	ended    bool // it has returned the end, or an error
-	failed   bool // the rules know that it is broken; that may come behind an end
-	reading  bool // within read
-	again    loop.Timer
+	eager    bool       // a failure counts at once, also when what came before it has not been read (the client's)
+	readable bool       // Read may return something
+	ended    bool       // it has returned the end, or an error
+	failed   bool       // the rules know that it is broken; that may come behind an end
+	reading  bool       // within read
+	coming   bool       // a read is posted
+	again    loop.Timer // reads when memory was short
 
 	connected func(err error) // of a dialled connection: told once
 }
@@ -66,11 +67,22 @@ func (c *local) Ready(ev loop.Event) {
 }
 
 // ReadOn reads again in the next turn (session.Socket).
-func (c *local) ReadOn() { c.later(0) }
+func (c *local) ReadOn() {
+	if c.coming || !c.readable || c.ended {
+		return
+	}
+	c.coming = true
+	c.shard.loop.Post(func() {
+		c.coming = false
+		c.read()
+	})
+}
 
-func (c *local) later(after time.Duration) {
-	if !c.again.Armed() && c.readable && !c.ended {
-		c.shard.loop.Schedule(&c.again, c.shard.loop.Now().Add(after))
+// starve reads again when there may be memory.
+func (c *local) starve() {
+	c.shard.starving()
+	if !c.again.Armed() {
+		c.shard.loop.Schedule(&c.again, c.shard.loop.Now().Add(starved))
 	}
 }
 
@@ -87,11 +99,14 @@ func (c *local) read() {
 			return
 		}
 		if left <= 0 {
-			c.later(0)
+			c.ReadOn()
 			return
 		}
-		if _, client := c.rules.(*session.Session); c.shard.full(client) {
-			c.later(starved)
+		if c.shard.full(c.eager) {
+			room = min(room, c.shard.share()-c.rules.Held())
+		}
+		if room <= 0 {
+			c.starve()
 			return
 		}
 		left -= c.readOnce(room)
@@ -128,12 +143,14 @@ func (c *local) broken(err error) {
 
 // Close ends the connection in order (session.Socket).
 func (c *local) Close() {
+	c.ended = true
 	c.shard.loop.Cancel(&c.again)
 	c.Conn.Close()
 }
 
 // Reset ends the connection abortively (session.Socket).
 func (c *local) Reset() {
+	c.ended = true
 	c.shard.loop.Cancel(&c.again)
 	c.Conn.Reset()
 }
@@ -162,4 +179,19 @@ func (s *Shard) full(client bool) bool {
 		limit -= max(limit/4, reserve)
 	}
 	return int64(s.loop.Buffers().Out()) >= limit
+}
+
+// share is what each connection may hold also when the limit is reached, so that those who do not read never stop the others: its part of the limit if all
+// sessions that are allowed were there, at least a small block.
+func (s *Shard) share() int {
+	sessions := int64(max(s.config.Limits.Sessions, 1))
+	return int(max(s.config.Limits.Memory/(2*sessions), loop.SmallBuffer))
+}
+
+// starving says, not too often, that the limit is reached.
+func (s *Shard) starving() {
+	if now := s.loop.Now(); now.Sub(s.starved) > 10*time.Second {
+		s.starved = now
+		s.log.Warn("limits.memory is reached: connections wait", "limit", s.config.Limits.Memory, "used", s.loop.Buffers().Out())
+	}
 }

@@ -13,11 +13,15 @@ import (
 type owners struct {
 	inode uint32
 	pids  []int
+	blind bool // its processes cannot be seen: looking again would cost as much and find as little
 }
 
 // alive reports whether a process that is not exiting holds the listening socket; known is false where the processes cannot be
 // seen (another user's, another PID namespace).
 func (o *owners) alive(inode uint32) (alive, known bool) {
+	if inode == o.inode && o.blind {
+		return false, false
+	}
 	if inode == o.inode && o.anyAlive() {
 		return true, true
 	}
@@ -26,7 +30,9 @@ func (o *owners) alive(inode uint32) (alive, known bool) {
 	if o.anyAlive() {
 		return true, true
 	}
-	return false, seen || len(o.pids) > 0
+	known = seen || len(o.pids) > 0
+	o.blind = !known
+	return false, known
 }
 
 func (o *owners) anyAlive() bool {

@@ -95,7 +95,7 @@ func (p *probe) ask() {
 		p.answer(life != absent)
 		return
 	}
-	t := &try{probe: p}
+	t := &try{probe: p, asked: len(p.asking)}
 	p.try = t
 	t.limit.Func = func() { t.done(false) }
 	p.loop.Schedule(&t.limit, p.loop.Now().Add(probeTimeout))
@@ -125,6 +125,7 @@ func (p *probe) close() {
 // try is one connect to see whether somebody listens.
 type try struct {
 	probe *probe
+	asked int // so many had asked before it began: a yes is for them only
 	conn  loop.Conn
 	limit loop.Timer
 }
@@ -143,5 +144,14 @@ func (t *try) done(listens bool) {
 	t.probe.loop.Cancel(&t.limit)
 	t.conn.Close()
 	t.probe.try = nil
+	if p := t.probe; listens && t.asked < len(p.asking) {
+		after := p.asking[t.asked:]
+		p.asking = p.asking[:t.asked]
+		p.answer(true)
+		for _, answer := range after {
+			p.listening(answer)
+		}
+		return
+	}
 	t.probe.answer(listens)
 }

@@ -119,7 +119,8 @@ type Shard struct {
 	number   uint64   // of the last session
 	scratch  *loop.Buffer
 	random   func([]byte)
-	kernel   *kernel // nil: it cannot be asked
+	kernel   *kernel   // nil: it cannot be asked
+	starved  time.Time // when it was last said that the memory limit is reached
 }
 
 // keptRecords is how many failover records are kept for Status.
@@ -197,6 +198,10 @@ func (s *Shard) Close() {
 	}
 	for _, e := range s.elements {
 		e.close()
+	}
+	if s.kernel != nil {
+		s.kernel.close()
+		s.kernel = nil
 	}
 	if s.scratch != nil {
 		s.scratch.Drop()

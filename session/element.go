@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -112,7 +113,11 @@ func (l *elementLink) Drained() { l.drained((*Leg).piece) }
 
 // Down keeps the legs for their users to come back (mapping.Handler).
 func (l *elementLink) Down(err error) {
-	l.e.c.Trace.log('i', "association ended", "pool_user", l.a.Remote(), "reason", err)
+	level := byte('i')
+	if errors.Is(err, mapping.ErrProtocol) {
+		level = 'w'
+	}
+	l.e.c.Trace.log(level, "association ended", "pool_user", l.a.Remote(), "reason", err)
 	l.gone()
 }
 
@@ -159,6 +164,9 @@ func (l *elementLink) Receive(m mapping.Message) {
 		return
 	}
 	l.dispatch(m.Stream, &s)
+	if l.e.links[l] && l.a.Queued() > maxAnswers {
+		l.violate("it does not read what it is answered")
+	}
 }
 
 func (l *elementLink) receiveData(m mapping.Message) {

@@ -41,6 +41,8 @@ func (s *Session) legLost(err error) {
 func (s *Session) legResumed() {
 	if s.leg.open {
 		s.u.c.Loop.Cancel(&s.timer)
+	} else {
+		s.u.c.Loop.Schedule(&s.timer, s.deadline)
 	}
 	if s.record != nil {
 		s.record.Kind, s.record.To = KindResumed, s.leg.link.element.Name
@@ -49,12 +51,11 @@ func (s *Session) legResumed() {
 	}
 }
 
-// notice begins the record of a failover, and its deadline, if none is going on.
+// notice begins the record of a failover, if none is going on.
 func (s *Session) notice(cause string) {
 	if s.record != nil {
 		return
 	}
-	s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
 	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: cause, Kind: KindMoved}
 }
 
@@ -116,6 +117,9 @@ func (s *Session) legEnded(m *message) {
 		} else {
 			leg.acked = m.received
 			s.settle()
+			if s.leg != leg { // that was all there was to do
+				return
+			}
 		}
 		s.legFailed(failure{cause: cause, reach: m.received})
 	}
@@ -135,6 +139,9 @@ func (s *Session) legFailed(f failure) {
 		return
 	}
 	s.notice(f.cause)
+	if s.leg.open {
+		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
+	}
 	if s.leg.open && s.inFlight() {
 		s.failures++ // pass sets it back: who brings the client something new has not been brought down by the request
 	}
@@ -142,10 +149,6 @@ func (s *Session) legFailed(f failure) {
 }
 
 func (s *Session) failed(f failure) {
-	if s.closing {
-		s.leg = nil
-		return
-	}
 	if s.out.end {
 		s.failedBehindEnd()
 		return
@@ -169,14 +172,21 @@ func (s *Session) failed(f failure) {
 	s.place(next)
 }
 
-// failedBehindEnd ends a session whose client has been told the end: no other server could say anything more to it.
+// failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it. What is left for
+// the client is still written.
 func (s *Session) failedBehindEnd() {
-	if !s.ended {
+	s.leg.over = true
+	s.leg, s.closing = nil, true
+	s.store.Clear()
+	s.u.c.Loop.Cancel(&s.timer)
+	if err := s.out.finish(true); err != nil {
 		s.over(true)
 		return
 	}
-	s.leg, s.closing = nil, true
 	s.maybeClosed()
+	if s.stopped && !s.done {
+		s.out.socket.ReadOn()
+	}
 }
 
 // remember keeps what the leg knows of a reply that it leaves behind in the middle.
@@ -212,6 +222,9 @@ func (s *Session) place(next *plan) {
 	if !ok {
 		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(wait), s.deadline))
 		return
+	}
+	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) {
+		e = suspect
 	}
 	s.u.c.Loop.Schedule(&s.timer, s.deadline)
 	s.legs++
@@ -267,7 +280,7 @@ func (s *Session) end(reason string, mixed bool) {
 	s.notice(reason)
 	leg := s.leg
 	var text []byte
-	if !mixed && s.unanswered() && s.delivered() == 0 {
+	if !mixed && s.unanswered() && !s.answering() {
 		text = s.u.c.Protocol.Abort(reason)
 	}
 	if leg != nil {
@@ -298,12 +311,12 @@ func (s *Session) unanswered() bool {
 	return slices.ContainsFunc(s.awaiting.all(), func(m *retrieval.Message[*request]) bool { return !m.About.replied })
 }
 
-// delivered is how many bytes of the first due reply the client has.
-func (s *Session) delivered() int64 {
+// answering reports whether the client has a part of the first due reply.
+func (s *Session) answering() bool {
 	if s.leg != nil {
 		s.remember()
 	}
-	return s.partial.Bytes
+	return s.partial.Bytes > 0 && !s.partial.Ahead
 }
 
 func earlier(a, b time.Time) time.Time {

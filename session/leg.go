@@ -26,7 +26,8 @@ type Leg struct {
 	out     outlet
 	granted int64 // credit told to the user, an offset
 	told    int64 // what was last told to be written
-	owes    bool  // an ACK is due
+	owes    bool  // an ACK is due with the next round
+	endOwed bool  // an ACK is due when the end has been passed on
 
 	// Towards the user.
 	log     retrieval.Log // what the server said and the user has not acknowledged
@@ -57,6 +58,9 @@ func (g *Leg) Room() int {
 	g.stopped = room <= 0
 	return int(max(room, 0))
 }
+
+// Held is how many bytes of the server's are kept.
+func (g *Leg) Held() int { return g.log.Len() }
 
 // Take is given the first n bytes of buffer, read from the server; n is at most Room. It reports whether it has kept the buffer, with the
 // caller's hold on it.
@@ -144,7 +148,10 @@ func (g *Leg) data(p []byte) {
 func (g *Leg) consumed() {
 	written := g.out.written()
 	switch {
-	case written == g.told && !(g.out.ended && g.owes):
+	case g.out.ended && g.endOwed:
+		g.endOwed = false
+		g.ack()
+	case written == g.told:
 	case farBack(g.told, written, g.e.c.Memory) || g.out.ended:
 		g.ack()
 	case !g.owes:
@@ -175,10 +182,13 @@ func (g *Leg) pump() {
 	if g.link == nil || g.over || g.waits {
 		return
 	}
-	for g.piece() {
+	for {
 		if g.link.full() || len(g.link.waiting) > 0 {
 			g.waits = true
 			g.link.waiting = append(g.link.waiting, g)
+			return
+		}
+		if !g.piece() {
 			return
 		}
 	}

@@ -28,7 +28,7 @@ func (g *Leg) receive(m *message) {
 			return
 		}
 		_ = g.out.finish(true) // when it fails, the reading side will say what has happened
-		g.owes = true
+		g.endOwed = true
 		g.consumed()
 	default:
 		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))

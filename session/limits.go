@@ -21,8 +21,15 @@ const (
 	// helloTimeout bounds the time from an association's Up to the peer's HELLO.
 	helloTimeout = 5 * time.Second
 
-	// redialEvery is how often a lost association to an element that does not answer is tried again.
+	// redialEvery bounds the pause between two tries to bring back a lost association: all of it when the dial goes unanswered, a quarter of it when it
+	// fails. It is also how long sessions that can be moved wait for that, and how long an association must last not to be taken for a flapping one.
 	redialEvery = time.Second
+
+	// sayEvery is how often the log says that an element is not reached.
+	sayEvery = 10 * time.Second
+
+	// maxAnswers is how much may be queued for a peer that does not read, bytes: well above what a peer that reads can make us queue.
+	maxAnswers = 8 << 20
 )
 
 // farBack reports whether so much of a window has been consumed that the peer should be told at once.

@@ -33,7 +33,7 @@ const maxHead = 64 << 10
 // plan decides what may be sent to another element after the present leg, of which the server may have read reach bytes. The error
 // says why the session cannot be moved, and which setting would change that.
 func (s *Session) plan(reach int64) (*plan, error) {
-	if reach == 0 && s.leg.received == 0 {
+	if reach == 0 && s.leg.received == 0 && (s.whole || !s.next.whole) {
 		return s.next, nil // as if this leg had never been
 	}
 	switch {
@@ -119,7 +119,7 @@ func (s *Session) endOf(m *retrieval.Message[*request]) int64 {
 // mayRepeat judges whether m may be sent to another element, when the server of the present leg may have read reach bytes of it.
 func (s *Session) mayRepeat(m *retrieval.Message[*request], reach int64) error {
 	first := s.awaiting.len() > 0 && s.awaiting.first() == m
-	begun := first && s.partial.Bytes > 0
+	begun := first && s.partial.Bytes > 0 && !s.partial.Ahead
 	end, onLeg := s.leg.spans.legOffset(m.End)
 	unread := !m.Complete() || (onLeg && end > reach)
 	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out

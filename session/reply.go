@@ -74,6 +74,12 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 		s.pass(leg, part)
 		s.unasked = s.unasked || req == nil
 	}
+	if cut.Tunnel && req != nil {
+		req.Expect = protocol.ExpectUnknown
+		if t, ok := s.requests.(protocol.Tunneler); ok {
+			t.Tunnel()
+		}
+	}
 	if cut.End && !s.done {
 		if req != nil {
 			s.replied()
@@ -150,8 +156,11 @@ func (s *Session) serverEnd() {
 	s.maybeClosed()
 }
 
-// cutShort reports whether the first due reply is that to a request which the client has left unfinished: no server will ever answer it.
-func (s *Session) cutShort() bool { return s.ended && !s.awaiting.first().Complete() }
+// cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished, or it is a goodbye.
+func (s *Session) cutShort() bool {
+	m := s.awaiting.first()
+	return m.About.goodbye || s.ended && !m.Complete()
+}
 
 // inFlight reports whether a request whose reply is due was sent, at least in part.
 func (s *Session) inFlight() bool {

@@ -3,27 +3,37 @@ package session
 // control is the stream of an association for what concerns the association as a whole.
 const control uint16 = 0
 
-// table finds what lives on each stream of an association. The zero value is empty.
+// pageBits is how many streams share a page of a table, as a power of two.
+const pageBits = 8
+
+// page is a part of a table.
+type page[T any] [1 << pageBits]*T
+
+// table finds what lives on each stream of an association. Its memory grows with the streams in use, a page at a time, not with their numbers,
+// which a peer may choose. The zero value is empty.
 type table[T any] struct {
-	at   []*T
-	free []uint16 // streams that were in use and are not any more
-	live int
+	pages [1 << (16 - pageBits)]*page[T]
+	next  int      // the least stream that add has never given away; 0: none yet
+	free  []uint16 // streams that add gave away and that are not in use any more
+	live  int
 }
 
 // get returns what lives on the stream, nil if nothing does.
 func (t *table[T]) get(stream uint16) *T {
-	if int(stream) >= len(t.at) {
+	p := t.pages[stream>>pageBits]
+	if p == nil {
 		return nil
 	}
-	return t.at[stream]
+	return p[stream&(1<<pageBits-1)]
 }
 
 // set puts x on the stream, which was chosen by the peer.
 func (t *table[T]) set(stream uint16, x *T) {
-	for int(stream) >= len(t.at) {
-		t.at = append(t.at, nil)
+	p := &t.pages[stream>>pageBits]
+	if *p == nil {
+		*p = new(page[T])
 	}
-	t.at[stream] = x
+	(*p)[stream&(1<<pageBits-1)] = x
 	t.live++
 }
 
@@ -34,10 +44,11 @@ func (t *table[T]) add(x *T) (stream uint16, ok bool) {
 		t.set(stream, x)
 		return stream, true
 	}
-	next := max(len(t.at), int(control)+1)
+	next := max(t.next, int(control)+1)
 	if next > 0xffff {
 		return 0, false
 	}
+	t.next = next + 1
 	t.set(uint16(next), x)
 	return uint16(next), true
 }
@@ -47,7 +58,7 @@ func (t *table[T]) remove(stream uint16, reuse bool) {
 	if t.get(stream) == nil {
 		return
 	}
-	t.at[stream] = nil
+	t.pages[stream>>pageBits][stream&(1<<pageBits-1)] = nil
 	t.live--
 	if reuse {
 		t.free = append(t.free, stream)
@@ -56,9 +67,14 @@ func (t *table[T]) remove(stream uint16, reuse bool) {
 
 // all calls f for everything in the table, in the order of streams. f may remove what it is given.
 func (t *table[T]) all(f func(*T)) {
-	for _, x := range t.at {
-		if x != nil {
-			f(x)
+	for _, p := range t.pages {
+		if p == nil {
+			continue
+		}
+		for _, x := range p {
+			if x != nil {
+				f(x)
+			}
 		}
 	}
 }

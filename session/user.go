@@ -34,12 +34,12 @@ type User struct {
 	links    map[string]*userLink // by the name of the element
 	sessions map[uint64]*Session
 	acks     *acks[userLeg]
-	closed   bool
+	said     map[string]time.Time // when an element was last said not to be reached, by its name
 }
 
 // NewUser returns a User without sessions.
 func NewUser(c UserConfig) *User {
-	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session)}
+	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session), said: make(map[string]time.Time)}
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u
 }
@@ -60,7 +60,6 @@ func (u *User) Accept(socket Socket, client string) *Session {
 
 // Close resets all clients and ends all associations. Nothing is called afterwards. Twice is harmless.
 func (u *User) Close() {
-	u.closed = true
 	for _, s := range u.sessions {
 		if s.leg != nil {
 			s.leg.abandon(CodeAbandoned, "the pool user stops")
@@ -89,6 +88,16 @@ func (u *User) Links(f func(e pool.Element, a mapping.Association, up bool, legs
 	for _, l := range u.links {
 		f(l.element, l.a, l.hello != nil, l.streams.live+len(l.lost)+len(l.pending))
 	}
+}
+
+// lookAt tries an element that failed some time ago: with a session if its sidecar is in touch, so that only its server can be at fault, which is found out
+// in no time; else by an association of which no session has to await the outcome. It reports whether a session should go there.
+func (u *User) lookAt(e pool.Element) bool {
+	if l := u.links[e.Name]; l != nil && l.hello != nil {
+		return true
+	}
+	u.linkTo(e)
+	return false
 }
 
 // linkTo returns the association to an element, begun if there is none.

@@ -86,6 +86,7 @@ func (g *userLeg) receive(m *message) {
 		g.credit = max(g.credit, m.credit)
 		g.s.legResumed()
 		g.pump()
+		g.consumed()
 	case typeAck:
 		if m.received < g.acked || m.received > g.sent || m.credit > m.received+maxCredit {
 			g.violate(fmt.Sprintf("acknowledgement of %d with %d sent, credit %d", m.received, g.sent, m.credit))
@@ -209,13 +210,16 @@ func (g *userLeg) ack() {
 
 // pump sends what the session has for this leg, as far as credit and the association's queue allow.
 func (g *userLeg) pump() {
-	if g.waits {
+	if g.waits || g.link == nil {
 		return
 	}
-	for g.piece() {
+	for {
 		if g.link.full() || len(g.link.waiting) > 0 {
 			g.waits = true
 			g.link.waiting = append(g.link.waiting, g)
+			return
+		}
+		if !g.piece() {
 			return
 		}
 	}

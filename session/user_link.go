@@ -167,7 +167,7 @@ func (l *userLink) Down(err error) {
 		l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
 		l.streams, l.waiting = table[userLeg]{}, nil
 	} else {
-		l.u.c.Trace.log('i', "element not reached", "pool_element", l.element.Name, "reason", err)
+		l.unreached(err)
 	}
 	pending, lost := l.pending, []*userLeg(nil)
 	l.pending = nil
@@ -183,6 +183,21 @@ func (l *userLink) Down(err error) {
 		leg.link = nil
 		leg.s.legRefused(err.Error())
 	}
+}
+
+// unreached says that the element is not reached: as a warning if it does not speak our protocol, and not again and again.
+func (l *userLink) unreached(err error) {
+	level := byte('i')
+	now := l.u.c.Loop.Now()
+	if said, ok := l.u.said[l.element.Name]; ok && now.Sub(said) < sayEvery {
+		level = 'd'
+	} else {
+		l.u.said[l.element.Name] = now
+		if errors.Is(err, mapping.ErrProtocol) {
+			level = 'w'
+		}
+	}
+	l.u.c.Trace.log(level, "element not reached", "pool_element", l.element.Name, "reason", err)
 }
 
 // retire forgets a link that nobody waits for any more. It comes before legs are told of their fate: they may want to use the element again, over a
@@ -254,6 +269,7 @@ func (l *userLink) impatient() {
 // movable takes off the link the legs whose sessions may be moved. The others go on waiting for resumption, their only hope.
 func (l *userLink) movable() (legs []*userLeg) {
 	for _, leg := range slices.Clone(l.lost) {
+		leg.s.remember()
 		if _, err := leg.s.plan(leg.highest); err == nil {
 			l.remove(leg)
 			legs = append(legs, leg)

@@ -13,6 +13,7 @@ type request struct {
 	*protocol.Request
 	queued  bool // in Session.awaiting, or was
 	replied bool
+	goodbye bool // behind it the server closes by the protocol's rules
 }
 
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's connection does. It belongs to
@@ -78,6 +79,9 @@ const messageBytes = 128
 // retained is the memory that the session's retrieval takes.
 func (s *Session) retained() int { return s.store.Len() + messageBytes*s.store.Messages() }
 
+// Held is how many bytes of the client's are kept.
+func (s *Session) Held() int { return s.store.Len() }
+
 // Take is given the first n bytes of buffer, read from the client; n is at most Room. It reports whether it has kept the buffer, with the
 // caller's hold on it.
 func (s *Session) Take(buffer *loop.Buffer, n int) (kept bool) {
@@ -120,6 +124,7 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 		about = &request{}
 	}
 	about.Request = r
+	about.goodbye = about.goodbye || cut.Close
 	m := s.store.Mark(cut.N, about, cut.End)
 	if !(cut.End || cut.Known) || s.opaque {
 		return
@@ -217,7 +222,7 @@ func (s *Session) letGo(need int64) {
 // relieve makes room when the store is full and waiting would not help: the history of the whole session, or a message that is larger than
 // the store, cannot be kept. The session goes on, and what was given up is remembered: it can no longer be replayed.
 func (s *Session) relieve() {
-	if s.leg == nil {
+	if s.leg == nil || s.leg.acked == 0 { // it would free nothing
 		return
 	}
 	if s.whole {
@@ -250,8 +255,12 @@ func (s *Session) maybeClosed() {
 		g.last(&message{typ: typeClosed})
 		s.leg, s.closing = nil, true
 	}
-	if s.closing && s.out.drained() && s.ended {
+	switch {
+	case !s.closing || !s.out.drained():
+	case s.ended:
 		s.over(false)
+	case !s.timer.Armed(): // the client may want to finish, too; what it still sends goes nowhere
+		s.u.c.Loop.Schedule(&s.timer, s.u.c.Loop.Now().Add(lingering))
 	}
 }
 
@@ -262,7 +271,7 @@ func (s *Session) over(abort bool) {
 	}
 	s.done = true
 	s.u.c.Loop.Cancel(&s.timer)
-	s.report("the client left meanwhile")
+	s.report("the session ended before it was carried on")
 	if abort {
 		s.out.reset()
 	} else {
