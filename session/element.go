@@ -137,50 +137,18 @@ func (l *elementLink) gone() {
 
 // Receive takes a message of the pool user (mapping.Handler).
 func (l *elementLink) Receive(m mapping.Message) {
-	if m.PPID == mapping.PPIDMore || m.PPID == mapping.PPIDEnd {
-		l.receiveData(m)
-		return
-	}
-	if m.PPID == mapping.PPIDASAP {
-		l.e.c.Trace.log('d', "ASAP message ignored", "pool_user", l.a.Remote(), "bytes", len(m.Data))
-		return
-	}
-	if m.PPID != mapping.PPIDSession {
-		l.violate("a message with an unknown payload protocol identifier")
-		return
-	}
-	var s message
-	if err := s.parse(m.Data); err != nil {
-		l.violate(err.Error())
-		return
-	}
-	if l.hello == nil {
-		if err := checkHello(m.Stream, &s); err != nil {
-			l.violate(err.Error())
-			return
-		}
-		l.e.c.Loop.Cancel(&l.timer)
-		l.hello = &s
-		return
-	}
-	l.dispatch(m.Stream, &s)
+	l.take(m, l, &l.e.c.Trace)
 	if l.e.links[l] && l.a.Queued() > maxAnswers {
 		l.violate("it does not read what it is answered")
 	}
 }
 
-func (l *elementLink) receiveData(m mapping.Message) {
-	leg := l.streams.get(m.Stream)
-	if l.hello == nil || leg == nil || leg.heard {
-		l.violate("data on a stream that carries no leg")
-		return
-	}
-	leg.data(m.Data)
-}
+func (l *elementLink) greeted() { l.e.c.Loop.Cancel(&l.timer) }
 
-// dispatch hands a message to the leg that it is for.
-func (l *elementLink) dispatch(stream uint16, m *message) {
-	leg := l.streams.get(stream)
+func (l *elementLink) deliver(leg *Leg, p []byte) { leg.data(p) }
+
+// control takes a message that begins a leg, or is for one.
+func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 	switch {
 	case m.typ == typeOpen || m.typ == typeResume:
 		if leg != nil || stream == control {

@@ -133,6 +133,8 @@ func (g *Leg) fail(code Code, listens bool, text string) {
 // data takes bytes for the server.
 func (g *Leg) data(p []byte) {
 	switch {
+	case g.heard:
+		g.link.violate("data on a stream whose leg has ended")
 	case g.over: // the user did not know yet
 	case g.out.end:
 		g.violate("data behind the end")
@@ -179,18 +181,8 @@ func (g *Leg) ack() {
 
 // pump sends what the log holds and the association has room for, and what follows behind the last byte.
 func (g *Leg) pump() {
-	if g.link == nil || g.over || g.waits {
-		return
-	}
-	for {
-		if g.link.full() || len(g.link.waiting) > 0 {
-			g.waits = true
-			g.link.waiting = append(g.link.waiting, g)
-			return
-		}
-		if !g.piece() {
-			return
-		}
+	if g.link != nil && !g.over {
+		g.link.pump(g, &g.waits, (*Leg).piece)
 	}
 }
 

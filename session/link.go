@@ -14,6 +14,7 @@ type link[T any] struct {
 	hello   *message // the peer's; nil until it came
 	waiting []*T     // legs that have more to send than the association's queue should hold, first come first served
 	buf     []byte   // for encoding; used within tell only
+	in      message  // the message that is being taken; used within take only
 	timer   loop.Timer
 }
 
@@ -30,6 +31,57 @@ func (l *link[T]) data(stream uint16, p []byte, from *loop.Buffer, end bool) {
 		ppid = mapping.PPIDEnd
 	}
 	_ = l.a.Send(mapping.Message{Stream: stream, PPID: ppid, Data: p}, from)
+}
+
+// side is what the two sides of an association do differently with what comes.
+type side[T any] interface {
+	greeted()                                  // the peer's HELLO has come
+	deliver(leg *T, p []byte)                  // application data of a leg
+	control(stream uint16, leg *T, m *message) // any other message; leg is nil if the stream carries none
+	violate(reason string)                     // the peer broke the rules
+}
+
+// take takes a message of the peer apart and hands it to its side.
+func (l *link[T]) take(m mapping.Message, s side[T], trace *Trace) {
+	leg := l.streams.get(m.Stream)
+	switch m.PPID {
+	case mapping.PPIDMore, mapping.PPIDEnd:
+		if l.hello == nil || leg == nil {
+			s.violate("data on a stream that carries no leg")
+			return
+		}
+		s.deliver(leg, m.Data)
+	case mapping.PPIDASAP:
+		trace.log('d', "ASAP message ignored", "peer", l.a.Remote(), "bytes", len(m.Data))
+	case mapping.PPIDSession:
+		if err := l.in.parse(m.Data); err != nil {
+			s.violate(err.Error())
+		} else if l.hello != nil {
+			s.control(m.Stream, leg, &l.in)
+		} else if err := checkHello(m.Stream, &l.in); err != nil {
+			s.violate(err.Error())
+		} else {
+			hello := l.in
+			l.hello = &hello
+			s.greeted()
+		}
+	default:
+		s.violate("a message with an unknown payload protocol identifier")
+	}
+}
+
+// pump sends what t has to send, a piece at a time, until there is no more or the association's queue is long enough; then t waits its turn.
+func (l *link[T]) pump(t *T, waits *bool, piece func(*T) (more bool)) {
+	for !*waits {
+		if l.full() || len(l.waiting) > 0 {
+			*waits = true
+			l.waiting = append(l.waiting, t)
+			return
+		}
+		if !piece(t) {
+			return
+		}
+	}
 }
 
 // full reports whether the association's queue is long enough.

@@ -167,6 +167,8 @@ func (g *userLeg) detach() {
 // data takes bytes of the server.
 func (g *userLeg) data(p []byte) {
 	switch {
+	case g.heard:
+		g.link.violate("data on a stream whose leg has ended")
 	case g.over: // the element did not know yet
 	case g.end:
 		g.violate("data behind the end")
@@ -210,18 +212,8 @@ func (g *userLeg) ack() {
 
 // pump sends what the session has for this leg, as far as credit and the association's queue allow.
 func (g *userLeg) pump() {
-	if g.waits || g.link == nil {
-		return
-	}
-	for {
-		if g.link.full() || len(g.link.waiting) > 0 {
-			g.waits = true
-			g.link.waiting = append(g.link.waiting, g)
-			return
-		}
-		if !g.piece() {
-			return
-		}
+	if g.link != nil {
+		g.link.pump(g, &g.waits, (*userLeg).piece)
 	}
 }
 

@@ -76,49 +76,24 @@ func (l *userLink) silent() { l.violate("no HELLO came") }
 func (l *userLink) Drained() { l.drained((*userLeg).piece) }
 
 // Receive takes a message of the element (mapping.Handler).
-func (l *userLink) Receive(m mapping.Message) {
-	switch m.PPID {
-	case mapping.PPIDMore, mapping.PPIDEnd:
-		if leg := l.streams.get(m.Stream); leg == nil || leg.heard {
-			l.violate("data on a stream that carries no leg")
-		} else {
-			leg.data(m.Data)
-		}
-		return
-	case mapping.PPIDASAP:
-		l.u.c.Trace.log('d', "ASAP message ignored", "pool_element", l.element.Name, "bytes", len(m.Data))
-		return
-	case mapping.PPIDSession:
-	default:
-		l.violate("a message with an unknown payload protocol identifier")
-		return
-	}
-	var s message
-	if err := s.parse(m.Data); err != nil {
-		l.violate(err.Error())
-		return
-	}
-	if l.hello == nil {
-		l.greeted(m.Stream, &s)
-		return
-	}
-	if leg := l.streams.get(m.Stream); leg == nil || leg.heard {
+func (l *userLink) Receive(m mapping.Message) { l.take(m, l, &l.u.c.Trace) }
+
+func (l *userLink) deliver(leg *userLeg, p []byte) { leg.data(p) }
+
+func (l *userLink) control(_ uint16, leg *userLeg, m *message) {
+	if leg == nil || leg.heard {
 		l.violate("a message on a stream that carries no leg")
-	} else {
-		leg.receive(&s)
+		return
 	}
+	leg.receive(m)
 }
 
 // greeted takes the element's first message: the association is of use from here on.
-func (l *userLink) greeted(stream uint16, m *message) {
-	if err := checkHello(stream, m); err != nil {
-		l.violate(err.Error())
-		return
-	}
+func (l *userLink) greeted() {
 	l.u.c.Loop.Cancel(&l.timer)
 	l.u.c.Loop.Cancel(&l.patience)
-	same := m.instance == l.peer
-	l.hello, l.peer, l.upAt = m, m.instance, l.u.c.Loop.Now()
+	same := l.hello.instance == l.peer
+	l.peer, l.upAt = l.hello.instance, l.u.c.Loop.Now()
 	l.u.c.Pool.Alive(l.element.Name)
 	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)
 	lost, pending := l.lost, l.pending
