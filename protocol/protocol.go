@@ -59,6 +59,10 @@ type Cut struct {
 	// Close: after this message the protocol's peer ends the connection by the protocol's own rules (HTTP's Connection: close,
 	// a QUIT): an end of file that follows is a goodbye.
 	Close bool
+
+	// Push, of Replies: these bytes answer no request, even if one is due: they are of a message that the server sends unasked by the rules of
+	// the protocol (a published message). With End the push ends, and the due request stays due.
+	Push bool
 }
 
 // Protocol is one application protocol with its settings. It is immutable and shared by all shards.
