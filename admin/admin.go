@@ -1,5 +1,6 @@
-// Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and whether it is
-// alive. It only reads; there is nothing that a request could change. It knows nothing of the proxy but the functions it is given.
+// Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and
+// whether it is alive. It only reads; there is nothing that a request could change. It knows nothing of the proxy but the
+// functions it is given.
 package admin
 
 import (

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// guard refuses requests that were not meant for this server. A web page may make its visitor's browser ask 127.0.0.1 under the page's
-// own host name (DNS rebinding), and so read what is not for it; but then that name is in the Host header.
+// guard refuses requests that were not meant for this server. A web page may make its visitor's browser ask 127.0.0.1 under the
+// page's own host name (DNS rebinding), and so read what is not for it; but then that name is in the Host header.
 func guard(listen netip.Addr, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !ours(r.Host, listen) {

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// runBulk moves the pattern over all connections for the job's length. Each then finishes its side and waits for the other's last line;
-// the window ends when all are through, so no byte counts that has not arrived and been checked.
+// runBulk moves the pattern over all connections for the job's length. Each then finishes its side and waits for the other's
+// last line; the window ends when all are through, so no byte counts that has not arrived and been checked.
 func runBulk(j job) (outcome, error) {
 	o := outcome{}
 	conns, err := dialAll(j)

@@ -31,8 +31,9 @@ type processes struct {
 
 var running = processes{all: map[*process]bool{}}
 
-// child prepares a command that dies with this process, even when this process is killed -9 (PR_SET_PDEATHSIG). The signal comes when the
-// *thread* ends that started the child: start children only from the main goroutine, which main locks to the main thread.
+// child prepares a command that dies with this process, even when this process is killed -9 (PR_SET_PDEATHSIG). The signal
+// comes when the *thread* ends that started the child: start children only from the main goroutine, which main locks to the
+// main thread.
 func child(ctx context.Context, name string, args ...string) *exec.Cmd {
 	cmd := exec.CommandContext(ctx, name, args...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}

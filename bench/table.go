@@ -57,7 +57,8 @@ func (t tableOf) figures() string {
 	})
 }
 
-// ratioTable compares with one system, which has no column of its own: the median of the ratios of the rounds, with the least and greatest.
+// ratioTable compares with one system, which has no column of its own: the median of the ratios of the rounds, with the least
+// and greatest.
 func (t tableOf) ratioTable(base string) string {
 	return t.ratioCells(base, func(values []float64) string {
 		s := spreadOf(values)

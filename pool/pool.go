@@ -25,8 +25,8 @@ type Element struct {
 	Priority uint32
 }
 
-// The pause before an element that failed is tried again while others are alive doubles from the first to the last. It is kept short: a
-// handlespace that believes in a failure longer than it lasts makes an outage longer (docs/architecture.md).
+// The pause before an element that failed is tried again while others are alive doubles from the first to the last. It is kept
+// short: a handlespace that believes in a failure longer than it lasts makes an outage longer (docs/architecture.md).
 const (
 	FirstPause = 50 * time.Millisecond
 	LastPause  = 250 * time.Millisecond
@@ -66,8 +66,9 @@ func New(handle string, policy Policy, elements []Element) *Pool {
 	return p
 }
 
-// Choose names the element that the policy gives to a session: one that is believed alive, if there is any (see Suspect for the others), else one that
-// failed and whose pause has passed. When there is none to be had, ok is false and wait says how long until one may be tried.
+// Choose names the element that the policy gives to a session: one that is believed alive, if there is any (see Suspect for the
+// others), else one that failed and whose pause has passed. When there is none to be had, ok is false and wait says how long
+// until one may be tried.
 func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -100,8 +101,8 @@ func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 	return m.Element, 0, true
 }
 
-// Suspect names an element that failed and whose pause has passed, for somebody to find out how it is, while another one that is believed alive serves;
-// ok is false when there is none. Its pause begins anew: one look at a time.
+// Suspect names an element that failed and whose pause has passed, for somebody to find out how it is, while another one that
+// is believed alive serves; ok is false when there is none. Its pause begins anew: one look at a time.
 func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -1,13 +1,14 @@
 package protocol
 
-// How a session uses what is here. Changes are kept when the request's Outcome is OutcomeDone; on a new leg they go first, read by
-// Requests of their own, their replies split by the leg's Replies and swallowed, an OutcomeFailed being a failed expectation. When a leg fails
-// within a unit that has not ended, or whose requests are in flight, the unit is broken: its requests are answered by Lost, in their turn, up to the
-// one that ends it, and are not sent. Of other requests in flight each that must not be repeated is answered by Lost, and the rest goes
-// on. Replies with Cut.Push end no request.
+// How a session uses what is here. Changes are kept when the request's Outcome is OutcomeDone; on a new leg they go first, read
+// by Requests of their own, their replies split by the leg's Replies and swallowed, an OutcomeFailed being a failed
+// expectation. When a leg fails within a unit that has not ended, or whose requests are in flight, the unit is broken: its
+// requests are answered by Lost, in their turn, up to the one that ends it, and are not sent. Of other requests in flight each
+// that must not be repeated is answered by Lost, and the rest goes on. Replies with Cut.Push end no request.
 
-// Connection is implemented by the Detail of requests in protocols whose connections have a state: what a new leg must be given before it can
-// carry on, and what cannot be carried on at all. A Detail that does not implement it, or is nil, changes nothing and is of no unit.
+// Connection is implemented by the Detail of requests in protocols whose connections have a state: what a new leg must be given
+// before it can carry on, and what cannot be carried on at all. A Detail that does not implement it, or is nil, changes nothing
+// and is of no unit.
 type Connection interface {
 	// Changes is what the request changes in the state of its connection, in this order, if its Outcome is OutcomeDone (or if it
 	// has no reply). The slice is the protocol's.
@@ -23,7 +24,8 @@ type Connection interface {
 	Blocks() bool
 }
 
-// LostReplies is implemented by protocols in which a connection stays usable when a reply is lost: the error takes the place of just that reply.
+// LostReplies is implemented by protocols in which a connection stays usable when a reply is lost: the error takes the place of
+// just that reply.
 type LostReplies interface {
 	// Lost is the honest error in place of the reply to req, of which no byte went out; nil if req has no reply. doubt says that a
 	// server may have carried out the request. The reason is a short text. The bytes are the caller's.
@@ -61,9 +63,10 @@ const (
 	OutcomeAborted                // the end of a unit: nothing of it was carried out
 )
 
-// Unit is a run of requests that stand or fall together on one connection: a transaction, from its first WATCH or MULTI to its EXEC or
-// DISCARD. All of its requests share one Unit, which changes while they come. No part of a unit may be repeated without the others, and when its
-// connection is lost the rest that the client still sends must not reach another server: there it would be carried out as something else.
+// Unit is a run of requests that stand or fall together on one connection: a transaction, from its first WATCH or MULTI to its
+// EXEC or DISCARD. All of its requests share one Unit, which changes while they come. No part of a unit may be repeated without
+// the others, and when its connection is lost the rest that the client still sends must not reach another server: there it
+// would be carried out as something else.
 type Unit struct {
 	Watched bool // it depends on what was read before it (WATCH): repeating the whole would not be the same
 	Begun   bool // requests are queued, or were (MULTI)

@@ -7,9 +7,9 @@ const (
 	markCount   = 64       // most checkpoints kept; even
 )
 
-// Prefix is a running hash of bytes that went to the client, with checkpoints on the way: a repeated reply is compared with them as it
-// comes, so that a difference is noticed soon after it, not at the end. Of bytes it keeps nothing. The zero value is an
-// empty prefix.
+// Prefix is a running hash of bytes that went to the client, with checkpoints on the way: a repeated reply is compared with
+// them as it comes, so that a difference is noticed soon after it, not at the end. Of bytes it keeps nothing. The zero value is
+// an empty prefix.
 type Prefix struct {
 	digest  xxhash.Digest
 	bytes   int64

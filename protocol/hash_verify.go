@@ -14,8 +14,8 @@ func (h *History) Add(p []byte) { h.prefix.Add(p) }
 // Bytes is how many bytes the client has.
 func (h *History) Bytes() int64 { return h.prefix.Bytes() }
 
-// Verify returns the Verifier for the bytes of a new leg. What it passes is to be added to the history like any other byte. When a leg
-// ends before its Verifier is done, the next leg gets a new one.
+// Verify returns the Verifier for the bytes of a new leg. What it passes is to be added to the history like any other byte.
+// When a leg ends before its Verifier is done, the next leg gets a new one.
 func (h *History) Verify() *Verifier { return NewVerifier(h.prefix.Delivered()) }
 
 // Verifier compares the beginning of a stream with what the client already has, and drops it. Nothing gets past it before
@@ -63,7 +63,8 @@ func (v *Verifier) Next(p []byte) (n int, out []byte, err error) {
 	return n, p, nil
 }
 
-// checkpoint is the next offset at which the hash is known, and the hash. Both sides may keep their checkpoints at different distances.
+// checkpoint is the next offset at which the hash is known, and the hash. Both sides may keep their checkpoints at different
+// distances.
 func (v *Verifier) checkpoint() (int64, uint64) {
 	if v.points.Spacing > 0 {
 		i := v.seen.bytes / v.points.Spacing

@@ -27,8 +27,8 @@ type httpProtocol struct{ maxHead int }
 //
 // GET, HEAD, OPTIONS, TRACE, PUT and DELETE are safe: repeating them does no harm (RFC 9110 §9.2.2).
 //
-// CONNECT is a message without an end, with ExpectUnknown: what follows its head is another protocol. A request with an Upgrade field is like
-// any other, until the server agrees (101): from then on the connection is a tunnel.
+// CONNECT is a message without an end, with ExpectUnknown: what follows its head is another protocol. A request with an Upgrade
+// field is like any other, until the server agrees (101): from then on the connection is a tunnel.
 func NewHTTP(config HTTPConfig) Protocol {
 	if config.MaxHead <= 0 || config.MaxHead > HTTPMaxHead {
 		config.MaxHead = HTTPMaxHead

@@ -2,8 +2,8 @@ package protocol
 
 import "strconv"
 
-// httpFramer continues the framing of the body that the client is reading, whatever framing the new server uses. Replies lets the client be
-// only where a framer can go on: between two chunks, or in the data of one (all of which it may have).
+// httpFramer continues the framing of the body that the client is reading, whatever framing the new server uses. Replies lets
+// the client be only where a framer can go on: between two chunks, or in the data of one (all of which it may have).
 type httpFramer struct {
 	chunked bool
 	open    bool  // in a chunk, whose closing CR LF is not written

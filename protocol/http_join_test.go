@@ -171,7 +171,8 @@ var (
 	joinFields = []string{"", joinTag, joinDate, "ETag: W/\"v1\"\r\n"}
 )
 
-// TestHTTPJoinEverywhere cuts replies of every framing at every byte, lets servers of every framing go on, and sometimes cuts those, too.
+// TestHTTPJoinEverywhere cuts replies of every framing at every byte, lets servers of every framing go on, and sometimes cuts
+// those, too.
 func TestHTTPJoinEverywhere(t *testing.T) {
 	for _, from := range joinKinds {
 		for _, to := range joinKinds {
@@ -231,7 +232,8 @@ func mustBeHopeless(t *testing.T, old, next testServer, c *client, err error) {
 	}
 }
 
-// TestHTTPJoinOtherBody: a body that differs in what the client has, or in its length, is found out before the client gets wrong bytes.
+// TestHTTPJoinOtherBody: a body that differs in what the client has, or in its length, is found out before the client gets
+// wrong bytes.
 func TestHTTPJoinOtherBody(t *testing.T) {
 	for _, from := range joinKinds {
 		for _, to := range joinKinds {

@@ -52,9 +52,9 @@ func (r *httpReply) strongTag() bool {
 	return len(r.etag) > 2 && r.etag[0] == '"' && r.etag[len(r.etag)-1] == '"'
 }
 
-// missing returns the part of the representation that the client lacks when it has n bytes of the body of r, as the value of a Range
-// field, and where it begins. ok is false if it should not be asked for: nothing was delivered, or nothing vouches that another server
-// has the same representation.
+// missing returns the part of the representation that the client lacks when it has n bytes of the body of r, as the value of a
+// Range field, and where it begins. ok is false if it should not be asked for: nothing was delivered, or nothing vouches that
+// another server has the same representation.
 func (r *httpReply) missing(req *httpRequest, n int64) (value string, first int64, ok bool) {
 	if req.method != http.MethodGet || req.body != bodyNone || n == 0 || r.validator() == "" {
 		return "", 0, false
@@ -69,8 +69,8 @@ func (r *httpReply) missing(req *httpRequest, n int64) (value string, first int6
 	return "", 0, false
 }
 
-// rewriteRange makes a head that asks for the missing part in place of what its client asked for. Conditions of the client are left out:
-// they were met, and If-Range stands for them.
+// rewriteRange makes a head that asks for the missing part in place of what its client asked for. Conditions of the client are
+// left out: they were met, and If-Range stands for them.
 func rewriteRange(head []byte, value, ifRange string) ([]byte, error) {
 	out := make([]byte, 0, len(head)+len(value)+len(ifRange)+len("Range: \r\nIf-Range: \r\n\r\n"))
 	eol := "\r\n"

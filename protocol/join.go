@@ -18,9 +18,9 @@ type prefixJoiner struct {
 	err      error  // what ended it; stays
 }
 
-// NewPrefixJoiner returns the Joiner for protocols whose requests are sent again as they were: the first d.Bytes bytes of the new
-// reply must be those that the client has (see Verifier). replies finds the reply's end; it must be new, and is the joiner's from now on.
-// req is the request that is answered, or nil when the protocol's replies need none.
+// NewPrefixJoiner returns the Joiner for protocols whose requests are sent again as they were: the first d.Bytes bytes of the
+// new reply must be those that the client has (see Verifier). replies finds the reply's end; it must be new, and is the
+// joiner's from now on. req is the request that is answered, or nil when the protocol's replies need none.
 func NewPrefixJoiner(d Delivered, replies Replies, req *Request) Joiner {
 	return &prefixJoiner{verifier: NewVerifier(d), replies: replies, req: req}
 }

@@ -35,8 +35,8 @@ func (l *length) expect() Expect {
 	return ExpectOne
 }
 
-// lengthReplies splits the server's messages. Each is one reply. Where messages answer nothing (ReplyNone), an unfinished one is held as
-// long as it is no longer than maxHeld, so that a leg ends between whole messages.
+// lengthReplies splits the server's messages. Each is one reply. Where messages answer nothing (ReplyNone), an unfinished one
+// is held as long as it is no longer than maxHeld, so that a leg ends between whole messages.
 type lengthReplies struct {
 	split   lengthSplitter
 	prefix  Prefix // what was let pass of the current reply; with holding set, it counts the held bytes as well

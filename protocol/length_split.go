@@ -19,8 +19,8 @@ type lengthSplitter struct {
 	kept  []byte // its first bytes, while known is not set
 }
 
-// next takes bytes of the current message off p. If head is not nil, these are the message's first bytes (look of them, fewer if it is
-// shorter), handed out once for every message.
+// next takes bytes of the current message off p. If head is not nil, these are the message's first bytes (look of them, fewer
+// if it is shorter), handed out once for every message.
 func (s *lengthSplitter) next(p []byte) (n int, end bool, head []byte, err error) {
 	if !s.known {
 		if head, err = s.begin(p); err != nil {

@@ -15,9 +15,9 @@ type lineScanner struct {
 	nTail int // the last bytes of the line so far are tail[:nTail]
 }
 
-// next takes the bytes up to the end of the current line off p, or all of it. If end is set, size is the length of the whole line
-// and text is the line without delimiter and carriage return; it is a part of p, or valid until the next call. ok is false for lines that
-// are too long, and when lines are not kept.
+// next takes the bytes up to the end of the current line off p, or all of it. If end is set, size is the length of the whole
+// line and text is the line without delimiter and carriage return; it is a part of p, or valid until the next call. ok is false
+// for lines that are too long, and when lines are not kept.
 func (s *lineScanner) next(p []byte) (n int, end bool, size int64, text []byte, ok bool) {
 	n = s.find(p)
 	if end = n > 0; !end {
@@ -56,7 +56,8 @@ func (s *lineScanner) find(p []byte) int {
 	return 0
 }
 
-// remember keeps what the rest of the line will need; p is all of its line's bytes since the last call, and s.seen counts them already.
+// remember keeps what the rest of the line will need; p is all of its line's bytes since the last call, and s.seen counts them
+// already.
 func (s *lineScanner) remember(p []byte) {
 	switch {
 	case !s.keep:

@@ -50,9 +50,9 @@ func requestNote(req *Request, cut Cut) string {
 	return note
 }
 
-// repliesParser makes prototest parsers of a protocol's Replies; request names the request that the i-th reply answers (nil: no request
-// is open). Out is what may be passed on: held bytes come with those that release them. More than 64 KiB held is an error, and Delivered
-// must agree with what was passed.
+// repliesParser makes prototest parsers of a protocol's Replies; request names the request that the i-th reply answers (nil: no
+// request is open). Out is what may be passed on: held bytes come with those that release them. More than 64 KiB held is an
+// error, and Delivered must agree with what was passed.
 func repliesParser(p Protocol, request func(i int) *Request) func() prototest.Parser {
 	return func() prototest.Parser {
 		replies := p.Replies()

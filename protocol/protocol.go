@@ -11,8 +11,8 @@ package protocol
 
 import "errors"
 
-// ErrMalformed is wrapped by the errors of parsers: the bytes are not of this protocol, or break a limit. The text says what was wrong and
-// where. The session cannot go on.
+// ErrMalformed is wrapped by the errors of parsers: the bytes are not of this protocol, or break a limit. The text says what
+// was wrong and where. The session cannot go on.
 var ErrMalformed = errors.New("protocol: malformed")
 
 // ErrMismatch is wrapped by the errors of a Joiner: the new server's reply is not the one that the client has begun to read.
@@ -60,8 +60,8 @@ type Cut struct {
 	// a QUIT): an end of file that follows is a goodbye.
 	Close bool
 
-	// Push, of Replies: these bytes answer no request, even if one is due: they are of a message that the server sends unasked by the rules of
-	// the protocol (a published message). With End the push ends, and the due request stays due.
+	// Push, of Replies: these bytes answer no request, even if one is due: they are of a message that the server sends unasked
+	// by the rules of the protocol (a published message). With End the push ends, and the due request stays due.
 	Push bool
 }
 
@@ -113,8 +113,8 @@ type Replies interface {
 	// Finish reports whether an end of file at this point completes the reply to req (HTTP: a body until close).
 	Finish(req *Request) bool
 
-	// Delivered describes the interrupted reply for Join: what of it was let pass (not held). Only the leg that began the reply may be asked; of
-	// a joined reply the Joiner is asked.
+	// Delivered describes the interrupted reply for Join: what of it was let pass (not held). Only the leg that began the reply
+	// may be asked; of a joined reply the Joiner is asked.
 	Delivered() Delivered
 }
 

@@ -9,7 +9,8 @@ import (
 	"github.com/poolproxy/poolproxy/protocol/prototest"
 )
 
-// FuzzRedisRequests: boundaries do not depend on pieces; a command that is no array is a line; what is said of lost replies and states never fails.
+// FuzzRedisRequests: boundaries do not depend on pieces; a command that is no array is a line; what is said of lost replies and
+// states never fails.
 func FuzzRedisRequests(f *testing.F) {
 	f.Add([]byte(commands("GET a", "MULTI", "SELECT 1", "EXEC", "CLIENT REPLY SKIP", "PING", "QUIT")))
 	f.Add([]byte("GET \"a\\x41\\n\" 'b\\'c'\r\n\r\n*0\r\n*-1\r\nPING\n"))
@@ -32,7 +33,8 @@ func FuzzRedisRequests(f *testing.F) {
 	})
 }
 
-// checkRequests: whoever is owed a reply gets an error for a lost one, and states come with a way to have them again, or a reason why not.
+// checkRequests: whoever is owed a reply gets an error for a lost one, and states come with a way to have them again, or a
+// reason why not.
 func checkRequests(t *testing.T, p Protocol, in []byte) {
 	t.Helper()
 	for requests := p.Requests(); len(in) > 0; {
@@ -58,7 +60,8 @@ func checkRequests(t *testing.T, p Protocol, in []byte) {
 	}
 }
 
-// FuzzRedisReplies: boundaries and what passes do not depend on pieces; what passes is what came; COMMAND's reader accepts or refuses.
+// FuzzRedisReplies: boundaries and what passes do not depend on pieces; what passes is what came; COMMAND's reader accepts or
+// refuses.
 func FuzzRedisReplies(f *testing.F) {
 	f.Add(uint8(0), []byte("+OK\r\n-ERR\r\n:1\r\n$3\r\nabc\r\n*2\r\n$-1\r\n*-1\r\n_\r\n"))
 	f.Add(uint8(1), []byte("%1\r\n+a\r\n:3\r\n>3\r\n$9\r\nsubscribe\r\n$1\r\na\r\n:1\r\n>3\r\n$7\r\nmessage\r\n+a\r\n+b\r\n"))

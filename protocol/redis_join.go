@@ -2,8 +2,8 @@ package protocol
 
 import "fmt"
 
-// redisJoiner joins a repeated reply like a prefixJoiner, and keeps pushes out of it: what the new server pushes meanwhile waits until
-// the reply is complete, since the client is in the middle of it.
+// redisJoiner joins a repeated reply like a prefixJoiner, and keeps pushes out of it: what the new server pushes meanwhile
+// waits until the reply is complete, since the client is in the middle of it.
 type redisJoiner struct {
 	split  redisReplies // tells pushes from the reply
 	held   []byte       // undecided; at most maxHeld

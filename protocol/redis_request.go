@@ -20,7 +20,8 @@ const (
 	redisStream                  // replication: no end
 )
 
-// redisRequests splits the client's commands. The state of the connection, as the client has asked for it, lives as long as the session.
+// redisRequests splits the client's commands. The state of the connection, as the client has asked for it, lives as long as the
+// session.
 type redisRequests struct {
 	redis *redis
 	conn  redisConnection

@@ -65,7 +65,8 @@ func dialRedis(t *testing.T, socket string) net.Conn {
 	return c
 }
 
-// script makes random commands, and a PING with a number of its own behind each: its reply shows whether replies are found where they are.
+// script makes random commands, and a PING with a number of its own behind each: its reply shows whether replies are found
+// where they are.
 type script struct {
 	rnd        *rand.Rand
 	out        bytes.Buffer
@@ -171,8 +172,8 @@ func TestRedisServer(t *testing.T) {
 	}
 }
 
-// publish keeps other clients busy with messages, until its connection is closed. It waits for answers, so that messages do not become most of
-// what there is.
+// publish keeps other clients busy with messages, until its connection is closed. It waits for answers, so that messages do not
+// become most of what there is.
 func publish(c net.Conn) {
 	p := make([]byte, 1<<10)
 	for i := 0; ; i++ {

@@ -19,8 +19,8 @@ func redisAllMatters(name string) bool {
 	return false
 }
 
-// redisStateOf is the detail of a command that sets the state of its connection, nil for others. This is the one list of commands that
-// is ours: COMMAND tells what a command does to the data, not what it does to the connection.
+// redisStateOf is the detail of a command that sets the state of its connection, nil for others. This is the one list of
+// commands that is ours: COMMAND tells what a command does to the data, not what it does to the connection.
 func redisStateOf(c *redisCommand) *redisDetail {
 	change := func(s StateChange) *redisDetail { return &redisDetail{changes: []StateChange{s}} }
 	switch c.name {

@@ -26,8 +26,8 @@ func (t *RedisCommands) Blocks(command string) bool { return t.flags[command].bl
 // Len is the number of commands, with subcommands.
 func (t *RedisCommands) Len() int { return len(t.flags) }
 
-// Meet is the table of a pool whose servers differ: what is safe for both is safe, what may block on one may block, and what one does not
-// know is not known.
+// Meet is the table of a pool whose servers differ: what is safe for both is safe, what may block on one may block, and what
+// one does not know is not known.
 func (t *RedisCommands) Meet(other *RedisCommands) *RedisCommands {
 	both := &RedisCommands{flags: make(map[string]redisFlags)}
 	for name, a := range t.flags {
@@ -38,8 +38,9 @@ func (t *RedisCommands) Meet(other *RedisCommands) *RedisCommands {
 	return both
 }
 
-// ParseRedisCommands reads the complete reply to RedisCommandQuery, RESP2 or RESP3. Its form is that of redis 2.8.13 and later: entries of
-// a name, an arity, flags, three numbers; from 6.0 on ACL categories; from 7.0 on the subcommands as the tenth element. The error wraps ErrMalformed.
+// ParseRedisCommands reads the complete reply to RedisCommandQuery, RESP2 or RESP3. Its form is that of redis 2.8.13 and later:
+// entries of a name, an arity, flags, three numbers; from 6.0 on ACL categories; from 7.0 on the subcommands as the tenth
+// element. The error wraps ErrMalformed.
 func ParseRedisCommands(reply []byte) (*RedisCommands, error) {
 	var end redisValue
 	n, done, err := end.next(reply)
@@ -102,8 +103,8 @@ func (i redisItem) has(word string) bool {
 	return false
 }
 
-// redisReader makes a tree of one whole value that a redisValue has found to be right: its depth is bounded, and no count is trusted to
-// allocate.
+// redisReader makes a tree of one whole value that a redisValue has found to be right: its depth is bounded, and no count is
+// trusted to allocate.
 type redisReader struct{ p []byte }
 
 func (r *redisReader) line() (typ byte, text []byte) {

@@ -91,8 +91,8 @@ func redisPlain(word []byte) string {
 	return strings.ToLower(string(word))
 }
 
-// redisSplit splits an inline command into its arguments, as sdssplitargs of servers does. ok is false if a quote is not closed, or not followed by
-// a space.
+// redisSplit splits an inline command into its arguments, as sdssplitargs of servers does. ok is false if a quote is not
+// closed, or not followed by a space.
 func redisSplit(p []byte) (args [][]byte, ok bool) {
 	for {
 		p = bytes.TrimLeft(p, " \t\n\v\f\r")

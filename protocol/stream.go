@@ -13,7 +13,8 @@ type stream struct {
 	noJoin bool
 }
 
-// NewStream returns protocol "stream": all that the client ever says is one request, all that the server ever says is the reply to it.
+// NewStream returns protocol "stream": all that the client ever says is one request, all that the server ever says is the reply
+// to it.
 func NewStream(c StreamConfig) Protocol { return &stream{noJoin: c.NoJoin} }
 
 func (s *stream) Name() string { return "stream" }

@@ -11,8 +11,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// kernel asks the Linux kernel about sockets (sock_diag(7)). It needs no privileges. It belongs to the loop's goroutine: a question takes some
-// microseconds and is answered within the call.
+// kernel asks the Linux kernel about sockets (sock_diag(7)). It needs no privileges. It belongs to the loop's goroutine: a
+// question takes some microseconds and is answered within the call.
 type kernel struct {
 	conn   *netlink.Conn
 	owners map[netip.AddrPort]*owners // of the sockets that listen at these addresses

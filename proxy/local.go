@@ -18,7 +18,8 @@ type rules interface {
 	Writable()
 }
 
-// local is the legacy client's connection, or the legacy server's: it reads for its rules, and is the socket that they write to (session.Socket).
+// local is the legacy client's connection, or the legacy server's: it reads for its rules, and is the socket that they write to
+// (session.Socket).
 type local struct {
 	loop.Conn
 	shard    *Shard
@@ -163,12 +164,13 @@ func (s *Shard) buffer() *loop.Buffer {
 	return s.scratch
 }
 
-// reserve is the least part of the memory limit that is kept for servers: what a read may take beyond a limit that was not yet reached (the buffer read
-// into, the one that replaces it, and the block that a log begins), and as much again to go on with.
+// reserve is the least part of the memory limit that is kept for servers: what a read may take beyond a limit that was not yet
+// reached (the buffer read into, the one that replaces it, and the block that a log begins), and as much again to go on with.
 const reserve = 8 * loop.LargeBuffer
 
-// full reports whether a connection must wait because of the memory limit of the process. Clients wait from three quarters of it on, or earlier: it is
-// what servers answer that frees memory, so the rest is theirs. A limit too small to be divided is taken as twice the reserve.
+// full reports whether a connection must wait because of the memory limit of the process. Clients wait from three quarters of
+// it on, or earlier: it is what servers answer that frees memory, so the rest is theirs. A limit too small to be divided is
+// taken as twice the reserve.
 func (s *Shard) full(client bool) bool {
 	limit := s.config.Limits.Memory
 	if limit <= 0 {
@@ -181,8 +183,8 @@ func (s *Shard) full(client bool) bool {
 	return int64(s.loop.Buffers().Out()) >= limit
 }
 
-// share is what each connection may hold also when the limit is reached, so that those who do not read never stop the others: its part of the limit if all
-// sessions that are allowed were there, at least a small block.
+// share is what each connection may hold also when the limit is reached, so that those who do not read never stop the others:
+// its part of the limit if all sessions that are allowed were there, at least a small block.
 func (s *Shard) share() int {
 	sessions := int64(max(s.config.Limits.Sessions, 1))
 	return int(max(s.config.Limits.Memory/(2*sessions), loop.SmallBuffer))

@@ -8,8 +8,8 @@ import (
 )
 
 // owners knows the processes that hold a listening socket. A process that is being killed closes its sockets one by one, the
-// newest first, and with many of them takes its time (180 ms were seen with 200): meanwhile its listening socket is still there, though nobody will ever
-// accept from it. Whether its owners are on their way out is in /proc.
+// newest first, and with many of them takes its time (180 ms were seen with 200): meanwhile its listening socket is still
+// there, though nobody will ever accept from it. Whether its owners are on their way out is in /proc.
 type owners struct {
 	inode uint32
 	pids  []int

@@ -7,13 +7,13 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 )
 
-// probe finds out whether a socket still listens on a server's port, which tells a death from a close: a killed process sends FIN like
-// one that closes in peace, but nothing listens there any more. Where the kernel can be asked (Linux, the server in the same network
-// namespace) it is; elsewhere a connect is tried, and closed.
+// probe finds out whether a socket still listens on a server's port, which tells a death from a close: a killed process sends
+// FIN like one that closes in peace, but nothing listens there any more. Where the kernel can be asked (Linux, the server in
+// the same network namespace) it is; elsewhere a connect is tried, and closed.
 //
-// A dying process closes its newest descriptors first: its connections may end long before its listening socket. Where the process can be seen, it
-// is looked at (see owners). Where it cannot, a no counts at once, and a yes only when the server's connections have been quiet for
-// settled; those who ask in between are answered together.
+// A dying process closes its newest descriptors first: its connections may end long before its listening socket. Where the
+// process can be seen, it is looked at (see owners). Where it cannot, a no counts at once, and a yes only when the server's
+// connections have been quiet for settled; those who ask in between are answered together.
 type probe struct {
 	loop   loop.Loop
 	server netip.AddrPort
@@ -43,8 +43,8 @@ func newProbe(l loop.Loop, server netip.AddrPort, k *kernel) *probe {
 	return p
 }
 
-// connected is called when the server has accepted a connection: something listens there, and if the kernel can see it, the kernel's answer is
-// to be trusted from now on.
+// connected is called when the server has accepted a connection: something listens there, and if the kernel can see it, the
+// kernel's answer is to be trusted from now on.
 func (p *probe) connected() {
 	if p.kernel != nil && !p.local {
 		life, err := p.kernel.listens(p.server)
@@ -52,7 +52,8 @@ func (p *probe) connected() {
 	}
 }
 
-// listening asks whether the server, one of whose connections has just ended, still listens. Those who ask in one turn are answered together.
+// listening asks whether the server, one of whose connections has just ended, still listens. Those who ask in one turn are
+// answered together.
 func (p *probe) listening(answer func(bool)) {
 	p.asking = append(p.asking, answer)
 	if len(p.asking) == 1 {

@@ -1,8 +1,9 @@
-// Package proxy joins TCP connections to sessions. Its pool_user side accepts the connections of unmodified clients; its pool_element side connects to
-// unmodified servers; between them are the rules of package session over the associations of package mapping.
+// Package proxy joins TCP connections to sessions. Its pool_user side accepts the connections of unmodified clients; its
+// pool_element side connects to unmodified servers; between them are the rules of package session over the associations of
+// package mapping.
 //
-// A Proxy is one process's worth: any number of pool_user and pool_element sides on one shard (package loop). Everything here but the methods of Proxy
-// runs on the shard's goroutine.
+// A Proxy is one process's worth: any number of pool_user and pool_element sides on one shard (package loop). Everything here
+// but the methods of Proxy runs on the shard's goroutine.
 package proxy
 
 import (
@@ -75,7 +76,8 @@ func (p *Proxy) Status() Status {
 	return s
 }
 
-// Stop stops accepting, lets sessions end until ctx is done, then closes what is left, and waits until nothing of the proxy runs. Twice is harmless.
+// Stop stops accepting, lets sessions end until ctx is done, then closes what is left, and waits until nothing of the proxy
+// runs. Twice is harmless.
 func (p *Proxy) Stop(ctx context.Context) {
 	p.do(func() { p.shard.StopAccepting() })
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -105,8 +107,8 @@ func (p *Proxy) end() {
 	})
 }
 
-// Shard is everything that one loop owns. It belongs to the loop's goroutine. It is exported for simulation: over a looptest.World the whole proxy runs in
-// virtual time.
+// Shard is everything that one loop owns. It belongs to the loop's goroutine. It is exported for simulation: over a
+// looptest.World the whole proxy runs in virtual time.
 type Shard struct {
 	loop     loop.Loop
 	config   Config
@@ -134,8 +136,8 @@ func NewShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics) (*Sha
 	return s, s.listen()
 }
 
-// NewVirtualShard is NewShard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and the kernel is not asked about hosts that it
-// does not know.
+// NewVirtualShard is NewShard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and the kernel
+// is not asked about hosts that it does not know.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
 	s := &Shard{loop: l, config: c, log: log, metrics: m, pools: make(map[string]*pool.Pool), random: random}
 	return s, s.listen()

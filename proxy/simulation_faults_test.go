@@ -91,8 +91,8 @@ func (m *simulation) slowPath(e *element) {
 
 func (m *simulation) cutServer(e *element) { m.world.Cut(e.sidecar, e.server) }
 
-// stallServer stalls the path before the server. The kernel of a server that dies meanwhile would send its reset in vain, and nothing but a
-// limit to waiting for replies would help; so what the server does is done after healing.
+// stallServer stalls the path before the server. The kernel of a server that dies meanwhile would send its reset in vain, and
+// nothing but a limit to waiting for replies would help; so what the server does is done after healing.
 func (m *simulation) stallServer(e *element) {
 	if e.process == nil {
 		return

@@ -8,8 +8,8 @@ import (
 	"github.com/poolproxy/poolproxy/session"
 )
 
-// exact is the reader where replies are repeated byte for byte. Each must be wholly that of one server. With replay = "session" the same
-// holds for all of them together.
+// exact is the reader where replies are repeated byte for byte. Each must be wholly that of one server. With replay = "session"
+// the same holds for all of them together.
 type exact struct {
 	scenario *scenario
 	due      []*request // that get replies

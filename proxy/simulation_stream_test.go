@@ -6,8 +6,8 @@ import (
 )
 
 // streams is protocol stream: nobody knows where messages end. A client sends lines all the same, so that servers know what to
-// answer and what came in order. With replay = "unacked" another server gets the stream from somewhere in its middle, and no answer can
-// be right: there servers are mute, and what they read is compared at its end.
+// answer and what came in order. With replay = "unacked" another server gets the stream from somewhere in its middle, and no
+// answer can be right: there servers are mute, and what they read is compared at its end.
 type streams struct {
 	lines
 	scenario *scenario

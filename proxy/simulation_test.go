@@ -58,7 +58,8 @@ func schedules(t *testing.T) int {
 	return 300
 }
 
-// simulateAll runs the schedules 0 to n-1 and returns the errors of the first that failed. Worlds share nothing, so each core runs one.
+// simulateAll runs the schedules 0 to n-1 and returns the errors of the first that failed. Worlds share nothing, so each core
+// runs one.
 func simulateAll(n int) map[uint64]error {
 	var (
 		next     atomic.Uint64

@@ -11,8 +11,8 @@ import (
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
-// web is protocol http: GETs are safe, POSTs are not. Some replies have a length, others come in chunks; some have a strong entity tag, and
-// then servers send parts of them.
+// web is protocol http: GETs are safe, POSTs are not. Some replies have a length, others come in chunks; some have a strong
+// entity tag, and then servers send parts of them.
 type web struct{}
 
 func newWeb(*scenario) dialect { return &web{} }

@@ -14,8 +14,8 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 )
 
-// Log is the retained part of a byte stream. Positions are offsets from the stream's beginning. The zero value is an empty log at offset 0. It
-// belongs to one loop's goroutine.
+// Log is the retained part of a byte stream. Positions are offsets from the stream's beginning. The zero value is an empty log
+// at offset 0. It belongs to one loop's goroutine.
 type Log struct {
 	blocks []block
 	start  int64
@@ -65,8 +65,8 @@ func (l *Log) Append(pool *loop.Pool, p []byte) {
 	}
 }
 
-// Take appends the first n bytes of buffer. It either copies them and reports false, or keeps the buffer itself, takes over the caller's hold on it,
-// and reports true: then the caller needs another one.
+// Take appends the first n bytes of buffer. It either copies them and reports false, or keeps the buffer itself, takes over the
+// caller's hold on it, and reports true: then the caller needs another one.
 func (l *Log) Take(pool *loop.Pool, buffer *loop.Buffer, n int) (kept bool) {
 	if n < adoptAt {
 		l.Append(pool, buffer.Bytes[:n])

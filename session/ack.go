@@ -2,8 +2,8 @@ package session
 
 import "github.com/poolproxy/poolproxy/loop"
 
-// acks collects legs that owe their peer an acknowledgement, and sends them together: none waits longer than ackEvery, and while nothing is
-// owed no timer runs.
+// acks collects legs that owe their peer an acknowledgement, and sends them together: none waits longer than ackEvery, and
+// while nothing is owed no timer runs.
 type acks[T any] struct {
 	loop  loop.Loop
 	send  func(*T)

@@ -27,7 +27,8 @@ type ElementConfig struct {
 	Trace Trace
 }
 
-// Element is the rules of the pool element's side for one server: the legs that pool users have opened there. It belongs to the loop's goroutine.
+// Element is the rules of the pool element's side for one server: the legs that pool users have opened there. It belongs to the
+// loop's goroutine.
 type Element struct {
 	c      ElementConfig
 	legs   map[Token]*Leg

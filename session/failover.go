@@ -172,8 +172,8 @@ func (s *Session) failed(f failure) {
 	s.place(next)
 }
 
-// failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it. What is left for
-// the client is still written.
+// failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it.
+// What is left for the client is still written.
 func (s *Session) failedBehindEnd() {
 	s.leg.over = true
 	s.leg, s.closing = nil, true
@@ -306,7 +306,8 @@ func (s *Session) end(reason string, mixed bool) {
 	}
 }
 
-// unanswered reports whether a reply is due that the client does not have: where a leg repeats the session, those that it has are due, too.
+// unanswered reports whether a reply is due that the client does not have: where a leg repeats the session, those that it has
+// are due, too.
 func (s *Session) unanswered() bool {
 	return slices.ContainsFunc(s.awaiting.all(), func(m *retrieval.Message[*request]) bool { return !m.About.replied })
 }

@@ -160,7 +160,8 @@ func TestAttemptsStartAgain(t *testing.T) {
 	r.close()
 }
 
-// When no element takes the session, the client hears of it at the deadline: by the protocol's error if a reply is due, else by a reset.
+// When no element takes the session, the client hears of it at the deadline: by the protocol's error if a reply is due, else by
+// a reset.
 func TestDeadline(t *testing.T) {
 	for request, told := range map[string]bool{"GET 1\n": true, "": false} {
 		for _, how := range []string{"refused by servers", "no sidecars", "no host"} {
@@ -253,8 +254,8 @@ func TestAbortNotRead(t *testing.T) {
 	r.close()
 }
 
-// A stream of which nothing is known ends with a reset and the setting that would change it; with replay = "session" it survives a server that
-// answers the same, and gets nothing of one that does not.
+// A stream of which nothing is known ends with a reset and the setting that would change it; with replay = "session" it
+// survives a server that answers the same, and gets nothing of one that does not.
 func TestStream(t *testing.T) {
 	whole := with(quick, func(f *Failover) { f.Replay = ReplaySession; f.Unsafe = UnsafeReplay })
 	for _, c := range []struct {

@@ -9,8 +9,8 @@ import (
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
-// Many sessions have more to send than an association's queue should hold, and the peer is frozen for a while, or the association cut: behind a
-// piece each they wait their turn, and nothing is lost.
+// Many sessions have more to send than an association's queue should hold, and the peer is frozen for a while, or the
+// association cut: behind a piece each they wait their turn, and nothing is lost.
 func TestManySessionsWaitForTheQueue(t *testing.T) {
 	for name, cut := range map[string]bool{"frozen": false, "cut": true} {
 		t.Run(name, func(t *testing.T) {

@@ -64,7 +64,8 @@ var elementLies = []struct {
 	{"REFUSED of an open leg", func(l *liar) { l.tell(1, &message{typ: typeRefused}) }, false, "refused a leg that was open"},
 }
 
-// mixedRig is a rig with a lying and a right element, a session on each; it returns the one with the right element, and the lying association.
+// mixedRig is a rig with a lying and a right element, a session on each; it returns the one with the right element, and the
+// lying association.
 func mixedRig(t *testing.T, o options) (r *rig, h *honest, victim *end, last func() *liar) {
 	o.elements, o.priority = 2, true
 	if o.failover == (Failover{}) {

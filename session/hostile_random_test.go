@@ -162,8 +162,8 @@ func (l *liar) refusals() (n int) {
 	return n
 }
 
-// Any legal conversation, then any message, then more: the Element never panics, other associations' sessions are served to the byte, memory stays
-// within the credit, and each refusal is logged.
+// Any legal conversation, then any message, then more: the Element never panics, other associations' sessions are served to the
+// byte, memory stays within the credit, and each refusal is logged.
 func TestAnyLieOfPoolUser(t *testing.T) {
 	for seed := range uint64(seeds) {
 		r := newRig(t, options{seed: seed + 1})
@@ -208,8 +208,8 @@ func TestAnyLieOfPoolUser(t *testing.T) {
 	}
 }
 
-// The same of an element: the User never panics, sessions at other elements are served to the byte, memory is bounded, and when the liar is gone its
-// session has ended, or goes on elsewhere.
+// The same of an element: the User never panics, sessions at other elements are served to the byte, memory is bounded, and when
+// the liar is gone its session has ended, or goes on elsewhere.
 func TestAnyLieOfElement(t *testing.T) {
 	fates := make(map[string]int)
 	for seed := range uint64(seeds) {

@@ -8,8 +8,8 @@ import (
 	"github.com/poolproxy/poolproxy/retrieval"
 )
 
-// Leg is a session's stay at this pool element, as the element's side sees it: one connection to the server. Its owner tells it what the
-// server's connection does. It belongs to the loop's goroutine.
+// Leg is a session's stay at this pool element, as the element's side sees it: one connection to the server. Its owner tells it
+// what the server's connection does. It belongs to the loop's goroutine.
 type Leg struct {
 	Session uint64 // the pool user's number of the session, for logs
 	Number  uint32
@@ -62,8 +62,8 @@ func (g *Leg) Room() int {
 // Held is how many bytes of the server's are kept.
 func (g *Leg) Held() int { return g.log.Len() }
 
-// Take is given the first n bytes of buffer, read from the server; n is at most Room. It reports whether it has kept the buffer, with the
-// caller's hold on it.
+// Take is given the first n bytes of buffer, read from the server; n is at most Room. It reports whether it has kept the
+// buffer, with the caller's hold on it.
 func (g *Leg) Take(buffer *loop.Buffer, n int) (kept bool) {
 	if g.over {
 		return false
@@ -146,7 +146,8 @@ func (g *Leg) data(p []byte) {
 	}
 }
 
-// consumed tells the user how far the server has taken its bytes: at once if it may be waiting for that, else with the next round of ACKs.
+// consumed tells the user how far the server has taken its bytes: at once if it may be waiting for that, else with the next
+// round of ACKs.
 func (g *Leg) consumed() {
 	written := g.out.written()
 	switch {

@@ -95,7 +95,8 @@ func (g *Leg) supersede() {
 	g.finished(true)
 }
 
-// finished lets go of the server and of what is retained, our terminal message being sent. The stream stays taken until the user's has come.
+// finished lets go of the server and of what is retained, our terminal message being sent. The stream stays taken until the
+// user's has come.
 func (g *Leg) finished(abort bool) {
 	g.drop(abort)
 	if g.link == nil || g.heard {

@@ -7,8 +7,8 @@ import (
 	"github.com/poolproxy/poolproxy/mapping"
 )
 
-// liar is a peer that speaks the session protocol by hand, as a pool user or as an element: what the test wants, right or wrong. It reads
-// all that comes.
+// liar is a peer that speaks the session protocol by hand, as a pool user or as an element: what the test wants, right or
+// wrong. It reads all that comes.
 type liar struct {
 	r     *rig
 	h     *looptest.Host

@@ -21,8 +21,9 @@ const (
 	// helloTimeout bounds the time from an association's Up to the peer's HELLO.
 	helloTimeout = 5 * time.Second
 
-	// redialEvery bounds the pause between two tries to bring back a lost association: all of it when the dial goes unanswered, a quarter of it when it
-	// fails. It is also how long sessions that can be moved wait for that, and how long an association must last not to be taken for a flapping one.
+	// redialEvery bounds the pause between two tries to bring back a lost association: all of it when the dial goes unanswered,
+	// a quarter of it when it fails. It is also how long sessions that can be moved wait for that, and how long an association
+	// must last not to be taken for a flapping one.
 	redialEvery = time.Second
 
 	// sayEvery is how often the log says that an element is not reached.

@@ -70,7 +70,8 @@ func (l *link[T]) take(m mapping.Message, s side[T], trace *Trace) {
 	}
 }
 
-// pump sends what t has to send, a piece at a time, until there is no more or the association's queue is long enough; then t waits its turn.
+// pump sends what t has to send, a piece at a time, until there is no more or the association's queue is long enough; then t
+// waits its turn.
 func (l *link[T]) pump(t *T, waits *bool, piece func(*T) (more bool)) {
 	for !*waits {
 		if l.full() || len(l.waiting) > 0 {
@@ -87,7 +88,8 @@ func (l *link[T]) pump(t *T, waits *bool, piece func(*T) (more bool)) {
 // full reports whether the association's queue is long enough.
 func (l *link[T]) full() bool { return l.a.Queued() >= maxQueued }
 
-// drained lets those who wait send in turn, a piece each, until the queue is full again. piece reports whether its leg has more to send.
+// drained lets those who wait send in turn, a piece each, until the queue is full again. piece reports whether its leg has more
+// to send.
 func (l *link[T]) drained(piece func(*T) (more bool)) {
 	for len(l.waiting) > 0 && !l.full() {
 		t := l.waiting[0]

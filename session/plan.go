@@ -64,8 +64,8 @@ func (s *Session) planWhole() (*plan, error) {
 	return &plan{spans: spans{}.add(0, toEnd, nil), messages: s.store.Messages(), bytes: min(s.sentTo(), s.store.End()), whole: true}, nil
 }
 
-// planStream carries on a stream of which nothing is known: only what no server can have read may be sent, and with replay = "unacked" what no
-// server has acknowledged, as long as the client has no answer that another server could contradict.
+// planStream carries on a stream of which nothing is known: only what no server can have read may be sent, and with replay =
+// "unacked" what no server has acknowledged, as long as the client has no answer that another server could contradict.
 func (s *Session) planStream(reach int64) (*plan, error) {
 	switch {
 	case s.u.c.Failover.Replay == ReplayNone:

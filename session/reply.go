@@ -156,7 +156,8 @@ func (s *Session) serverEnd() {
 	s.maybeClosed()
 }
 
-// cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished, or it is a goodbye.
+// cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished,
+// or it is a goodbye.
 func (s *Session) cutShort() bool {
 	m := s.awaiting.first()
 	return m.About.goodbye || s.ended && !m.Complete()

@@ -1,15 +1,16 @@
 // Package session keeps a conversation alive that outlives the servers which carry it.
 //
-// A session is one client connection, from accept to close. It is carried by legs: a leg is the session's stay at one pool element, and
-// has a number (1, 2, 3 …). A leg runs as one stream of an association, next to those of other sessions. When the association breaks and
-// the element lives, the leg is resumed: both sides say how far they have come, and every byte goes through once. When the element
-// or its server dies, the session fails over: the pool names another element, a new leg is opened there, and what retrieval still holds is sent
-// again, as far as that is allowed.
+// A session is one client connection, from accept to close. It is carried by legs: a leg is the session's stay at one pool
+// element, and has a number (1, 2, 3 …). A leg runs as one stream of an association, next to those of other sessions. When the
+// association breaks and the element lives, the leg is resumed: both sides say how far they have come, and every byte goes
+// through once. When the element or its server dies, the session fails over: the pool names another element, a new leg is
+// opened there, and what retrieval still holds is sent again, as far as that is allowed.
 //
-// Two types hold the rules: User for the pool user's side, beside the clients, and Element for the pool element's side, in front of the
-// server. Both are state machines without I/O, goroutines or a clock of their own. Events come in as method calls; effects go out as calls on the
-// faces that the owner gave them: Socket, mapping.Association, the functions of UserConfig and ElementConfig, and loop.Loop, whose
-// turn is the time. Over a looptest.World all of it runs in virtual time. Everything belongs to one loop's goroutine.
+// Two types hold the rules: User for the pool user's side, beside the clients, and Element for the pool element's side, in
+// front of the server. Both are state machines without I/O, goroutines or a clock of their own. Events come in as method calls;
+// effects go out as calls on the faces that the owner gave them: Socket, mapping.Association, the functions of UserConfig and
+// ElementConfig, and loop.Loop, whose turn is the time. Over a looptest.World all of it runs in virtual time. Everything
+// belongs to one loop's goroutine.
 //
 // The messages between the two sides are in wire.go, and, in prose, in docs/protocol.md.
 package session

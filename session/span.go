@@ -3,8 +3,8 @@ package session
 // toEnd is the end of a span that goes on with whatever the client still sends.
 const toEnd int64 = -1
 
-// span is a run of a leg's bytes: a part of the session's log, or bytes of our own in place of it. The spans of a leg, one after another, are what the
-// leg sends; the last one is always open.
+// span is a run of a leg's bytes: a part of the session's log, or bytes of our own in place of it. The spans of a leg, one
+// after another, are what the leg sends; the last one is always open.
 type span struct {
 	leg      int64  // the offset in the leg at which it begins
 	from, to int64  // its part of the log; to is toEnd for the open one

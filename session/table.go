@@ -9,8 +9,8 @@ const pageBits = 8
 // page is a part of a table.
 type page[T any] [1 << pageBits]*T
 
-// table finds what lives on each stream of an association. Its memory grows with the streams in use, a page at a time, not with their numbers,
-// which a peer may choose. The zero value is empty.
+// table finds what lives on each stream of an association. Its memory grows with the streams in use, a page at a time, not with
+// their numbers, which a peer may choose. The zero value is empty.
 type table[T any] struct {
 	pages [1 << (16 - pageBits)]*page[T]
 	next  int      // the least stream that add has never given away; 0: none yet

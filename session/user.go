@@ -27,8 +27,8 @@ type UserConfig struct {
 	Trace Trace
 }
 
-// User is the rules of the pool user's side: the sessions of clients, and the associations to pool elements that carry them. It belongs to the
-// loop's goroutine.
+// User is the rules of the pool user's side: the sessions of clients, and the associations to pool elements that carry them. It
+// belongs to the loop's goroutine.
 type User struct {
 	c        UserConfig
 	links    map[string]*userLink // by the name of the element
@@ -90,8 +90,9 @@ func (u *User) Links(f func(e pool.Element, a mapping.Association, up bool, legs
 	}
 }
 
-// lookAt tries an element that failed some time ago: with a session if its sidecar is in touch, so that only its server can be at fault, which is found out
-// in no time; else by an association of which no session has to await the outcome. It reports whether a session should go there.
+// lookAt tries an element that failed some time ago: with a session if its sidecar is in touch, so that only its server can be
+// at fault, which is found out in no time; else by an association of which no session has to await the outcome. It reports
+// whether a session should go there.
 func (u *User) lookAt(e pool.Element) bool {
 	if l := u.links[e.Name]; l != nil && l.hello != nil {
 		return true

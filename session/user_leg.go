@@ -129,8 +129,8 @@ func (g *userLeg) violate(reason string) {
 	g.broke(reason)
 }
 
-// broke has the session survive an element that broke the rules: a failure like others. The element is passed over for a moment: one that
-// does so each time is not to be tried at full speed.
+// broke has the session survive an element that broke the rules: a failure like others. The element is passed over for a
+// moment: one that does so each time is not to be tried at full speed.
 func (g *userLeg) broke(reason string) {
 	s := g.s
 	s.u.c.Trace.log('w', "leg ended: the pool element broke the session protocol", "pool_element", s.from, "session", s.ID, "reason", reason)

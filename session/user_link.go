@@ -175,8 +175,8 @@ func (l *userLink) unreached(err error) {
 	l.u.c.Trace.log(level, "element not reached", "pool_element", l.element.Name, "reason", err)
 }
 
-// retire forgets a link that nobody waits for any more. It comes before legs are told of their fate: they may want to use the element again, over a
-// new link.
+// retire forgets a link that nobody waits for any more. It comes before legs are told of their fate: they may want to use the
+// element again, over a new link.
 func (l *userLink) retire() {
 	if l.dialing || len(l.lost) > 0 || len(l.pending) > 0 {
 		return
@@ -215,8 +215,8 @@ func (l *userLink) again(now time.Time, atOnce bool) {
 	l.u.c.Loop.Schedule(&l.patience, now.Add(min(redialEvery/4, l.u.c.Failover.Resume)))
 }
 
-// impatient runs while legs wait to be resumed. Sessions that can be moved do not wait longer than redialEvery if there is somewhere to go;
-// nobody waits longer than Failover.Resume.
+// impatient runs while legs wait to be resumed. Sessions that can be moved do not wait longer than redialEvery if there is
+// somewhere to go; nobody waits longer than Failover.Resume.
 func (l *userLink) impatient() {
 	now := l.u.c.Loop.Now()
 	waited := now.Sub(l.lostAt)

@@ -16,8 +16,8 @@ type request struct {
 	goodbye bool // behind it the server closes by the protocol's rules
 }
 
-// Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's connection does. It belongs to
-// the loop's goroutine.
+// Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
+// connection does. It belongs to the loop's goroutine.
 type Session struct {
 	ID     uint64
 	Client string
@@ -82,8 +82,8 @@ func (s *Session) retained() int { return s.store.Len() + messageBytes*s.store.M
 // Held is how many bytes of the client's are kept.
 func (s *Session) Held() int { return s.store.Len() }
 
-// Take is given the first n bytes of buffer, read from the client; n is at most Room. It reports whether it has kept the buffer, with the
-// caller's hold on it.
+// Take is given the first n bytes of buffer, read from the client; n is at most Room. It reports whether it has kept the
+// buffer, with the caller's hold on it.
 func (s *Session) Take(buffer *loop.Buffer, n int) (kept bool) {
 	if s.done || s.closing {
 		return false
@@ -219,8 +219,9 @@ func (s *Session) letGo(need int64) {
 	s.store.Release(max(s.store.Start(), min(need, s.leg.spans.logOffset(s.leg.acked), s.store.End())))
 }
 
-// relieve makes room when the store is full and waiting would not help: the history of the whole session, or a message that is larger than
-// the store, cannot be kept. The session goes on, and what was given up is remembered: it can no longer be replayed.
+// relieve makes room when the store is full and waiting would not help: the history of the whole session, or a message that is
+// larger than the store, cannot be kept. The session goes on, and what was given up is remembered: it can no longer be
+// replayed.
 func (s *Session) relieve() {
 	if s.leg == nil || s.leg.acked == 0 { // it would free nothing
 		return

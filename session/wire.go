@@ -10,8 +10,8 @@ import (
 // Version is the version of the session protocol that this code speaks.
 const Version = 1
 
-// The types of messages. Those marked * are terminal: each side sends exactly one of them on a stream, as its last message for that leg;
-// when both have, the stream is free for another leg.
+// The types of messages. Those marked * are terminal: each side sends exactly one of them on a stream, as its last message for
+// that leg; when both have, the stream is free for another leg.
 const (
 	typeHello     = 1  // stream 0, both ways, first: version, instance, credit
 	typeOpen      = 2  // user: begin a leg
@@ -118,7 +118,8 @@ func (m *message) append(p []byte) []byte {
 	return append(p, m.text[:min(len(m.text), maxText)]...)
 }
 
-// parse decodes p. Positions that do not fit 63 bits, credits beyond maxCredit in a HELLO, long texts and unknown types are errors that wrap ErrMessage.
+// parse decodes p. Positions that do not fit 63 bits, credits beyond maxCredit in a HELLO, long texts and unknown types are
+// errors that wrap ErrMessage.
 func (m *message) parse(p []byte) error {
 	if len(p) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrMessage)

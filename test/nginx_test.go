@@ -237,8 +237,8 @@ func (n *nginxTest) compare(want, got string) {
 	}
 }
 
-// partialReplies looks for the continuations in nginx's own logs: one for each failover, if the first answers of all lives were logged,
-// but a killed nginx writes no log. What must be there is the last one, from a server that lived to its end.
+// partialReplies looks for the continuations in nginx's own logs: one for each failover, if the first answers of all lives were
+// logged, but a killed nginx writes no log. What must be there is the last one, from a server that lived to its end.
 func (n *nginxTest) partialReplies() {
 	n.t.Helper()
 	waitFor(n.t, "a 206 in nginx's access logs", func() bool {

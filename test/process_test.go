@@ -37,7 +37,8 @@ type command struct {
 	args  []string
 }
 
-// startProcess starts a process in a group of its own. It is killed, with its group, when the test ends, or when the tests are killed.
+// startProcess starts a process in a group of its own. It is killed, with its group, when the test ends, or when the tests are
+// killed.
 func startProcess(t *testing.T, c command) *process {
 	t.Helper()
 	p := &process{name: c.name, log: filepath.Join(logDir(t), c.name+".log"), gone: make(chan struct{})}
@@ -165,7 +166,8 @@ func freeAddress(t *testing.T) string {
 	return ""
 }
 
-// waitListening returns when a socket listens on the address in the process's network namespace. It does not connect: that would be a session.
+// waitListening returns when a socket listens on the address in the process's network namespace. It does not connect: that
+// would be a session.
 func (p *process) waitListening(t *testing.T, address string) {
 	t.Helper()
 	at := netip.MustParseAddrPort(address)

@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// demoDownload is the client: one GET over one TCP connection, read no faster than its rate, as a program that has no idea of failover
-// would do it. Its methods may be called from any goroutine.
+// demoDownload is the client: one GET over one TCP connection, read no faster than its rate, as a program that has no idea of
+// failover would do it. Its methods may be called from any goroutine.
 type demoDownload struct {
 	size    int64
 	started time.Time

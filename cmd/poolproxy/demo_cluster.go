@@ -107,8 +107,8 @@ func (c *demoCluster) start(ctx context.Context) error {
 	return nil
 }
 
-// waitReady returns when everything answers. The pool_user sidecar is asked for its status: a connection to its listening address would
-// be a session.
+// waitReady returns when everything answers. The pool_user sidecar is asked for its status: a connection to its listening
+// address would be a session.
 func (c *demoCluster) waitReady(ctx context.Context) error {
 	for _, e := range c.elements {
 		for _, address := range []string{e.address, e.listen} {

@@ -19,8 +19,8 @@ type demoEvent struct {
 	gap    time.Duration // the longest that the client has waited for bytes around it
 }
 
-// kill does away with the server or the sidecar that serves the client at this moment, and returns when bytes flow again. The one that
-// died is started again once the session has moved.
+// kill does away with the server or the sidecar that serves the client at this moment, and returns when bytes flow again. The
+// one that died is started again once the session has moved.
 func (c *demoCluster) kill(ctx context.Context, what demoVictim, download *demoDownload) (demoEvent, error) {
 	element, err := c.waitServing(ctx)
 	if err != nil {

@@ -71,7 +71,8 @@ func (s *demoScreen) death(e demoEvent) {
 		r.From, r.To, milliseconds(r.First), milliseconds(e.gap), mebibytes(r.Saved))
 }
 
-// fed explains a late notice: the end of a dead server's bytes is seen when those before it have been passed on, at the client's speed.
+// fed explains a late notice: the end of a dead server's bytes is seen when those before it have been passed on, at the
+// client's speed.
 func fed(noticed, gap time.Duration) string {
 	if noticed < 20*time.Millisecond || gap > noticed/2 {
 		return ""

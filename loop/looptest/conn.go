@@ -285,8 +285,8 @@ func (c *conn) Remote() netip.AddrPort { return c.remote }
 // Info implements loop.Conn: there is nothing to tell.
 func (c *conn) Info() (loop.Info, bool) { return loop.Info{}, false }
 
-// SetUserTimeout implements loop.Conn: the connection fails when no byte of those waiting was acknowledged for d. An end that fails so
-// sends no RST; its peer gets one when it next sends something. An attempt to connect does not time out.
+// SetUserTimeout implements loop.Conn: the connection fails when no byte of those waiting was acknowledged for d. An end that
+// fails so sends no RST; its peer gets one when it next sends something. An attempt to connect does not time out.
 func (c *conn) SetUserTimeout(d time.Duration) {
 	c.timeout = d
 	c.host.w.events.remove(&c.expiry)

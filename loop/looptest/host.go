@@ -67,8 +67,9 @@ func (h *Host) Conns() int {
 	return n
 }
 
-// Sockets counts the connections that the kernel has not done with, those included that the process has closed or not yet accepted.
-// One whose peer's RST was lost (see World.Stall, Vanish) and that waits for nothing stays until it is reset or has something to send.
+// Sockets counts the connections that the kernel has not done with, those included that the process has closed or not yet
+// accepted. One whose peer's RST was lost (see World.Stall, Vanish) and that waits for nothing stays until it is reset or has
+// something to send.
 func (h *Host) Sockets() int {
 	n := 0
 	for _, c := range h.socks {

@@ -33,7 +33,8 @@ func (c *conn) receive(k packet) {
 	}
 }
 
-// receiveSyn makes the accepting end, or refuses. The process hears of it in its next turn: a frozen one's kernel connects all the same.
+// receiveSyn makes the accepting end, or refuses. The process hears of it in its next turn: a frozen one's kernel connects all
+// the same.
 func (c *conn) receiveSyn() {
 	h := c.host
 	l := h.listening(c.local)

@@ -7,9 +7,9 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 )
 
-// Kill is kill -9. The kernel ends the process's connections: with RST where bytes lay unread in the receive buffer, else with FIN
-// behind the bytes that were written. Listeners, timers, posted and Later functions are dropped; no handler is called again. The process
-// may kill itself in a handler: the calls it still makes before it returns have no effect.
+// Kill is kill -9. The kernel ends the process's connections: with RST where bytes lay unread in the receive buffer, else with
+// FIN behind the bytes that were written. Listeners, timers, posted and Later functions are dropped; no handler is called
+// again. The process may kill itself in a handler: the calls it still makes before it returns have no effect.
 func (h *Host) Kill() {
 	if !h.running {
 		return
@@ -41,8 +41,9 @@ func (h *Host) Vanish() {
 	}
 }
 
-// Restart makes a host usable again after Kill or Vanish, with no listeners, connections or timers; one that runs is killed first. A host
-// that had vanished knows nothing of its old connections: what peers still try to send on them is answered by RST.
+// Restart makes a host usable again after Kill or Vanish, with no listeners, connections or timers; one that runs is killed
+// first. A host that had vanished knows nothing of its old connections: what peers still try to send on them is answered by
+// RST.
 func (h *Host) Restart() {
 	h.Kill()
 	h.w.tracef("%s: restarted", h.name)

@@ -40,9 +40,9 @@ func (w *World) delay(from, to *Host) int64 {
 	return int64(p.min) + w.rand.Int64N(int64(p.max-p.min)+1)
 }
 
-// Stall loses all packets between the hosts, in both directions, until Heal. Attempts to connect wait. After Heal what was lost is
-// sent again, in order, as TCP does; but nobody repeats an RST, nor the bytes of an end that has reset: the other end learns of that only
-// if it has bytes or a FIN unacknowledged, or when it next sends something.
+// Stall loses all packets between the hosts, in both directions, until Heal. Attempts to connect wait. After Heal what was lost
+// is sent again, in order, as TCP does; but nobody repeats an RST, nor the bytes of an end that has reset: the other end learns
+// of that only if it has bytes or a FIN unacknowledged, or when it next sends something.
 func (w *World) Stall(a, b *Host) {
 	w.StallOneWay(a, b)
 	w.StallOneWay(b, a)

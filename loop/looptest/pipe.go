@@ -31,8 +31,8 @@ func (p packet) String() string {
 	return [...]string{synPacket: "SYN", synAckPacket: "SYN ACK", finPacket: "FIN", rstPacket: "RST"}[p.kind]
 }
 
-// pipe is one direction of a connection: the send buffer, what is in flight, the receive buffer. As bytes only ever move on in order, one
-// buffer holds the three, one behind the other, and moving on is counting.
+// pipe is one direction of a connection: the send buffer, what is in flight, the receive buffer. As bytes only ever move on in
+// order, one buffer holds the three, one behind the other, and moving on is counting.
 type pipe struct {
 	w        *World
 	from, to *conn

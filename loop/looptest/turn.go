@@ -113,7 +113,8 @@ func (h *Host) Cancel(t *loop.Timer) {
 	h.spare = append(h.spare, a)
 }
 
-// fire is called when the time has come. The turn is now, or, as the seed decides, when the other events of this instant have met in it.
+// fire is called when the time has come. The turn is now, or, as the seed decides, when the other events of this instant have
+// met in it.
 func (a *alarm) fire() {
 	h := a.host
 	a.isDue = true

@@ -1,7 +1,7 @@
 // Package config reads poolproxy's configuration: HCL files in, a checked proxy.Config and diagnostics out.
 //
-// All mistakes of all files are found in one reading. Each is a diagnostic that says where it is (file, line and column), what is wrong
-// and what to do. Nothing is ignored: a name that poolproxy does not know is an error, and so is one that belongs to
+// All mistakes of all files are found in one reading. Each is a diagnostic that says where it is (file, line and column), what
+// is wrong and what to do. Nothing is ignored: a name that poolproxy does not know is an error, and so is one that belongs to
 // the design but cannot be had in this version.
 package config
 

@@ -7,8 +7,8 @@ import (
 	"github.com/hashicorp/hcl/v2"
 )
 
-// mistakes is one configuration for every kind of mistake. Each must give exactly one diagnostic, with all of the texts in its summary,
-// detail and offending text (which stands behind "at: ").
+// mistakes is one configuration for every kind of mistake. Each must give exactly one diagnostic, with all of the texts in its
+// summary, detail and offending text (which stands behind "at: ").
 var mistakes = []struct {
 	name, text string
 	has        []string

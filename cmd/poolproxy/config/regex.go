@@ -73,8 +73,8 @@ func (r *reader) compile(name string, e hcl.Expression) (*regexp.Regexp, bool) {
 	return nil, false
 }
 
-// within narrows the range of a quoted string to n bytes of it. Where the source has escapes, and positions in it are others than in the
-// value, the range remains.
+// within narrows the range of a quoted string to n bytes of it. Where the source has escapes, and positions in it are others
+// than in the value, the range remains.
 func (r *reader) within(at hcl.Range, value string, from, n int) hcl.Range {
 	file := r.files[at.Filename]
 	if file == nil || !at.CanSliceBytes(file.Bytes) || string(at.SliceBytes(file.Bytes)) != `"`+value+`"` {
