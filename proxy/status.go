@@ -80,6 +80,8 @@ type SessionStatus struct {
 	ToClient    int64     `json:"to_client_bytes"`
 	Retained    int64     `json:"retained_bytes"`
 	Outstanding int       `json:"outstanding_requests"`
+	Protection  string    `json:"protection"` // protected | degraded | unprotected | moving
+	Reason      string    `json:"protection_reason"`
 }
 
 // Record is the record of one failover, with the pool_user that it happened at.

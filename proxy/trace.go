@@ -97,7 +97,8 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 
 func sessionStatus(user string, i session.Info) SessionStatus {
 	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
-		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding}
+		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding,
+		Protection: string(i.Protection), Reason: i.Reason}
 }
 
 func associationStatus(side, name string, m mapping.ID, a mapping.Association, up bool, legs int) AssociationStatus {

@@ -126,6 +126,8 @@ type Info struct {
 	ToClient    int64 // bytes
 	Retained    int64 // bytes
 	Outstanding int   // requests whose replies are due
+	Protection  Protection
+	Reason      string // why it is not protected, and which setting would change that
 }
 
 // Info tells what the session is doing.
@@ -144,5 +146,6 @@ func (s *Session) Info() Info {
 	default:
 		i.State, i.Element = "opening", ""
 	}
+	i.Protection, i.Reason = s.protection()
 	return i
 }

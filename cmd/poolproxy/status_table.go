@@ -100,10 +100,11 @@ func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
 	var rows [][]string
 	for _, s := range sessions[:min(len(sessions), mostSessions)] {
 		rows = append(rows, []string{fmt.Sprint(s.ID), s.User, s.Client, cmp.Or(s.Element, "-"), fmt.Sprint(s.Leg), s.State,
-			shortDuration(now.Sub(s.Since)), byteCount(s.FromClient), byteCount(s.ToClient), byteCount(s.Retained), fmt.Sprint(s.Outstanding)})
+			shortDuration(now.Sub(s.Since)), byteCount(s.FromClient), byteCount(s.ToClient), byteCount(s.Retained), fmt.Sprint(s.Outstanding),
+			protection(s)})
 	}
 	table(w, title, []string{"ID", "POOL USER", "CLIENT", "ELEMENT", "LEG", "STATE", "AGE", "FROM CLIENT", "TO CLIENT", "RETAINED",
-		"WAITING"}, rows)
+		"WAITING", "PROTECTION"}, rows)
 }
 
 func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
@@ -163,4 +164,12 @@ func why(r proxy.Record) string {
 		return r.Cause
 	}
 	return r.Cause + "; " + r.Verdict
+}
+
+// protection is whether a session would survive its server, and if not, why.
+func protection(s proxy.SessionStatus) string {
+	if s.Reason == "" {
+		return s.Protection
+	}
+	return s.Protection + ": " + s.Reason
 }

@@ -36,7 +36,7 @@ func sampleStatus(now time.Time) *proxy.Status {
 		}},
 		Sessions: []proxy.SessionStatus{{
 			ID: 17, User: "web", Client: "127.0.0.1:40000", Element: "b", Leg: 2, State: "open", Since: now.Add(-12300 * time.Millisecond),
-			FromClient: 812, ToClient: 34<<20 + 500<<10, Retained: 1200, Outstanding: 1,
+			FromClient: 812, ToClient: 34<<20 + 500<<10, Retained: 1200, Outstanding: 1, Protection: "degraded", Reason: "no other element of the pool is believed alive",
 		}},
 		Failovers: []proxy.Record{{User: "web", Record: session.Record{
 			Time: now.Add(-5 * time.Second), Session: 17, Leg: 2, From: "a", To: "b", Kind: session.KindMoved,

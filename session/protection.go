@@ -1,0 +1,29 @@
+package session
+
+// Protection says whether a session would survive the death of its server at this moment.
+type Protection string
+
+const (
+	Protected   Protection = "protected"   // it would be moved
+	Degraded    Protection = "degraded"    // it could be moved, but there is nowhere to go
+	Unprotected Protection = "unprotected" // it would be ended
+	Moving      Protection = "moving"      // it has no server at the moment
+)
+
+// protection asks the same rules that decide when the server does die.
+func (s *Session) protection() (p Protection, reason string) {
+	if s.closing {
+		return Protected, "" // what is left is between the client and this sidecar
+	}
+	if s.leg == nil || s.leg.lost || !s.leg.begun {
+		return Moving, ""
+	}
+	s.remember()
+	if _, err := s.plan(s.leg.highest); err != nil {
+		return Unprotected, err.Error()
+	}
+	if !s.u.c.Pool.Others(s.u.c.Loop.Now(), s.from) {
+		return Degraded, "no other element of the pool is believed alive"
+	}
+	return Protected, ""
+}
