@@ -38,7 +38,6 @@ func commands(lines ...string) string {
 }
 
 func TestRedisRequests(t *testing.T) {
-	type message = prototest.Message
 	big := strings.Repeat("v", 100_000)
 	for _, c := range []struct {
 		name, input string
