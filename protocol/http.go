@@ -25,7 +25,8 @@ type httpProtocol struct{ maxHead int }
 // repeated before its first byte is sent. Chunk-size lines and trailers are held too, so that a leg that breaks leaves the client
 // inside the data of a chunk or between chunks, where a joined reply can go on.
 //
-// GET, HEAD, OPTIONS, TRACE, PUT and DELETE are safe: repeating them does no harm (RFC 9110 §9.2.2).
+// GET, HEAD, OPTIONS, TRACE, PUT and DELETE are safe: repeating them does no harm (RFC 9110 §9.2.2). So is whatever carries an
+// Idempotency-Key.
 //
 // CONNECT is a message without an end, with ExpectUnknown: what follows its head is another protocol. A request with an Upgrade
 // field is like any other, until the server agrees (101): from then on the connection is a tunnel.

@@ -110,7 +110,8 @@ func (r *httpRequests) begin() error {
 		offers: len(req.Header["Upgrade"]) > 0,
 		body:   kind,
 	}
-	r.req.Safe, r.req.Expect = isSafe(d.method), ExpectOne
+	// A key makes any request safe to repeat: the server promises to carry it out once (draft-ietf-httpapi-idempotency-key-header).
+	r.req.Safe, r.req.Expect = isSafe(d.method) || req.Header.Get("Idempotency-Key") != "", ExpectOne
 	if d.tunnel {
 		r.req.Safe, r.req.Expect = false, ExpectUnknown
 		kind, length = bodyClose, -1

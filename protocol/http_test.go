@@ -121,6 +121,8 @@ func TestHTTPRequests(t *testing.T) {
 			messages(prototest.Message{Bytes: len(chunked), Note: "safe one PUT /up"},
 				prototest.Message{Bytes: len(get), Note: "safe one GET /a"}), 0},
 		{"absolute form", "GET http://user:pw@h/x HTTP/1.1\r\n\r\n", messages(prototest.Message{Bytes: 35, Note: "safe one GET /x"}), 0},
+		{"idempotent", "POST / HTTP/1.1\r\nIdempotency-Key: \"1\"\r\n\r\n",
+			messages(prototest.Message{Bytes: 41, Note: "safe one POST /"}), 0},
 		{"options", "OPTIONS * HTTP/1.1\r\n\r\n", messages(prototest.Message{Bytes: 22, Note: "safe one OPTIONS *"}), 0},
 		{"long path", long, messages(prototest.Message{Bytes: len(long), Note: "safe one GET /" + strings.Repeat("x", 75)}), 0},
 		{"unfinished head", "GET / HT", nil, 8},

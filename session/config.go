@@ -41,4 +41,6 @@ type Failover struct {
 	Resume   time.Duration // how long a broken association may take to come back before its sessions move; 0: they move at once
 	Deadline time.Duration // bounds the whole search for an element that carries the session on
 	Attempts int           // how many elements one request may bring down
+
+	ReplyTimeout time.Duration // a server that says nothing for so long, a reply being due, has failed; 0: never
 }

@@ -23,6 +23,8 @@ type failure struct {
 func (s *Session) legOpen() {
 	s.u.c.Loop.Cancel(&s.timer)
 	s.u.c.Pool.Alive(s.leg.link.element.Name)
+	s.heard = s.u.c.Loop.Now()
+	s.expectReply()
 	if s.record != nil {
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
 		if s.awaiting.len() == 0 && !s.opaque {
@@ -39,6 +41,8 @@ func (s *Session) legLost(err error) {
 
 // legResumed notes that the leg goes on where it was.
 func (s *Session) legResumed() {
+	s.heard = s.u.c.Loop.Now()
+	s.expectReply()
 	if s.leg.open {
 		s.u.c.Loop.Cancel(&s.timer)
 	} else {

@@ -13,6 +13,7 @@ func (s *Session) due() *protocol.Request {
 // fromServer passes on the bytes of the server: through the joiner or parser of the leg, to the client.
 func (s *Session) fromServer(p []byte) {
 	leg := s.leg
+	s.heard = s.u.c.Loop.Now()
 	for len(p) > 0 && s.leg == leg && !s.done && !s.closing {
 		switch {
 		case leg.joiner != nil:

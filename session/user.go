@@ -51,7 +51,7 @@ func (u *User) Accept(socket Socket, client string) *Session {
 	u.c.Random(s.token[:])
 	s.out = outlet{socket: socket, pool: u.c.Loop.Buffers(), open: true}
 	s.whole = u.c.Failover.Replay == ReplaySession
-	s.timer.Func = s.wake
+	s.timer.Func, s.silence.Func = s.wake, s.listen
 	u.sessions[s.ID] = s
 	s.deadline = s.began.Add(u.c.Failover.Deadline)
 	s.place(&plan{spans: []span{{to: toEnd}}})

@@ -92,6 +92,7 @@ func (g *userLeg) receive(m *message) {
 			g.violate(fmt.Sprintf("acknowledgement of %d with %d sent, credit %d", m.received, g.sent, m.credit))
 			return
 		}
+		g.s.taken(m.received)
 		g.acked, g.credit = m.received, max(g.credit, m.credit)
 		g.s.settle()
 		g.pump()

@@ -53,6 +53,8 @@ type Session struct {
 	failures int        // legs that ended with a request in flight and brought nothing new
 	timer    loop.Timer // retry, deadline, and the end of closing
 	record   *Record    // of the failover that is going on
+	silence  loop.Timer // see listen
+	heard    time.Time  // when the server last said or took something, or a reply has become due
 	closing  bool       // nothing more is taken from the client; what is left for it is written, then it is closed
 	done     bool
 }
@@ -133,6 +135,10 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 		about.queued = true
 		s.awaiting.push(m)
 	}
+	if cut.End && s.awaiting.len() > 0 && s.awaiting.first() == m {
+		s.heard = s.u.c.Loop.Now()
+	}
+	s.expectReply()
 	s.unsafe = s.unsafe || !r.Safe
 }
 
@@ -272,6 +278,7 @@ func (s *Session) over(abort bool) {
 	}
 	s.done = true
 	s.u.c.Loop.Cancel(&s.timer)
+	s.u.c.Loop.Cancel(&s.silence)
 	s.report("the session ended before it was carried on")
 	if abort {
 		s.out.reset()

@@ -78,6 +78,17 @@ func (p *process) kill() {
 	<-p.gone
 }
 
+// freeze is SIGSTOP, thaw SIGCONT.
+func (p *process) freeze(t *testing.T) { p.signal(t, syscall.SIGSTOP) }
+func (p *process) thaw(t *testing.T)   { p.signal(t, syscall.SIGCONT) }
+
+func (p *process) signal(t *testing.T, sig syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(sig); err != nil {
+		t.Fatalf("%s: %v", p.name, err)
+	}
+}
+
 // wait returns the exit status when the process has ended by itself.
 func (p *process) wait(t *testing.T, limit time.Duration) int {
 	t.Helper()

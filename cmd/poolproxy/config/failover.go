@@ -34,8 +34,10 @@ func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 			"resume":   r.duration(&f.Resume, 0, mostTime),
 			"deadline": r.duration(&f.Deadline, 100*time.Millisecond, mostTime),
 			"attempts": r.integer(&f.Attempts, 1, 1000),
+
+			"reply_timeout": r.duration(&f.ReplyTimeout, 0, mostTime),
 		},
-		later: []string{"fence", "fence_exec", "reply_timeout", "callback", "state", "chaos"},
+		later: []string{"fence", "fence_exec", "callback", "state", "chaos"},
 	})
 }
 
@@ -61,6 +63,10 @@ func (r *reader) settle(u *userBlock) {
 	if at, set := u.failover["unsafe"]; set && f.Unsafe == session.UnsafeReplay && f.Replay == session.ReplayNone {
 		r.fail(at, `unsafe = "replay" contradicts replay = "none"`,
 			`With replay = "none" no request is sent twice: write replay = "unacked", or leave unsafe out.`)
+	}
+	if at, set := u.failover["reply_timeout"]; set && u.kind != "" && !u.replies {
+		r.fail(at, fmt.Sprintf("reply_timeout is impossible with this protocol %s", u.kind),
+			"It does not know when a reply is due: leave reply_timeout out.")
 	}
 	if f.Resume > f.Deadline {
 		if at, set := u.failover["resume"]; set {

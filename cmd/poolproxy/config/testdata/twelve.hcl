@@ -23,7 +23,7 @@ pool_user "orders" {
   retrieval { memory = "1 apple" }
   failover {
     ack           = "read"
-    reply_timeout = "2s"
+    fence = "2s"
   }
 }
 
