@@ -158,7 +158,6 @@ func (s *Session) failed(f failure) {
 		return
 	}
 	s.remember()
-	s.fresh = 0
 	if s.failures >= s.u.c.Failover.Attempts {
 		s.refuse(fmt.Sprintf("the request has brought down %d elements (failover.attempts)", s.failures))
 		return

@@ -104,7 +104,6 @@ func (s *Session) pass(leg *userLeg, p []byte) {
 	if s.whole {
 		s.history.Add(p)
 	}
-	s.fresh += int64(len(p))
 	s.failures = 0
 	if s.record != nil && s.record.First == 0 {
 		s.record.First = s.u.c.Loop.Now().Sub(s.record.Time)

@@ -6,9 +6,9 @@ import (
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
-// A server that hangs keeps its connections and its listening socket: only its silence tells (Failover.ReplyTimeout). The clock runs while a
-// complete request waits for its reply at a server that is connected, and begins anew with every byte that the server says, and while it
-// takes the request. It does not run while the client is what everybody waits for.
+// A server that hangs keeps its connections and its listening socket: only its silence tells (Failover.ReplyTimeout). The clock
+// runs while a complete request waits for its reply at a server that is connected, and begins anew with every byte that the
+// server says, and while it takes the request. It does not run while the client is what everybody waits for.
 
 // expectReply sees to it that the silence is noticed, if a reply is due.
 func (s *Session) expectReply() {

@@ -40,7 +40,6 @@ type Session struct {
 	out      outlet
 	awaiting queue[*retrieval.Message[*request]] // requests whose replies are due, oldest first
 	history  protocol.History                    // of all bytes, for replay = "session"
-	fresh    int64                               // bytes passed to the client since the last failure
 	partial  protocol.Delivered                  // of the first awaiting reply, from legs before this one
 	unasked  bool                                // the server has spoken without being asked
 

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// TestFrozenServer freezes the server that serves (SIGSTOP): its connections live and its port listens, only its silence tells. The client goes
-// on at the other server, and what the frozen one says when it wakes reaches nobody.
+// TestFrozenServer freezes the server that serves (SIGSTOP): its connections live and its port listens, only its silence tells.
+// The client goes on at the other server, and what the frozen one says when it wakes reaches nobody.
 func TestFrozenServer(t *testing.T) {
 	const timeout = 300 * time.Millisecond
 	for _, mapping := range []string{"tcp", "none"} {
