@@ -123,6 +123,7 @@ type Shard struct {
 	random   func([]byte)
 	kernel   *kernel   // nil: it cannot be asked
 	starved  time.Time // when it was last said that the memory limit is reached
+	gauges   loop.Timer
 }
 
 // keptRecords is how many failover records are kept for Status.
@@ -163,6 +164,10 @@ func (s *Shard) listen() error {
 		}
 		s.users = append(s.users, side)
 	}
+	if s.metrics != nil {
+		s.gauges.Func = s.gauge
+		s.gauge()
+	}
 	return nil
 }
 
@@ -201,6 +206,7 @@ func (s *Shard) Close() {
 	for _, e := range s.elements {
 		e.close()
 	}
+	s.loop.Cancel(&s.gauges)
 	if s.kernel != nil {
 		s.kernel.close()
 		s.kernel = nil

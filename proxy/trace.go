@@ -1,10 +1,6 @@
 package proxy
 
 import (
-	"time"
-
-	"github.com/hashicorp/go-metrics"
-
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
@@ -40,18 +36,6 @@ func (s *Shard) record(r Record) {
 	s.count("failover."+r.Kind, r.User)
 	if r.Kind != session.KindEnded {
 		s.sample("failover.pause", r.User, r.Pause)
-	}
-}
-
-func (s *Shard) count(what, name string) {
-	if s.metrics != nil {
-		s.metrics.IncrCounterWithLabels([]string{what}, 1, []metrics.Label{{Name: "name", Value: name}})
-	}
-}
-
-func (s *Shard) sample(what, name string, d time.Duration) {
-	if s.metrics != nil {
-		s.metrics.AddSampleWithLabels([]string{what, "seconds"}, float32(d.Seconds()), []metrics.Label{{Name: "name", Value: name}})
 	}
 }
 
