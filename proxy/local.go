@@ -129,6 +129,9 @@ func (c *local) readOnce(room int) int {
 	case errors.Is(err, io.EOF):
 		c.ended = true
 		c.rules.End()
+		if err := c.Err(); err != nil { // it was told when this end could not be read yet
+			c.broken(err)
+		}
 	default:
 		c.broken(err)
 	}

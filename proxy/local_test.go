@@ -1,10 +1,13 @@
 package proxy
 
 import (
+	"io"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/loop/looptest"
 )
 
 // endlessConn always has something to read.
@@ -62,5 +65,44 @@ func TestTurnIsShared(t *testing.T) {
 	})
 	if n := <-most; n > turnBytes {
 		t.Errorf("%d KiB were read in one turn", n>>10)
+	}
+}
+
+// endedConn is at its end of file, and has failed since.
+type endedConn struct {
+	loop.Conn
+	err error
+}
+
+func (c *endedConn) Read([]byte) (int, error) { return 0, io.EOF }
+func (c *endedConn) Err() error               { return c.err }
+
+// noting are rules that note what they are told.
+type noting struct {
+	room  int
+	heard []string
+}
+
+func (e *noting) Room() int                   { return e.room }
+func (e *noting) Held() int                   { return 0 }
+func (e *noting) Take(*loop.Buffer, int) bool { return false }
+func (e *noting) End()                        { e.heard = append(e.heard, "end") }
+func (e *noting) Broken(error)                { e.heard = append(e.heard, "broken") }
+func (e *noting) Writable()                   {}
+
+// A server's connection that fails behind its end of file, before that could be read, is known to have failed once it is read:
+// Hangup is said once.
+func TestFailureBehindEnd(t *testing.T) {
+	h := looptest.NewWorld(1).Host("h")
+	e := &noting{}
+	c := &local{Conn: &endedConn{err: loop.ErrReset}, shard: &Shard{loop: h}, rules: e}
+	c.Ready(loop.Readable | loop.Hangup)
+	if len(e.heard) > 0 {
+		t.Fatalf("%v without room", e.heard)
+	}
+	e.room = 1
+	c.read()
+	if !slices.Equal(e.heard, []string{"end", "broken"}) {
+		t.Errorf("%v", e.heard)
 	}
 }

@@ -136,9 +136,24 @@ func (m *simulation) stopSidecar(e *element, how func(*looptest.Host)) {
 	m.revive(e)
 }
 
-// revive starts again what died, after a while.
+// down is how long what died stays dead at the least: a server that is back before anybody has looked seems never to have died
+// (docs/failover.md).
+const down = 200 * time.Millisecond
+
+// revive starts again what died, after a while in which its sidecar could look at it.
 func (m *simulation) revive(e *element) {
-	m.world.After(m.between(200*time.Millisecond, faultTime), func() { m.start(e) })
+	e.died = m.world.Now()
+	m.reviveLater(e)
+}
+
+func (m *simulation) reviveLater(e *element) {
+	m.world.After(m.between(down, faultTime), func() {
+		if now := m.world.Now(); now.Sub(m.thawed[e.sidecar]) < down || now.Sub(e.died) < down {
+			m.reviveLater(e)
+			return
+		}
+		m.start(e)
+	})
 }
 
 func (m *simulation) start(e *element) {
@@ -161,7 +176,14 @@ func (m *simulation) freezeUser(*element)      { m.freeze(m.user) }
 
 func (m *simulation) freeze(h *looptest.Host) {
 	h.Freeze()
-	m.world.After(m.between(time.Millisecond, 2*time.Second), h.Thaw)
+	d := m.between(time.Millisecond, 2*time.Second)
+	if m.thawed == nil {
+		m.thawed = make(map[*looptest.Host]time.Time)
+	}
+	if t := m.world.Now().Add(d); t.After(m.thawed[h]) {
+		m.thawed[h] = t
+	}
+	m.world.After(d, h.Thaw)
 }
 
 func (m *simulation) closeConn(e *element) { m.endConn(e, (loop.Conn).Close) }

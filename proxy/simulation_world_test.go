@@ -25,6 +25,8 @@ type simulation struct {
 	trace     func(string, ...any)
 	err       error // the first violation
 
+	thawed map[*looptest.Host]time.Time // when a frozen host goes on, or went on
+
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
 
@@ -36,6 +38,7 @@ type element struct {
 	shard   *Shard // nil: there is none, or it is dead
 	process *server
 	stalled bool // the path between the sidecar and the server
+	died    time.Time
 }
 
 const (

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// TestStop sends SIGTERM to the pool_user's sidecar in the middle of a transfer: new clients are refused at once, the transfer ends as it should, and
-// only then the process, with exit status 0.
+// TestStop sends SIGTERM to the pool_user's sidecar in the middle of a transfer: new clients are refused at once, the transfer
+// ends as it should, and only then the process, with exit status 0.
 func TestStop(t *testing.T) {
 	f := launch(t, plan{mapping: "tcp", protocol: `  protocol "stream" {}`, servers: deliverers()})
 	d := startDelivery(t, f)
