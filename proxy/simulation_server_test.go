@@ -76,7 +76,7 @@ func (c *serverConn) read() {
 }
 
 // full reports whether the server has enough to do.
-func (c *serverConn) full() bool { return len(c.out) > 64<<10 || len(c.in) > 1<<20 }
+func (c *serverConn) full() bool { return len(c.out) > 64<<10 || len(c.in) > 16<<20 }
 
 // work takes the next request, if there is none under way.
 func (c *serverConn) work() {
