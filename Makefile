@@ -47,7 +47,7 @@ vulnerabilities:
 
 # Everything but the end-to-end tests, which have their own two targets. Fuzz seeds run here.
 race:
-	go test -race $$(go list ./... | grep -v '/test$$')
+	POOLPROXY_CHECK=1 go test -race $$(go list ./... | grep -v '/test$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:
