@@ -48,6 +48,9 @@ type StateChange struct {
 	// client may have missed meanwhile. Mostly nil.
 	Tell []byte
 
+	// Values are what was captured of the request, by name, for failover callbacks; nil if nothing was.
+	Values map[string]string
+
 	// Never says why the state cannot be had on another connection; "" if it can.
 	Never string
 }

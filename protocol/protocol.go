@@ -33,6 +33,7 @@ type Request struct {
 	Safe   bool   // it may be repeated without harm
 	Expect Expect // how it is answered
 	Label  string // for logs: a few words, no secrets ("GET /file", "line of 17 bytes")
+	Sync   bool   // a point of rest: once it is answered, nothing before it need ever be repeated (replay = "session")
 
 	// Detail is the protocol's own: what Replies and Join need to remember of the request.
 	Detail any
@@ -96,6 +97,20 @@ type Requests interface {
 	// Next looks at the bytes that follow those of the last call. It returns one Cut, and the Request that the bytes
 	// belong to: the same pointer until the Cut with End. len(p) > 0. What Next does not cover (p[cut.N:]) is given again.
 	Next(p []byte) (Cut, *Request, error)
+}
+
+// Greeter is implemented by protocols whose servers speak first.
+type Greeter interface {
+	// Greeting returns a Request for which the Replies of a new leg find the end of what the server says first, as if it were its
+	// answer; nil if servers of this configuration wait for the client.
+	Greeting() *Request
+}
+
+// Refuser is implemented by protocols that have an error of their own for a client that breaks their rules.
+type Refuser interface {
+	// Invalid is that error (HTTP's 400), in place of the reply to the request that is not valid. The connection is closed
+	// behind it. The reason is a short text without newlines.
+	Invalid(reason string) []byte
 }
 
 // Tunneler is implemented by Requests whose connection may leave the protocol.

@@ -19,9 +19,10 @@ type Ack uint8
 const (
 	AckReply     Ack = iota // its reply has been passed to the client in full
 	AckDelivered            // the pool element's sidecar has written it to the server's socket
+	AckRead                 // the server's process has read it, and, if a reply belongs to it, that was passed to the client
 )
 
-func (a Ack) String() string { return [...]string{"reply", "delivered"}[a] }
+func (a Ack) String() string { return [...]string{"reply", "delivered", "read"}[a] }
 
 // Unsafe says what becomes of an unsafe request that may have been executed by the server that died.
 type Unsafe uint8
@@ -33,6 +34,17 @@ const (
 
 func (u Unsafe) String() string { return [...]string{"refuse", "replay"}[u] }
 
+// ServerClose says what the end of file of a server that still listens means.
+type ServerClose uint8
+
+const (
+	CloseAuto     ServerClose = iota // a close, unless a request is in flight
+	CloseIsClose                     // a close, always
+	CloseIsFailed                    // a failure, unless the protocol has said goodbye
+)
+
+func (c ServerClose) String() string { return [...]string{"auto", "close", "failover"}[c] }
+
 // Failover is the failover block of a pool_user.
 type Failover struct {
 	Replay   Replay
@@ -41,6 +53,11 @@ type Failover struct {
 	Resume   time.Duration // how long a broken association may take to come back before its sessions move; 0: they move at once
 	Deadline time.Duration // bounds the whole search for an element that carries the session on
 	Attempts int           // how many elements one request may bring down
+
+	// Fence is how long a pool element keeps a leg whose pool user is out of touch. Behind that, and a margin for clocks that do not
+	// agree, the old server can receive nothing more.
+	Fence         time.Duration
+	OnServerClose ServerClose
 
 	ReplyTimeout time.Duration // a server that says nothing for so long, a reply being due, has failed; 0: never
 }

@@ -24,6 +24,14 @@ type ElementConfig struct {
 	// Listening asks whether a socket listens on the server's port, and answers now or later.
 	Listening func(answer func(bool))
 
+	// Unread asks how many of the bytes written to the server's socket its process has not read; ok is false where that cannot be
+	// known. nil: it never can.
+	Unread func(Socket) (n int, ok bool)
+
+	// Fence has the server stopped for certain (fence_exec) and answers when that has happened, or could not be done. nil: there is
+	// no such way.
+	Fence func(answer func(error))
+
 	Trace Trace
 }
 
@@ -36,6 +44,8 @@ type Element struct {
 	acks   *acks[Leg]
 	full   bool // new legs are refused
 	closed bool
+
+	unhealthy error // what the health check has found
 }
 
 // NewElement returns an Element without legs.
@@ -188,6 +198,10 @@ func (l *elementLink) open(stream uint16, m *message) {
 		leg.refuse("leg", CodeBusy, "")
 		return
 	}
+	if err := l.e.unhealthy; err != nil {
+		leg.refuse("leg", CodeHealth, err.Error())
+		return
+	}
 	l.e.legs[m.token] = leg
 	leg.out.socket = l.e.c.Connect(leg)
 }
@@ -220,3 +234,15 @@ func (l *elementLink) resume(stream uint16, m *message) {
 
 // notYours is the reason for which a peer is refused that knows a token but is not who began the session.
 const notYours = "the session belongs to another pool user"
+
+// SetHealth says what the health check has found: nil is a healthy server. While it is not healthy its legs have failed, and new
+// ones are refused.
+func (e *Element) SetHealth(err error) {
+	e.unhealthy = err
+	if err == nil {
+		return
+	}
+	for _, leg := range e.legs {
+		leg.fail(CodeHealth, false, err.Error())
+	}
+}

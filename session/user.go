@@ -20,6 +20,7 @@ type UserConfig struct {
 	Protocol    protocol.Protocol
 	Memory      int // bytes that one session retains, and the credit of the other direction
 	Failover    Failover
+	Callbacks   []Callback // asked in this order
 
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session

@@ -41,12 +41,16 @@ const (
 	CodeServerEnded  Code = 8 // leg failed: the connection ended, and no socket listens on the server's port any more
 	CodeAbandoned    Code = 9 // reset: the session has moved on, or has ended otherwise
 	CodeUnauthorized Code = 10
+	CodeHealth       Code = 11 // refused, leg failed: the server's health check has failed
+	CodeNever        Code = 12 // refused: there has never been such a leg here
+	CodeSilent       Code = 13 // leg failed: the pool user has asked for it, since the server is silent
 )
 
 var codeText = [...]string{
 	"no reason", "the server refuses connections", "no such leg", "a newer leg is known", "a limit is reached",
 	"the connection was reset", "the session protocol was broken", "the server reset the connection",
 	"the server ended the connection and no longer listens", "abandoned", "not authorized",
+	"the server's health check has failed", "no such leg was ever begun", "the server is silent",
 }
 
 func (c Code) String() string {
