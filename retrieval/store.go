@@ -1,6 +1,9 @@
 package retrieval
 
-import "iter"
+import (
+	"iter"
+	"sort"
+)
 
 // Open is the End of a message that is still coming.
 const Open int64 = -1
@@ -103,15 +106,42 @@ func (s *Store[T]) Trim() int64 {
 	for gone < len(s.messages) && s.messages[gone].Released && s.messages[gone].Complete() {
 		gone++
 	}
-	if gone > 0 {
-		n := copy(s.messages, s.messages[gone:])
-		clear(s.messages[n:])
-		s.messages = s.messages[:n]
-	}
+	s.drop(gone)
 	if len(s.messages) == 0 {
 		return s.marked
 	}
 	return s.messages[0].Start
+}
+
+// Forget forgets every message that ends at or before offset to, whether it was released or not.
+func (s *Store[T]) Forget(to int64) {
+	gone := 0
+	for gone < len(s.messages) && s.messages[gone].Complete() && s.messages[gone].End <= to {
+		gone++
+	}
+	s.drop(gone)
+}
+
+// drop forgets the first gone messages.
+func (s *Store[T]) drop(gone int) {
+	if gone == 0 {
+		return
+	}
+	n := copy(s.messages, s.messages[gone:])
+	clear(s.messages[n:])
+	s.messages = s.messages[:n]
+}
+
+// Within iterates over the messages that are known and that begin in [from, to), in order, and finds the first quickly.
+func (s *Store[T]) Within(from, to int64) iter.Seq[*Message[T]] {
+	return func(yield func(*Message[T]) bool) {
+		i := sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Start >= from })
+		for ; i < len(s.messages) && s.messages[i].Start < to; i++ {
+			if !yield(s.messages[i]) {
+				return
+			}
+		}
+	}
 }
 
 // Last returns the newest message, nil if none is kept.

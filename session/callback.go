@@ -36,3 +36,10 @@ type Reaction struct {
 	// interrupted request is not sent again. Without a request in flight the reaction is ignored.
 	Continue bool
 }
+
+// Continuer is implemented by callbacks whose Reaction may be to Continue: a session has to know before whether the request in
+// flight is repeated at all.
+type Continuer interface {
+	// Continues reports whether the reaction to this request in flight will be to Continue.
+	Continues(request []byte) bool
+}

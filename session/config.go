@@ -61,3 +61,11 @@ type Failover struct {
 
 	ReplyTimeout time.Duration // a server that says nothing for so long, a reply being due, has failed; 0: never
 }
+
+// fence is Fence, or what serves where it was not set.
+func (f *Failover) fence() time.Duration {
+	if f.Fence > 0 {
+		return f.Fence
+	}
+	return f.Resume + f.Resume/2
+}

@@ -28,9 +28,12 @@ type ElementConfig struct {
 	// known. nil: it never can.
 	Unread func(Socket) (n int, ok bool)
 
-	// Fence has the server stopped for certain (fence_exec) and answers when that has happened, or could not be done. nil: there is
-	// no such way.
-	Fence func(answer func(error))
+	// Fence has the leg's server stopped for certain (fence_exec) and answers when that has happened, or could not be done, now or
+	// later. nil: there is no such way.
+	Fence func(leg *Leg, answer func(error))
+
+	// Silence is the longest that it may take until this side notices that a pool user is out of touch.
+	Silence time.Duration
 
 	Trace Trace
 }
@@ -45,6 +48,7 @@ type Element struct {
 	full   bool // new legs are refused
 	closed bool
 
+	ended     endings
 	unhealthy error // what the health check has found
 }
 
@@ -112,7 +116,7 @@ type elementLink struct {
 // Up introduces this side (mapping.Handler).
 func (l *elementLink) Up() {
 	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.e.c.Instance,
-		credit: int64(l.e.c.Memory), text: l.e.c.Name})
+		credit: int64(l.e.c.Memory), silence: l.e.c.Silence, text: l.e.c.Name})
 	l.e.c.Loop.Schedule(&l.timer, l.e.c.Loop.Now().Add(helloTimeout))
 }
 
@@ -180,7 +184,7 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 func (l *elementLink) open(stream uint16, m *message) {
 	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
-	leg.timer.Func = leg.expire
+	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
 	leg.granted, leg.credit = int64(l.e.c.Memory), l.hello.credit
 	leg.attach(l, stream)
 	if old := l.e.legs[m.token]; old != nil {
@@ -193,6 +197,10 @@ func (l *elementLink) open(stream uint16, m *message) {
 			return
 		}
 		old.supersede()
+	}
+	if last, ok := l.e.ended.number(m.token); ok && last >= leg.Number {
+		leg.refuse("leg", CodeStale, "")
+		return
 	}
 	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed {
 		leg.refuse("leg", CodeBusy, "")
@@ -218,6 +226,8 @@ func (l *elementLink) resume(stream uint16, m *message) {
 		refusal.refuse("resume", code, text)
 	}
 	switch {
+	case leg == nil && l.neverBegan(m):
+		refuse(CodeNever, "")
 	case leg == nil:
 		refuse(CodeNoLeg, "")
 	case leg.user != l.hello.instance:
@@ -232,6 +242,16 @@ func (l *elementLink) resume(stream uint16, m *message) {
 	}
 }
 
+// neverBegan reports whether the OPEN of the leg that m asks for has never come. From then on it comes too late.
+func (l *elementLink) neverBegan(m *message) bool {
+	now := l.e.c.Loop.Now()
+	if _, known := l.e.ended.number(m.token); known || !l.e.ended.complete(now) {
+		return false
+	}
+	l.e.ended.add(m.token, m.leg, now)
+	return true
+}
+
 // notYours is the reason for which a peer is refused that knows a token but is not who began the session.
 const notYours = "the session belongs to another pool user"
 
@@ -243,6 +263,7 @@ func (e *Element) SetHealth(err error) {
 		return
 	}
 	for _, leg := range e.legs {
+		leg.abortive = true
 		leg.fail(CodeHealth, false, err.Error())
 	}
 }

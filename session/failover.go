@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
 )
@@ -15,8 +16,10 @@ var errShort = fmt.Errorf("%w: it ended before it had repeated what the client a
 
 // failure is the end of a leg that the session should survive.
 type failure struct {
-	cause string // how it was noticed, in words
-	reach int64  // bytes of the leg that the server may have read
+	cause     string // how it was noticed, in words
+	detector  string // the same, as one of a few words
+	reach     int64  // bytes of the leg that the server may have read
+	confirmed bool   // the old server gets nothing more, for certain
 }
 
 // legOpen notes that the leg's server is connected.
@@ -24,25 +27,45 @@ func (s *Session) legOpen() {
 	s.u.c.Loop.Cancel(&s.timer)
 	s.u.c.Pool.Alive(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
-	s.expectReply()
+	s.failedOver = true // from now on a leg that fails was one
 	if s.record != nil {
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
-		if s.awaiting.len() == 0 && !s.opaque {
-			s.report("")
-		}
+	}
+	if r := s.leg.restore; r != nil {
+		s.listenSoon(restoreTimeout)
+		r.advance()
+		return
+	}
+	s.serving()
+}
+
+// serving is called when the leg is open and its messages are on their way.
+func (s *Session) serving() {
+	s.expectReply()
+	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
+		s.report("")
 	}
 }
 
 // legLost notes that the association of the leg broke. It waits to be resumed.
 func (s *Session) legLost(err error) {
-	s.leg.lost = true
-	s.notice("association lost: " + err.Error())
+	leg := s.leg
+	leg.lost, leg.lostAt = true, s.u.c.Loop.Now()
+	s.notice(failure{cause: "association lost: " + err.Error(), detector: "association"})
+	if errors.Is(err, mapping.ErrSilent) && s.record.Detector == "association" {
+		h := s.u.c.Association.Heartbeat
+		s.record.Detector, s.record.Detect = "heartbeats", h.Interval*time.Duration(h.Misses+1)
+	}
 }
 
 // legResumed notes that the leg goes on where it was.
 func (s *Session) legResumed() {
 	s.heard = s.u.c.Loop.Now()
-	s.expectReply()
+	if s.leg.restore != nil {
+		s.listenSoon(restoreTimeout)
+	} else {
+		s.expectReply()
+	}
 	if s.leg.open {
 		s.u.c.Loop.Cancel(&s.timer)
 	} else {
@@ -56,11 +79,21 @@ func (s *Session) legResumed() {
 }
 
 // notice begins the record of a failover, if none is going on.
-func (s *Session) notice(cause string) {
+func (s *Session) notice(f failure) {
 	if s.record != nil {
 		return
 	}
-	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: cause, Kind: KindMoved}
+	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: f.cause, Detector: f.detector, Kind: KindMoved}
+	if f.detector == "reply timeout" {
+		s.record.Detect = s.u.c.Failover.ReplyTimeout
+	}
+}
+
+// replayed notes that everything that was sent before has been sent again.
+func (s *Session) replayed() {
+	if s.record != nil {
+		s.record.Replayed = s.u.c.Loop.Now().Sub(s.record.Time)
+	}
 }
 
 // report hands the record of the failover to the trace and forgets it.
@@ -97,44 +130,64 @@ func (s *Session) legEnded(m *message) {
 	if m.text != "" {
 		cause += ": " + m.text
 	}
+	f := failure{cause: cause, detector: "refused", reach: leg.highest, confirmed: true}
+	fresh := !leg.open && leg.acked == 0 && leg.received == 0
 	switch {
 	case m.typ == typeRefused && leg.lost: // of a resumption
-		s.legFailed(failure{cause: "resumption refused: " + cause, reach: leg.highest})
-	case m.typ == typeRefused && (leg.open || leg.acked > 0 || leg.received > 0):
+		f.cause = "resumption refused: " + cause
+		if m.code == CodeNever && fresh { // OPEN was lost, and all behind it
+			f.reach = 0
+		}
+		s.legFailed(f)
+	case m.typ == typeRefused && !fresh:
 		leg.broke("it refused a leg that was open")
 	case m.typ == typeRefused:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 		s.legRefused(cause)
 	case m.typ != typeLegFailed:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
-		s.legFailed(failure{cause: "the element ended the leg: " + cause, reach: leg.highest})
-	case m.listens && s.awaiting.len() == 0:
+		f.cause = "the element ended the leg: " + cause
+		s.legFailed(f)
+	case m.listens && s.awaiting.len() == 0 && s.u.c.Failover.OnServerClose != CloseIsFailed && leg.restore == nil:
 		// A server that lives has reset a quiet connection, or one of which nothing is known: it wants to.
 		s.u.c.Trace.log('d', "reset by server", "session", s.ID)
 		s.over(true)
 	default:
-		if !m.listens {
-			s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
-		}
-		if m.received < leg.acked || m.received > leg.highest {
-			m.received = leg.highest
-		} else {
-			leg.acked = m.received
-			s.settle()
-			if s.leg != leg { // that was all there was to do
-				return
-			}
-		}
-		s.legFailed(failure{cause: cause, reach: m.received})
+		s.serverFailed(m, cause)
 	}
 }
+
+// serverFailed takes the element's word that its server has failed.
+func (s *Session) serverFailed(m *message, cause string) {
+	leg := s.leg
+	if !m.listens {
+		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	}
+	if m.received < leg.acked || m.received > leg.highest {
+		m.received = leg.highest
+	} else {
+		leg.acked = m.received
+		s.settle()
+		if s.leg != leg { // that was all there was to do
+			return
+		}
+	}
+	f := failure{cause: cause, detector: detectors[m.code], reach: m.received, confirmed: true}
+	if leg.gaveUp != "" {
+		f.cause, f.detector = leg.gaveUp+" ("+cause+")", "reply timeout"
+	}
+	s.legFailed(f)
+}
+
+// detectors are the words for what noticed a failure, by the code of LEG-FAILED.
+var detectors = map[Code]string{CodeServerReset: "reset", CodeServerEnded: "end of file", CodeHealth: "health check", CodeSilent: "reply timeout"}
 
 // legRefused looks for another element for a leg of which nothing was given to a server.
 func (s *Session) legRefused(cause string) {
 	if s.done {
 		return
 	}
-	s.failed(failure{cause: cause, reach: 0})
+	s.failed(failure{cause: cause, reach: 0, confirmed: true})
 }
 
 // legFailed moves the session to another element, or ends it.
@@ -142,12 +195,12 @@ func (s *Session) legFailed(f failure) {
 	if s.done {
 		return
 	}
-	s.notice(f.cause)
-	if s.leg.open {
+	s.notice(f)
+	if s.leg.open && s.leg.restore == nil {
 		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
-	}
-	if s.leg.open && s.inFlight() {
-		s.failures++ // pass sets it back: who brings the client something new has not been brought down by the request
+		if s.inFlight() {
+			s.failures++ // pass sets it back: who brings the client something new has not been brought down by the request
+		}
 	}
 	s.failed(f)
 }
@@ -158,7 +211,7 @@ func (s *Session) failed(f failure) {
 		return
 	}
 	s.remember()
-	if s.failures >= s.u.c.Failover.Attempts {
+	if s.failures >= s.u.c.Failover.Attempts && !s.poison() {
 		s.refuse(fmt.Sprintf("the request has brought down %d elements (failover.attempts)", s.failures))
 		return
 	}
@@ -167,12 +220,46 @@ func (s *Session) failed(f failure) {
 		s.refuse(err.Error())
 		return
 	}
-	s.leg.over = true
+	leg := s.leg
+	leg.over = true
 	s.leg = nil
 	if next.whole {
 		s.rewind()
 	}
+	s.letLose(next)
+	s.next = next
+	s.answerLost()
+	if s.done {
+		return
+	}
+	s.fence(leg, f, next)
 	s.place(next)
+}
+
+// fenceShare is the share of a fence by which the clocks of two machines may differ while it passes (1/50, where quartz keeps within
+// 1/10000), and fenceMore what a message may be under way.
+const (
+	fenceShare = 50
+	fenceMore  = 100 * time.Millisecond
+)
+
+// fence sees to it that what is not safe is repeated only when the old leg is certain to be dead.
+func (s *Session) fence(leg *userLeg, f failure, next *plan) {
+	if f.confirmed || !next.unsafe {
+		return
+	}
+	since := leg.lostAt
+	if since.IsZero() {
+		since = s.u.c.Loop.Now()
+	}
+	wait := s.u.c.Failover.fence() + leg.silence
+	s.notYet = since.Add(wait + wait/fenceShare + fenceMore)
+	if limit := s.notYet.Add(restoreTimeout); s.deadline.Before(limit) {
+		s.deadline = limit
+	}
+	if s.record != nil {
+		s.record.Fence = max(0, s.notYet.Sub(s.record.Time))
+	}
 }
 
 // failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it.
@@ -197,7 +284,7 @@ func (s *Session) remember() {
 	switch leg := s.leg; {
 	case leg.joiner != nil:
 		s.partial = leg.joiner.Delivered()
-	case leg.replies == nil || s.awaiting.len() == 0 || leg.received == 0:
+	case leg.replies == nil || leg.received == 0 || leg.restore != nil || leg.greeting != nil:
 	case leg.verifier == nil || leg.verifier.Remaining() == 0:
 		s.partial = leg.replies.Delivered()
 	}
@@ -207,7 +294,7 @@ func (s *Session) remember() {
 func (s *Session) rewind() {
 	s.awaiting = queue[*retrieval.Message[*request]]{}
 	for m := range s.store.All() {
-		if m.About.queued {
+		if m.About.queued && m.Start >= s.begin {
 			s.awaiting.push(m)
 		}
 	}
@@ -218,7 +305,11 @@ func (s *Session) place(next *plan) {
 	s.next = next
 	now := s.u.c.Loop.Now()
 	if !now.Before(s.deadline) {
-		s.refuse(fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline))
+		s.tooLate()
+		return
+	}
+	if now.Before(s.notYet) {
+		s.u.c.Loop.Schedule(&s.timer, s.notYet)
 		return
 	}
 	e, wait, ok := s.u.c.Pool.Choose(now)
@@ -231,18 +322,37 @@ func (s *Session) place(next *plan) {
 	}
 	s.u.c.Loop.Schedule(&s.timer, s.deadline)
 	s.legs++
+	s.placed = now
 	leg := &userLeg{s: s, number: s.legs, spans: next.spans, joiner: next.joiner}
 	if !s.opaque {
 		leg.replies = s.u.c.Protocol.Replies()
+		if !s.greeted {
+			leg.greeting = s.greeting()
+		}
 	}
 	if s.whole && s.history.Bytes() > 0 {
 		leg.verifier = s.history.Verify()
 	}
+	leg.restore = newRestore(leg)
 	s.leg, s.from = leg, e.Name
 	if s.record != nil {
 		s.record.Messages, s.record.Bytes = next.messages, next.bytes
+		s.record.Choose = now.Sub(s.record.Time)
+		s.record.Tried++
 	}
 	s.u.linkTo(e).add(leg)
+}
+
+// tooLate ends the search for an element: with the protocol's own error for what waits, if it has one, and then the search goes on.
+func (s *Session) tooLate() {
+	reason := fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline)
+	switch {
+	case !s.expired(reason):
+		s.refuse(reason)
+	case !s.done && !s.closing:
+		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
+		s.place(s.next)
+	}
 }
 
 // wake runs when it is time to look for an element again, when the deadline has passed, and when closing has taken too long.
@@ -253,14 +363,22 @@ func (s *Session) wake() {
 		s.over(s.out.spill.Len() > 0)
 	case s.leg == nil:
 		s.place(s.next)
+	case s.leg.gaveUp != "":
+		leg := s.leg
+		leg.abandon(CodeAbandoned, "the element did not answer")
+		s.legFailed(failure{cause: leg.gaveUp, detector: "reply timeout", reach: leg.highest})
 	case s.leg.lost:
 		leg := s.leg
 		leg.abandon(CodeAbandoned, "not resumed in time")
-		s.legFailed(failure{cause: "the element did not answer the resumption", reach: leg.highest})
+		s.legFailed(failure{cause: "the element did not answer the resumption", detector: "association", reach: leg.highest})
 	case !s.leg.open:
-		leg := s.leg
-		leg.abandon(CodeAbandoned, "not open in time")
-		s.refuse(fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline))
+		s.leg.abandon(CodeAbandoned, "not open in time")
+		if s.leg.highest > 0 { // it may have come to a server all the same
+			s.refuse("a pool element has taken the session and did not answer (failover.deadline)")
+			return
+		}
+		s.leg = nil
+		s.tooLate()
 	}
 }
 
@@ -280,7 +398,7 @@ func (s *Session) end(reason string, mixed bool) {
 	if s.done || s.closing {
 		return
 	}
-	s.notice(reason)
+	s.notice(failure{cause: reason, detector: "refused"})
 	leg := s.leg
 	var text []byte
 	if !mixed && s.unanswered() && !s.answering() {

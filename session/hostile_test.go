@@ -139,7 +139,7 @@ var userLies = []struct {
 	{"two lasts", true, func(l *liar) { l.tell(1, &message{typ: typeClosed}); l.tell(1, &message{typ: typeReset}) }, aborted("carries no leg")},
 	{"data behind the last", true, func(l *liar) { l.tell(1, &message{typ: typeReset}); l.data(1, "x") }, aborted("carries no leg")},
 
-	{"RESUME, unknown token", true, func(l *liar) { l.tell(2, &message{typ: typeResume, token: token16(0x99), leg: 1}) }, refused(2, CodeNoLeg, "no such leg")},
+	{"RESUME, unknown token", true, func(l *liar) { l.tell(2, &message{typ: typeResume, token: token16(0x99), leg: 1}) }, refused(2, CodeNever, "no such leg was ever begun")},
 	{"RESUME, another leg", true, func(l *liar) { l.tell(2, &message{typ: typeResume, token: token16(0x40), leg: 2}) }, refused(2, CodeStale, "a newer leg")},
 	{"RESUME, too far", true, func(l *liar) { l.tell(2, &message{typ: typeResume, token: token16(0x40), leg: 1, received: 10}) },
 		refused(2, CodeProtocol, "position out of range")},

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"errors"
 	"fmt"
 	"time"
 
@@ -28,6 +29,9 @@ type Leg struct {
 	told    int64 // what was last told to be written
 	owes    bool  // an ACK is due with the next round
 	endOwed bool  // an ACK is due when the end has been passed on
+	reads   reading
+	poll    loop.Timer // asks how far the server has read, while something is held
+	fencing bool       // the server is being stopped for certain
 
 	// Towards the user.
 	log     retrieval.Log // what the server said and the user has not acknowledged
@@ -39,6 +43,9 @@ type Leg struct {
 	failure *message // LEG_FAILED, due behind the last byte
 	waits   bool     // in link.waiting
 	stopped bool     // the owner found no Room
+
+	unreadEnd bool // the server died and has not read the last byte
+	abortive  bool // the server's connection is to end with a reset
 
 	over  bool // our terminal message is sent
 	heard bool // the user's has come
@@ -70,6 +77,9 @@ func (g *Leg) Take(buffer *loop.Buffer, n int) (kept bool) {
 	}
 	kept = g.log.Take(g.e.c.Loop.Buffers(), buffer, n)
 	g.pump()
+	if g.out.held {
+		g.unhold() // who answers has read
+	}
 	return kept
 }
 
@@ -79,11 +89,15 @@ func (g *Leg) Connected() {
 		return
 	}
 	g.out.open = true
+	g.startReading()
 	if g.link != nil {
-		g.link.tell(g.stream, &message{typ: typeOpened})
+		g.link.tell(g.stream, g.opened())
 	}
 	g.Writable()
 }
+
+// opened says that the server is connected, and whether it is known how far it reads.
+func (g *Leg) opened() *message { return &message{typ: typeOpened, reads: g.reads.known} }
 
 // ConnectFailed says that the server could not be connected to: nothing of the leg was given to it.
 func (g *Leg) ConnectFailed(err error) {
@@ -99,6 +113,7 @@ func (g *Leg) Writable() {
 		return
 	}
 	_ = g.out.writable() // when it fails, the reading side will say what has happened
+	g.unhold()
 	g.consumed()
 }
 
@@ -109,6 +124,7 @@ func (g *Leg) End() {
 		case g.over || g.end || g.failure != nil:
 		case listens:
 			g.end = true
+			g.consumed()
 			g.pump()
 		default:
 			g.fail(CodeServerEnded, false, "")
@@ -119,14 +135,30 @@ func (g *Leg) End() {
 // Broken says that the server's connection has failed.
 func (g *Leg) Broken(err error) {
 	g.out.open = false
-	g.e.c.Listening(func(listens bool) { g.fail(CodeServerReset, listens, err.Error()) })
+	reset := errors.Is(err, loop.ErrReset)
+	g.e.c.Listening(func(listens bool) {
+		if reset && !listens && !g.over {
+			g.unreadEnd = g.reads.known
+		}
+		g.fail(CodeServerReset, listens, err.Error())
+	})
+}
+
+// reach is how much of what was written the server may have read. A process that has died leaves a reset behind where it had not
+// read everything: then it has not read the last byte.
+func (g *Leg) reach() int64 {
+	written := g.out.written()
+	if g.unreadEnd {
+		return max(written-1, g.reads.to, 0)
+	}
+	return written
 }
 
 func (g *Leg) fail(code Code, listens bool, text string) {
 	if g.over || g.failure != nil {
 		return
 	}
-	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.out.written(), text: text}
+	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.reach(), text: text}
 	g.pump()
 }
 
@@ -142,6 +174,9 @@ func (g *Leg) data(p []byte) {
 		g.violate(fmt.Sprintf("%d bytes beyond the credit", g.out.accepted+int64(len(p))-g.granted))
 	default:
 		_ = g.out.put(p) // when it fails, the reading side will say what has happened
+		if g.out.held {
+			g.unhold()
+		}
 		g.consumed()
 	}
 }
@@ -155,7 +190,7 @@ func (g *Leg) consumed() {
 		g.endOwed = false
 		g.ack()
 	case written == g.told:
-	case farBack(g.told, written, g.e.c.Memory) || g.out.ended:
+	case farBack(g.granted-int64(g.e.c.Memory), written, g.e.c.Memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
 		g.ack()
 	case !g.owes:
 		g.owes = true
@@ -163,11 +198,17 @@ func (g *Leg) consumed() {
 	}
 }
 
+// ackDue sends an ACK. Where reading is what counts and the server has not read all, another one is due with the next round.
 func (g *Leg) ackDue() {
-	if g.owes && !g.over {
-		g.ack()
-	}
+	owes := g.owes && !g.over
 	g.owes = false
+	if owes {
+		g.ack()
+		if g.link != nil && g.failure == nil && g.told < g.out.written() {
+			g.owes = true
+			g.e.acks.owe(g)
+		}
+	}
 }
 
 func (g *Leg) ack() {
@@ -175,8 +216,11 @@ func (g *Leg) ack() {
 		return
 	}
 	g.owes = false
-	g.told = g.out.written()
-	g.granted = max(g.granted, g.told+int64(g.e.c.Memory))
+	told, credit := g.position(), g.out.written()+int64(g.e.c.Memory)
+	if told == g.told && credit <= g.granted && !g.out.ended {
+		return
+	}
+	g.told, g.granted = told, max(g.granted, credit)
 	g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
 }
 

@@ -30,6 +30,10 @@ func (g *Leg) receive(m *message) {
 		_ = g.out.finish(true) // when it fails, the reading side will say what has happened
 		g.endOwed = true
 		g.consumed()
+	case typeHold:
+		g.holdBack(m.total)
+	case typeGiveUp:
+		g.giveUp()
 	default:
 		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))
 	}
@@ -108,10 +112,12 @@ func (g *Leg) finished(abort bool) {
 func (g *Leg) drop(abort bool) {
 	g.over = true
 	g.e.c.Loop.Cancel(&g.timer)
+	g.e.c.Loop.Cancel(&g.poll)
 	if g.e.legs[g.token] == g {
 		delete(g.e.legs, g.token)
+		g.e.ended.add(g.token, g.Number, g.e.c.Loop.Now())
 	}
-	if abort {
+	if abort || g.abortive {
 		g.out.reset()
 	} else {
 		g.out.close()
@@ -152,11 +158,11 @@ func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 	g.sent, g.endSent = received, false
 	g.granted = max(g.granted, g.out.written()+int64(g.e.c.Memory))
 	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
-	if g.out.written() > 0 {
+	if g.told = 0; g.out.written() > 0 {
 		g.ack() // what was written meanwhile; RESUMED tells only what was taken
 	}
 	if g.out.open {
-		l.tell(stream, &message{typ: typeOpened})
+		l.tell(stream, g.opened())
 	}
 	g.log.Release(received)
 	g.pump()

@@ -16,9 +16,11 @@ type outlet struct {
 	open     bool          // the socket takes bytes
 	spill    retrieval.Log // accepted, not yet taken by the socket
 	accepted int64         // bytes given to put
-	end      bool          // nothing follows
-	ended    bool          // and the socket was told
-	one      [1][]byte     // for write
+	held     bool          // nothing is written beyond the offset until
+	until    int64
+	end      bool      // nothing follows
+	ended    bool      // and the socket was told
+	one      [1][]byte // for write
 }
 
 // write calls the socket with one buffer; a list of its own would be allocated each time.
@@ -31,9 +33,10 @@ func (o *outlet) write(p []byte) (int, error) {
 
 // put offers p to the socket at once and keeps the rest. The error wraps ErrLocal.
 func (o *outlet) put(p []byte) error {
+	allowed := o.allowed(len(p))
 	o.accepted += int64(len(p))
-	if o.open && o.spill.Len() == 0 {
-		n, err := o.write(p)
+	if o.open && o.spill.Len() == 0 && allowed > 0 {
+		n, err := o.write(p[:allowed])
 		p = p[n:]
 		if err != nil && !errors.Is(err, loop.ErrAgain) {
 			o.open = false
@@ -45,13 +48,25 @@ func (o *outlet) put(p []byte) error {
 	return nil
 }
 
+// allowed is how many of the next n bytes may be written now.
+func (o *outlet) allowed(n int) int {
+	if !o.held {
+		return n
+	}
+	return int(max(0, min(int64(n), o.until-o.written())))
+}
+
 // writable tries again what the socket had not taken. The error wraps ErrLocal.
 func (o *outlet) writable() error {
 	if !o.open {
 		return nil
 	}
 	for o.spill.Len() > 0 {
-		p, _ := o.spill.At(o.spill.Start(), loop.LargeBuffer)
+		limit := o.allowed(loop.LargeBuffer)
+		if limit == 0 {
+			return nil
+		}
+		p, _ := o.spill.At(o.spill.Start(), limit)
 		n, err := o.write(p)
 		o.spill.Release(o.spill.Start() + int64(n))
 		if errors.Is(err, loop.ErrAgain) {

@@ -15,6 +15,11 @@ type plan struct {
 	messages int   // that were sent before
 	bytes    int64 // of them
 	whole    bool  // the whole session is repeated
+	unsafe   bool  // something is repeated that may have been executed, and is not safe
+	losses   []loss
+	units    []unitLoss
+
+	continued *retrieval.Message[*request] // in place of which a callback asks for the rest of its reply; nil: none
 }
 
 // Reasons why a session cannot be moved. Each names the setting that would change it.
@@ -33,8 +38,11 @@ const maxHead = 64 << 10
 // plan decides what may be sent to another element after the present leg, of which the server may have read reach bytes. The error
 // says why the session cannot be moved, and which setting would change that.
 func (s *Session) plan(reach int64) (*plan, error) {
-	if reach == 0 && s.leg.received == 0 && (s.whole || !s.next.whole) {
+	if (s.leg.restore != nil || reach == 0 && s.leg.received == 0) && (s.whole || !s.next.whole) {
 		return s.next, nil // as if this leg had never been
+	}
+	if err := s.states.possible(); err != nil {
+		return nil, err
 	}
 	switch {
 	case s.u.c.Failover.Replay == ReplaySession:
@@ -55,13 +63,14 @@ func (s *Session) unpaired() bool {
 
 // planWhole repeats the session from its beginning. All replies are compared with those delivered.
 func (s *Session) planWhole() (*plan, error) {
-	if !s.whole || s.store.Start() > 0 {
+	if !s.whole || s.store.Start() > s.begin {
 		return nil, errHistory
 	}
 	if s.unsafe && s.u.c.Failover.Unsafe == UnsafeRefuse {
 		return nil, errors.New(`the session contains an unsafe request, which must not be repeated: failover { unsafe = "replay" } would allow it`)
 	}
-	return &plan{spans: spans{}.add(0, toEnd, nil), messages: s.store.Messages(), bytes: min(s.sentTo(), s.store.End()), whole: true}, nil
+	return &plan{spans: spans{}.add(s.begin, toEnd, nil), messages: s.store.Messages(), bytes: min(s.sentTo(), s.store.End()) - s.begin,
+		whole: true, unsafe: s.unsafe}, nil
 }
 
 // planStream carries on a stream of which nothing is known: only what no server can have read may be sent, and with replay =
@@ -79,33 +88,72 @@ func (s *Session) planStream(reach int64) (*plan, error) {
 
 // planMessages goes through the messages that are kept, and judges each.
 func (s *Session) planMessages(reach int64) (*plan, error) {
-	for _, m := range s.awaiting.all() {
-		if m.Released {
-			return nil, fmt.Errorf(`the request in flight (%s) was forgotten when it was delivered: failover { ack = "reply" } would keep it`,
-				m.About.Label)
-		}
-	}
-	if m := s.store.Last(); m != nil && m.Released && !m.Complete() {
-		return nil, fmt.Errorf("the request (%s) was answered before it was complete: its rest cannot be given to another server", m.About.Label)
-	}
 	p := &plan{}
+	if err := s.planGone(p); err != nil {
+		return nil, err
+	}
+	p.units = s.judgeUnits(reach)
 	sentTo := s.sentTo()
 	for m := range s.store.Kept() {
-		if err := s.mayRepeat(m, reach); err != nil {
+		if m.About.lost != nil {
+			continue
+		}
+		again, err := s.planOne(p, m, reach)
+		if err != nil {
 			return nil, err
 		}
-		if end := min(s.endOf(m), sentTo); m.Start < end {
+		if end := min(s.endOf(m), sentTo); again && m.Start < end {
 			p.messages++
 			p.bytes += end - m.Start
-		}
-		if err := s.repeat(p, m); err != nil {
-			return nil, err
 		}
 	}
 	if last := len(p.spans) - 1; last < 0 || p.spans[last].to != toEnd {
 		p.spans = p.spans.add(s.store.Marked(), toEnd, nil)
 	}
 	return p, nil
+}
+
+// planGone judges what is not kept any more.
+func (s *Session) planGone(p *plan) error {
+	for _, m := range s.awaiting.all() {
+		if !m.Released || m.About.lost != nil {
+			continue
+		}
+		err := fmt.Errorf(`the request in flight (%s) was forgotten when it was delivered: failover { ack = "reply" } would keep it`, m.About.Label)
+		text := s.lose(m, true, err.Error())
+		if text == nil {
+			return err
+		}
+		p.losses = append(p.losses, loss{m, text})
+	}
+	if m := s.store.Last(); m != nil && m.Released && !m.Complete() {
+		return fmt.Errorf("the request (%s) was answered before it was complete: its rest cannot be given to another server", m.About.Label)
+	}
+	if s.awaiting.len() == 0 && s.partial.Bytes > 0 { // the server was cut in the middle of something unasked
+		_, joiner, err := s.u.c.Protocol.Join(nil, nil, s.partial)
+		if err != nil {
+			return fmt.Errorf("what the server was saying was cut and cannot be joined: %w", err)
+		}
+		p.joiner = joiner
+	}
+	return nil
+}
+
+// planOne judges one message: it is sent again, continued, lost, or the session cannot be moved.
+func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) (again bool, err error) {
+	if s.continues(m) {
+		return true, s.continueReply(p, m)
+	}
+	doubt, err := s.mayRepeat(p, m, reach)
+	if err == nil {
+		return true, s.repeat(p, m)
+	}
+	text := s.lose(m, doubt, err.Error())
+	if text == nil {
+		return false, err
+	}
+	p.losses = append(p.losses, loss{m, text})
+	return false, nil
 }
 
 // endOf is the end of what has come of m.
@@ -117,33 +165,95 @@ func (s *Session) endOf(m *retrieval.Message[*request]) int64 {
 }
 
 // mayRepeat judges whether m may be sent to another element, when the server of the present leg may have read reach bytes of it.
-func (s *Session) mayRepeat(m *retrieval.Message[*request], reach int64) error {
-	first := s.awaiting.len() > 0 && s.awaiting.first() == m
-	begun := first && s.partial.Bytes > 0 && !s.partial.Ahead
-	end, onLeg := s.leg.spans.legOffset(m.End)
-	unread := !m.Complete() || (onLeg && end > reach)
-	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out
-		first, sent := s.leg.spans.legOffset(m.Start + 1)
-		unread = sent && first > reach
-	}
+// doubt: it may have been executed.
+func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64) (doubt bool, err error) {
+	unread := s.unread(m, reach)
 	f := &s.u.c.Failover
-	label := ""
-	if m.About.Request != nil {
-		label = m.About.Label
+	text := label(m)
+	unit := unitOf(m)
+	if unit != nil {
+		for _, x := range p.units {
+			if x.unit == unit {
+				return !unread, errors.New(x.reason)
+			}
+		}
 	}
 	switch {
 	case m.Lost:
-		return fmt.Errorf("the request in flight (%s) passed retrieval.memory: a larger one would keep it", label)
-	case unread && !begun:
-		return nil
+		return !unread, fmt.Errorf("the request in flight (%s) passed retrieval.memory: a larger one would keep it", text)
+	case unread && !s.begun(m):
+		return false, nil
 	case m.About.Expect == protocol.ExpectUnknown:
-		return fmt.Errorf("nothing is known of what followed the request in flight (%s)", label)
+		return true, fmt.Errorf("nothing is known of what followed the request in flight (%s)", text)
 	case f.Replay == ReplayNone:
-		return fmt.Errorf(`a request is in flight (%s) and replay is not allowed: failover { replay = "unacked" } would allow it`, label)
-	case !m.About.Safe && f.Unsafe == UnsafeRefuse:
-		return fmt.Errorf(`an unsafe request is in flight (%s) and may have been executed: it is not repeated`, label)
+		return true, fmt.Errorf(`a request is in flight (%s) and replay is not allowed: failover { replay = "unacked" } would allow it`, text)
+	case m.About.Safe || unit != nil && unit.Repeatable():
+		return false, nil
+	case f.Unsafe == UnsafeRefuse:
+		return true, fmt.Errorf(`an unsafe request is in flight (%s) and may have been executed: it is not repeated`, text)
+	}
+	p.unsafe = true
+	return false, nil
+}
+
+// unread reports whether no server can have read all of m, so that none has executed it.
+func (s *Session) unread(m *retrieval.Message[*request], reach int64) bool {
+	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out
+		first, sent := s.leg.spans.legOffset(m.Start + 1)
+		return sent && first > reach
+	}
+	end, onLeg := s.leg.spans.legOffset(m.End)
+	return !m.Complete() || onLeg && end > reach
+}
+
+// unitOf is the unit that m is a part of, nil if it stands alone.
+func unitOf(m *retrieval.Message[*request]) *protocol.Unit {
+	if c := connectionOf(m.About.Request); c != nil {
+		return c.Unit()
 	}
 	return nil
+}
+
+// continues reports whether a callback asks for the rest of the reply to m, so that m is not repeated.
+func (s *Session) continues(m *retrieval.Message[*request]) bool {
+	if len(s.u.c.Callbacks) == 0 || s.awaiting.len() == 0 || s.awaiting.first() != m || !m.Complete() || m.Lost {
+		return false
+	}
+	if first, sent := s.leg.spans.legOffset(m.Start + 1); !sent || first > s.leg.highest {
+		return false // it was not asked yet
+	}
+	head := s.head(m)
+	for _, c := range s.u.c.Callbacks {
+		if c, ok := c.(Continuer); ok && head != nil && c.Continues(head) {
+			return true
+		}
+	}
+	return false
+}
+
+// continueReply plans for a callback that asks for the rest of the reply to m.
+func (s *Session) continueReply(p *plan, m *retrieval.Message[*request]) error {
+	parser := s.leg.replies
+	if c, ok := s.leg.joiner.(*protocol.Continuation); ok {
+		parser = c.Parser()
+	} else if s.leg.joiner != nil {
+		return errors.New("a reply that is being repeated cannot be continued")
+	}
+	if len(s.leg.kept) > 0 {
+		return errors.New("the reply was cut where it cannot be continued")
+	}
+	p.continued = m
+	p.joiner = protocol.NewContinuation(parser, m.About.Request)
+	p.spans = p.spans.add(m.Start, m.End, nil)
+	return nil
+}
+
+// head is the bytes of m for those who look at requests; nil where they are too long, or gone.
+func (s *Session) head(m *retrieval.Message[*request]) []byte {
+	if !m.Complete() || m.End-m.Start > maxHead || m.Start < s.store.Start() {
+		return nil
+	}
+	return s.store.Copy(nil, m.Start, m.End)
 }
 
 // repeat adds m to what the new leg sends; the reply that was cut in the middle is prepared to be joined.
@@ -156,11 +266,7 @@ func (s *Session) repeat(p *plan, m *retrieval.Message[*request]) error {
 		p.spans = p.spans.add(m.Start, to, nil)
 		return nil
 	}
-	var head []byte
-	if m.Complete() && m.End-m.Start <= maxHead {
-		head = s.store.Copy(nil, m.Start, m.End)
-	}
-	again, joiner, err := s.u.c.Protocol.Join(m.About.Request, head, s.partial)
+	again, joiner, err := s.u.c.Protocol.Join(m.About.Request, s.head(m), s.partial)
 	if err != nil {
 		return fmt.Errorf("the reply to %s was cut and cannot be joined: %w", m.About.Label, err)
 	}

@@ -1,5 +1,7 @@
 package session
 
+import "fmt"
+
 // Protection says whether a session would survive the death of its server at this moment.
 type Protection string
 
@@ -19,8 +21,14 @@ func (s *Session) protection() (p Protection, reason string) {
 		return Moving, ""
 	}
 	s.remember()
-	if _, err := s.plan(s.leg.highest); err != nil {
+	next, err := s.plan(s.leg.highest)
+	switch {
+	case err != nil:
 		return Unprotected, err.Error()
+	case len(next.units) > 0:
+		return Degraded, "in a transaction: it would fail, and the session go on"
+	case len(next.losses) > 0:
+		return Degraded, fmt.Sprintf("an unsafe request is in flight (%s): it would be answered by an error, and the session go on", label(next.losses[0].m))
 	}
 	if !s.u.c.Pool.Others(s.u.c.Loop.Now(), s.from) {
 		return Degraded, "no other element of the pool is believed alive"

@@ -13,6 +13,9 @@ func (q *queue[T]) push(x T) { q.items = append(q.items, x) }
 // first returns the oldest item; the queue must not be empty.
 func (q *queue[T]) first() T { return q.items[q.head] }
 
+// last returns the newest item; the queue must not be empty.
+func (q *queue[T]) last() T { return q.items[len(q.items)-1] }
+
 // pop takes the oldest item off; the queue must not be empty.
 func (q *queue[T]) pop() T {
 	x := q.items[q.head]
@@ -28,6 +31,17 @@ func (q *queue[T]) pop() T {
 		q.items, q.head = q.items[:n], 0
 	}
 	return x
+}
+
+// keep keeps the items that is reports true for, in their order.
+func (q *queue[T]) keep(is func(T) bool) {
+	old := q.all()
+	*q = queue[T]{}
+	for _, x := range old {
+		if is(x) {
+			q.push(x)
+		}
+	}
 }
 
 // all is what is in the queue, oldest first, until the next change.

@@ -1,6 +1,9 @@
 package session
 
-import "github.com/poolproxy/poolproxy/protocol"
+import (
+	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
 
 // due returns the oldest request whose reply is due, nil if there is none.
 func (s *Session) due() *protocol.Request {
@@ -16,6 +19,10 @@ func (s *Session) fromServer(p []byte) {
 	s.heard = s.u.c.Loop.Now()
 	for len(p) > 0 && s.leg == leg && !s.done && !s.closing {
 		switch {
+		case leg.gaveUp != "":
+			return // it comes too late
+		case leg.restore != nil:
+			p = leg.restore.take(p)
 		case leg.joiner != nil:
 			p = s.join(leg, p)
 		case leg.replies == nil:
@@ -49,6 +56,7 @@ func (s *Session) joined(leg *userLeg) {
 	}
 	leg.joiner = nil
 	s.replied()
+	s.giveBehind()
 	if closes && !s.out.end {
 		if err := s.out.finish(true); err != nil {
 			s.Broken(err)
@@ -59,6 +67,9 @@ func (s *Session) joined(leg *userLeg) {
 // split finds the replies in p and returns what the parser has not looked at yet.
 func (s *Session) split(leg *userLeg, p []byte) []byte {
 	req := s.due()
+	if leg.greeting != nil {
+		req = leg.greeting
+	}
 	cut, err := leg.replies.Next(req, p)
 	if err != nil {
 		s.refuse("the server's reply is not valid: " + err.Error())
@@ -66,14 +77,15 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 	}
 	part := p[:cut.N]
 	if cut.Hold {
-		leg.held = append(leg.held, part...)
+		leg.kept = append(leg.kept, part...)
 	} else {
-		if len(leg.held) > 0 {
-			s.pass(leg, leg.held)
-			leg.held = leg.held[:0]
+		if len(leg.kept) > 0 {
+			s.pass(leg, leg.kept)
+			leg.kept = leg.kept[:0]
 		}
 		s.pass(leg, part)
-		s.unasked = s.unasked || req == nil
+		s.unasked = s.unasked || req == nil && !cut.Push
+		s.goodbye = s.goodbye || cut.Close
 	}
 	if cut.Tunnel && req != nil {
 		req.Expect = protocol.ExpectUnknown
@@ -81,10 +93,12 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 			t.Tunnel()
 		}
 	}
-	if cut.End && !s.done {
-		if req != nil {
-			s.replied()
-		}
+	switch {
+	case !cut.End || s.done || cut.Push:
+	case leg.greeting != nil:
+		leg.greeting, s.greeted = nil, true
+	case req != nil:
+		s.replied()
 	}
 	return p[cut.N:]
 }
@@ -101,10 +115,15 @@ func (s *Session) pass(leg *userLeg, p []byte) {
 	if len(p) == 0 || s.done {
 		return
 	}
+	s.failures = 0
+	s.give(p)
+}
+
+// give gives new bytes to the client.
+func (s *Session) give(p []byte) {
 	if s.whole {
 		s.history.Add(p)
 	}
-	s.failures = 0
 	if s.record != nil && s.record.First == 0 {
 		s.record.First = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report(s.record.Verdict)
@@ -121,8 +140,25 @@ func (s *Session) replied() {
 	m.Released = true
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
 		s.partial = protocol.Delivered{}
+		s.changed(m)
+		s.synced(m)
 	}
+	s.answerLost()
 	s.release()
+}
+
+// synced forgets, for replay = "session", what came before a point of rest.
+func (s *Session) synced(m *retrieval.Message[*request]) {
+	if !s.whole || !m.About.Sync || failedOutcome(m.About.Request) {
+		return
+	}
+	s.begin, s.unsafe = m.End, false
+	s.history = protocol.History{}
+	s.store.Forget(m.End)
+	s.store.Release(max(s.store.Start(), min(m.End, s.leg.spans.logOffset(s.leg.acked))))
+	for later := range s.store.All() {
+		s.unsafe = s.unsafe || later.About.Request != nil && !later.About.Safe
+	}
 }
 
 // serverEnd takes the server's end of file, from a server that still listens: a close, unless a request is in flight.
@@ -138,14 +174,13 @@ func (s *Session) serverEnd() {
 		s.mixed(errShort)
 		return
 	}
-	if s.awaiting.len() > 0 && !s.cutShort() {
-		leg.abandon(CodeAbandoned, "the server closed with a request in flight")
-		s.legFailed(failure{cause: "the server closed the connection with a request in flight", reach: leg.sent})
+	if s.closeIsFailure() {
+		s.closed()
 		return
 	}
-	if len(leg.held) > 0 {
-		s.pass(leg, leg.held)
-		leg.held = nil
+	if len(leg.kept) > 0 {
+		s.pass(leg, leg.kept)
+		leg.kept = nil
 	}
 	if s.ended && leg.endSent && leg.acked >= leg.sent && s.out.spill.Len() == 0 {
 		s.out.end, s.out.ended = true, true // closing, which is next, sends the end as well: a system call saved
@@ -154,6 +189,32 @@ func (s *Session) serverEnd() {
 		return
 	}
 	s.maybeClosed()
+}
+
+// closeIsFailure judges the end of file of a server that still listens (failover.on_server_close).
+func (s *Session) closeIsFailure() bool {
+	waits := s.awaiting.len() > 0 && !s.cutShort()
+	switch s.u.c.Failover.OnServerClose {
+	case CloseIsClose:
+		return false
+	case CloseIsFailed:
+		return waits || !s.ended && !s.goodbye && s.awaiting.len() == 0 && !s.out.end
+	}
+	return waits
+}
+
+// closed has the session survive a server that closes the connection. One that does so again and again is not asked at full speed.
+func (s *Session) closed() {
+	leg := s.leg
+	cause := "the server closed the connection with a request in flight"
+	if s.awaiting.len() == 0 {
+		cause = `the server closed the connection (failover.on_server_close = "failover")`
+		if now := s.u.c.Loop.Now(); now.Sub(s.placed) < redialEvery {
+			s.notYet = now.Add(redialEvery)
+		}
+	}
+	leg.abandon(CodeAbandoned, cause)
+	s.legFailed(failure{cause: cause, reach: leg.sent, confirmed: true})
 }
 
 // cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished,

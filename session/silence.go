@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
 )
@@ -18,26 +19,62 @@ func (s *Session) expectReply() {
 	}
 }
 
+// listenSoon sees to it that silence is noticed at the beginning of a leg.
+func (s *Session) listenSoon(limit time.Duration) {
+	s.heard = s.u.c.Loop.Now()
+	s.u.c.Loop.Schedule(&s.silence, s.heard.Add(limit))
+}
+
 // listen runs when the server may have been silent for too long.
 func (s *Session) listen() {
-	if s.done || s.closing || s.awaiting.len() == 0 || s.leg == nil || !s.leg.open || s.leg.lost {
+	leg := s.leg
+	if s.done || s.closing || leg == nil || !leg.open || leg.lost || leg.gaveUp != "" {
 		return // expectReply is called when that changes
 	}
+	if leg.restore != nil {
+		s.listenToBeginning(leg.restore)
+		return
+	}
+	timeout := s.u.c.Failover.ReplyTimeout
+	if timeout == 0 || s.awaiting.len() == 0 {
+		return
+	}
 	first := s.awaiting.first()
-	now, timeout := s.u.c.Loop.Now(), s.u.c.Failover.ReplyTimeout
+	now := s.u.c.Loop.Now()
+	c := connectionOf(first.About.Request)
 	switch {
 	case first.About.Expect != protocol.ExpectOne:
 		return
-	case !first.Complete() || s.out.spill.Len() > 0: // it is the client's turn
+	case !first.Complete() || s.out.spill.Len() > 0 || c != nil && c.Blocks(): // it is somebody else's turn
 		s.heard = now
 	case now.Sub(s.heard) >= timeout:
-		leg := s.leg
 		s.u.c.Pool.Failed(now, s.from)
-		leg.abandon(CodeAbandoned, "no reply in time")
-		s.legFailed(failure{cause: fmt.Sprintf("no reply to %s within %v (failover.reply_timeout)", first.About.Label, timeout), reach: leg.highest})
+		leg.giveUp(fmt.Sprintf("no reply to %s within %v (failover.reply_timeout)", first.About.Label, timeout))
 		return
 	}
 	s.u.c.Loop.Schedule(&s.silence, s.heard.Add(timeout))
+}
+
+// listenToBeginning gives up a new server that does not answer what it has to hear first.
+func (s *Session) listenToBeginning(r *restore) {
+	now := s.u.c.Loop.Now()
+	switch {
+	case r.asking: // it is the callback's turn, which has a limit of its own
+		s.heard = now
+	case now.Sub(s.heard) >= restoreTimeout:
+		r.fail(fmt.Errorf("no answer within %v", restoreTimeout))
+		return
+	}
+	s.u.c.Loop.Schedule(&s.silence, s.heard.Add(restoreTimeout))
+}
+
+// giveUp asks the element to end the leg of a silent server, and to say how far it has read: what was never read can be carried
+// on elsewhere. While the answer is awaited nothing that the server says counts.
+func (g *userLeg) giveUp(cause string) {
+	g.gaveUp = cause
+	g.s.notice(failure{cause: cause, detector: "reply timeout"})
+	g.link.tell(g.stream, &message{typ: typeGiveUp})
+	g.s.u.c.Loop.Schedule(&g.s.timer, g.s.u.c.Loop.Now().Add(g.s.u.c.Failover.Deadline))
 }
 
 // taken notes that the server has taken received bytes of the leg. While that is not all of the request, it is busy with it.

@@ -39,6 +39,35 @@ func (ss spans) add(from, to int64, own []byte) spans {
 	return append(ss, span{leg: at, from: from, to: to, own: own})
 }
 
+// join appends the spans of more, which keep their order.
+func (ss spans) join(more spans) spans {
+	for i := range more {
+		ss = ss.add(more[i].from, more[i].to, more[i].own)
+	}
+	return ss
+}
+
+// without returns the spans without the part [from, to) of the log. Nothing of that, or behind it, may have been sent.
+func (ss spans) without(from, to int64) spans {
+	out := make(spans, 0, len(ss)+1)
+	for i := range ss {
+		s := &ss[i]
+		switch {
+		case s.to != toEnd && s.to <= from || s.from >= to:
+			out = out.add(s.from, s.to, s.own)
+		case s.own != nil: // it stands for that part
+		default:
+			if s.from < from {
+				out = out.add(s.from, from, nil)
+			}
+			if s.to == toEnd || s.to > to {
+				out = out.add(to, s.to, nil)
+			}
+		}
+	}
+	return out
+}
+
 // at returns the span that holds offset, which is at or behind the leg's beginning.
 func (ss spans) at(offset int64) *span {
 	i := len(ss) - 1

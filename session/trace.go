@@ -34,11 +34,19 @@ type Record struct {
 	To       string        `json:"to"`
 	Kind     string        `json:"kind"`           // resumed | moved | ended
 	Cause    string        `json:"cause"`          // how it was noticed, in words
+	Detector string        `json:"detector"`       // reset | end of file | silence | reply timeout | health check | association | refused | closed
+	Detect   time.Duration `json:"detect_ns"`      // from the last sign of life until noticing, where silence is what was noticed
+	Fence    time.Duration `json:"fence_ns"`       // from noticing until the old leg was certain to be dead; 0: at once, or it did not matter
+	Choose   time.Duration `json:"choose_ns"`      // from noticing until the element was chosen
 	Pause    time.Duration `json:"pause_ns"`       // from noticing until the leg was open
+	Restored time.Duration `json:"restored_ns"`    // from noticing until states and callbacks were done; 0: there were none
+	Replayed time.Duration `json:"replayed_ns"`    // from noticing until all was sent again; 0: there was nothing
 	First    time.Duration `json:"first_reply_ns"` // from noticing until the first new byte for the client; 0: none was due
 	Messages int           `json:"replayed_messages"`
 	Bytes    int64         `json:"replayed_bytes"`
 	Skipped  int64         `json:"discarded_reply_bytes"`         // fetched again, compared, not passed on
 	Saved    int64         `json:"reply_bytes_not_fetched_twice"` // left out by asking for the rest only
-	Verdict  string        `json:"verdict"`                       // for an ended session: why, and what would change that
+	Tried    int           `json:"elements_tried"`
+	Lost     int           `json:"replies_answered_by_an_error"`
+	Verdict  string        `json:"verdict"` // for an ended session: why, and what would change that
 }

@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
 )
@@ -23,18 +24,27 @@ type userLeg struct {
 	acked   int64 // written to the server, as far as is known
 	credit  int64
 	endSent bool
-	waits   bool // in link.waiting
+	waits   bool         // in link.waiting
+	restore *restore     // what comes before the messages; nil when that is done
+	reads   bool         // the element acknowledges what its server has read
+	held    queue[int64] // where unsafe messages begin that were not acknowledged up to there
+	replay  int64        // where what was sent before ends, for the record; 0: that was told
 
 	// Towards the client.
-	replies  protocol.Replies // nil: opaque
-	joiner   protocol.Joiner  // stands in for replies while an interrupted reply is joined
+	greeting *protocol.Request // the server's, which the client has not
+	replies  protocol.Replies  // nil: opaque
+	joiner   protocol.Joiner   // stands in for replies while an interrupted reply is joined
 	verifier *protocol.Verifier
-	held     []byte // reply bytes that the protocol does not let pass yet
+	kept     []byte // reply bytes that the protocol does not let pass yet
 	received int64
 	granted  int64
 	told     int64 // received, as last told
 	owes     bool
 	end      bool // the server's end has come
+
+	gaveUp  string // why the element was asked to end the leg; "": it was not
+	lostAt  time.Time
+	silence time.Duration // how long the element may take to notice that it is out of touch
 
 	over  bool // our terminal message is sent
 	heard bool // the element's has come
@@ -45,8 +55,20 @@ func (g *userLeg) begin(stream uint16, credit int64) {
 	g.stream, g.begun, g.credit, g.granted = stream, true, credit, int64(g.s.u.c.Memory)
 	f := &g.s.u.c.Failover
 	g.link.tell(stream, &message{typ: typeOpen, token: g.s.token, session: g.s.ID, leg: g.number,
-		hold: f.Resume + f.Resume/2, text: g.s.u.c.Pool.Handle})
+		hold: f.fence(), reads: f.Ack == AckRead, text: g.s.u.c.Pool.Handle})
+	if g.restore != nil {
+		g.restore.begin()
+		return
+	}
+	g.ready()
 	g.pump()
+}
+
+// ready is called when the messages may be sent.
+func (g *userLeg) ready() {
+	if g.s.record != nil && g.s.next.bytes > 0 {
+		g.replay = g.sent + g.s.next.bytes
+	}
 }
 
 // resume asks the element to go on with the leg on a stream of a new association.
@@ -74,7 +96,7 @@ func (g *userLeg) receive(m *message) {
 	switch m.typ {
 	case typeOpened:
 		if !g.open {
-			g.open = true
+			g.open, g.reads = true, m.reads
 			g.s.legOpen()
 		}
 	case typeResumed:
@@ -83,11 +105,15 @@ func (g *userLeg) receive(m *message) {
 			return
 		}
 		g.lost, g.sent, g.endSent = false, m.received, false
+		g.held.keep(func(offset int64) bool { return offset < m.received }) // the others are told again
 		g.credit = max(g.credit, m.credit)
 		g.s.legResumed()
 		g.pump()
 		g.consumed()
 	case typeAck:
+		for g.held.len() > 0 && g.held.first() <= m.received {
+			g.held.pop()
+		}
 		if m.received < g.acked || m.received > g.sent || m.credit > m.received+maxCredit {
 			g.violate(fmt.Sprintf("acknowledgement of %d with %d sent, credit %d", m.received, g.sent, m.credit))
 			return
@@ -136,7 +162,7 @@ func (g *userLeg) broke(reason string) {
 	s := g.s
 	s.u.c.Trace.log('w', "leg ended: the pool element broke the session protocol", "pool_element", s.from, "session", s.ID, "reason", reason)
 	s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
-	s.legFailed(failure{cause: "the pool element broke the session protocol: " + reason, reach: g.highest})
+	s.legFailed(failure{cause: "the pool element broke the session protocol: " + reason, detector: "association", reach: g.highest})
 }
 
 // abandon ends the leg from our side. The stream stays taken until the element's terminal message has come.
@@ -220,7 +246,7 @@ func (g *userLeg) pump() {
 
 // piece sends one piece and reports whether there is more that may be sent.
 func (g *userLeg) piece() (more bool) {
-	if g.link == nil || !g.begun || g.over || g.lost {
+	if g.link == nil || !g.begun || g.over || g.lost || g.gaveUp != "" {
 		return false
 	}
 	s := g.s
@@ -238,7 +264,7 @@ func (g *userLeg) piece() (more bool) {
 		if to == toEnd {
 			to = s.sendable
 		}
-		limit = min(limit, to-from)
+		limit = g.unsafe(from, min(limit, to-from))
 		if limit > 0 {
 			p, buffer := s.store.At(from, int(limit))
 			n = int64(len(p))
@@ -248,14 +274,40 @@ func (g *userLeg) piece() (more bool) {
 	if n > 0 {
 		g.sent += n
 		g.highest = max(g.highest, g.sent)
+		if g.replay > 0 && g.sent >= g.replay {
+			g.replay = 0
+			s.replayed()
+		}
 		return true
 	}
 	g.waits = false
-	if s.ended && !g.endSent && g.sent == g.total() {
+	if g.restore == nil && s.ended && !g.endSent && g.sent == g.total() {
 		g.endSent = true
 		g.link.tell(g.stream, &message{typ: typeFinish, total: g.sent})
 	}
 	return false
+}
+
+// unsafe cuts what is sent in one piece, limit bytes of the log from offset from on, where an unsafe message begins, and tells the
+// element of one that begins at from: with ack = "read" it is held back until the server has read all before it.
+func (g *userLeg) unsafe(from, limit int64) int64 {
+	if g.s.u.c.Failover.Ack != AckRead || g.s.opaque || limit <= 0 {
+		return limit
+	}
+	for m := range g.s.store.Within(from, from+limit) {
+		switch {
+		case m.About.Request != nil && m.About.Safe:
+		case m.Start > from:
+			return m.Start - from
+		case g.sent == 0 || g.held.len() > 0 && g.held.last() == g.sent: // there is nothing before it, or it was told
+		case g.held.len() >= maxHolds-1:
+			return 0
+		default:
+			g.held.push(g.sent)
+			g.link.tell(g.stream, &message{typ: typeHold, total: g.sent})
+		}
+	}
+	return limit
 }
 
 // total is the offset behind the last byte that the client has sent so far.

@@ -53,6 +53,7 @@ func (l *userLink) open(leg *userLeg) {
 		leg.s.legRefused("every stream of the association is in use")
 		return
 	}
+	leg.silence = l.hello.silence
 	leg.begin(stream, l.hello.credit)
 }
 
@@ -102,7 +103,7 @@ func (l *userLink) greeted() {
 		if same {
 			l.resume(leg)
 		} else {
-			leg.s.legFailed(failure{cause: "the element's sidecar was restarted", reach: leg.highest})
+			leg.s.legFailed(failure{cause: "the element's sidecar was restarted", detector: "association", reach: leg.highest, confirmed: true})
 		}
 	}
 	for _, leg := range pending {
@@ -113,7 +114,7 @@ func (l *userLink) greeted() {
 func (l *userLink) resume(leg *userLeg) {
 	stream, ok := l.streams.add(leg)
 	if !ok {
-		leg.s.legFailed(failure{cause: "every stream of the association is in use", reach: leg.highest})
+		leg.s.legFailed(failure{cause: "every stream of the association is in use", detector: "association", reach: leg.highest})
 		return
 	}
 	leg.resume(stream)
@@ -149,6 +150,7 @@ func (l *userLink) Down(err error) {
 	if errors.Is(err, loop.ErrRefused) || now.Sub(l.lostAt) >= l.u.c.Failover.Resume {
 		lost, l.lost = l.lost, nil
 	}
+	lost = append(lost, l.givenUp()...)
 	if len(l.lost) > 0 {
 		l.again(now, wasUp && l.lostAt == now)
 	}
@@ -158,6 +160,17 @@ func (l *userLink) Down(err error) {
 		leg.link = nil
 		leg.s.legRefused(err.Error())
 	}
+}
+
+// givenUp takes off the link the legs that were to be ended anyway: they are not resumed.
+func (l *userLink) givenUp() (legs []*userLeg) {
+	for _, leg := range slices.Clone(l.lost) {
+		if leg.gaveUp != "" {
+			l.remove(leg)
+			legs = append(legs, leg)
+		}
+	}
+	return legs
 }
 
 // unreached says that the element is not reached: as a warning if it does not speak our protocol, and not again and again.
@@ -190,7 +203,7 @@ func (l *userLink) retire() {
 func failAll(legs []*userLeg, cause string) {
 	for _, leg := range legs {
 		leg.link = nil
-		leg.s.legFailed(failure{cause: cause, reach: leg.highest})
+		leg.s.legFailed(failure{cause: cause, detector: "association", reach: leg.highest})
 	}
 }
 

@@ -13,7 +13,9 @@ type request struct {
 	*protocol.Request
 	queued  bool // in Session.awaiting, or was
 	replied bool
-	goodbye bool // behind it the server closes by the protocol's rules
+	goodbye bool   // behind it the server closes by the protocol's rules
+	own     []byte // a copy of its bytes, where it sets a state
+	lost    []byte // the honest error in place of its reply: it is not sent any more; nil while it is not lost
 }
 
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
@@ -34,7 +36,11 @@ type Session struct {
 	ended    bool  // the client has finished
 	stopped  bool  // the owner found no Room
 	whole    bool  // everything is kept, for replay = "session"
-	unsafe   bool  // an unsafe request was among them
+	begin    int64 // where that begins: at the last sync point
+	states   states
+	inUnit   *protocol.Unit // of the last complete request
+	broken   *protocol.Unit // lost its leg, and the client has not come to its end yet
+	unsafe   bool           // an unsafe request was among them
 
 	// To the client.
 	out      outlet
@@ -42,20 +48,26 @@ type Session struct {
 	history  protocol.History                    // of all bytes, for replay = "session"
 	partial  protocol.Delivered                  // of the first awaiting reply, from legs before this one
 	unasked  bool                                // the server has spoken without being asked
+	greeted  bool                                // the client has the server's greeting
+	behind   []byte                              // for the client, when it has the whole of the reply that is being joined
+	goodbye  bool                                // the server closes by the protocol's rules
 
 	// The leg, and the search for one.
-	leg      *userLeg
-	legs     uint32
-	from     string // the element of the present leg, or the last one
-	next     *plan  // what the coming leg has to send
-	deadline time.Time
-	failures int        // legs that ended with a request in flight and brought nothing new
-	timer    loop.Timer // retry, deadline, and the end of closing
-	record   *Record    // of the failover that is going on
-	silence  loop.Timer // see listen
-	heard    time.Time  // when the server last said or took something, or a reply has become due
-	closing  bool       // nothing more is taken from the client; what is left for it is written, then it is closed
-	done     bool
+	leg        *userLeg
+	legs       uint32
+	from       string // the element of the present leg, or the last one
+	next       *plan  // what the coming leg has to send
+	deadline   time.Time
+	placed     time.Time  // when the leg was begun
+	notYet     time.Time  // no leg before: the last one may still be alive
+	failedOver bool       // a leg that was open has failed
+	failures   int        // legs that ended with a request in flight and brought nothing new
+	timer      loop.Timer // retry, deadline, and the end of closing
+	record     *Record    // of the failover that is going on
+	silence    loop.Timer // see listen
+	heard      time.Time  // when the server last said or took something, or a reply has become due
+	closing    bool       // nothing more is taken from the client; what is left for it is written, then it is closed
+	done       bool
 }
 
 // Room is how many bytes of the client's the session can take now.
@@ -108,7 +120,7 @@ func (s *Session) parse(p []byte) error {
 			return err
 		}
 		s.mark(cut, r)
-		if !cut.Hold {
+		if !cut.Hold && (s.broken == nil || cut.End) {
 			s.sendable = s.store.Marked()
 		}
 		p = p[cut.N:]
@@ -127,6 +139,9 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	about.Request = r
 	about.goodbye = about.goodbye || cut.Close
 	m := s.store.Mark(cut.N, about, cut.End)
+	if cut.End {
+		s.complete(m)
+	}
 	if !(cut.End || cut.Known) || s.opaque {
 		return
 	}
@@ -139,6 +154,9 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	}
 	s.expectReply()
 	s.unsafe = s.unsafe || !r.Safe
+	if s.broken != nil && cut.End {
+		s.inBroken(m)
+	}
 }
 
 // End says that the client has finished sending.
@@ -190,6 +208,9 @@ func (s *Session) settle() {
 		return
 	}
 	for m := range s.store.Kept() {
+		if m.About.lost != nil {
+			continue
+		}
 		end, sent := s.leg.spans.legOffset(m.End)
 		if !m.Complete() || !sent || end > s.leg.acked {
 			break
@@ -207,7 +228,7 @@ func (s *Session) release() {
 	if s.leg == nil {
 		return
 	}
-	if !s.whole {
+	if s.leg.restore == nil && !s.whole {
 		need := s.store.Marked()
 		if !s.opaque {
 			need = s.store.Trim()
@@ -229,6 +250,10 @@ func (s *Session) letGo(need int64) {
 // replayed.
 func (s *Session) relieve() {
 	if s.leg == nil || s.leg.acked == 0 { // it would free nothing
+		return
+	}
+	if s.broken != nil && s.store.First() != nil && !s.store.First().Complete() {
+		s.refuse("a request of a transaction that was lost is larger than retrieval.memory")
 		return
 	}
 	if s.whole {

@@ -24,6 +24,8 @@ const (
 	typeReset     = 9  // both *: the leg ends abortively
 	typeLegFailed = 10 // element *: the server's connection failed or ended by death
 	typeClosed    = 11 // both *: the leg has ended
+	typeHold      = 12 // user: what comes from this offset on may be written when the server has read all before it
+	typeGiveUp    = 13 // user: the server is silent: end the leg as a failure, and say how far it has read
 )
 
 // Code is the reason of a refusal, reset or failure.
@@ -79,29 +81,35 @@ type message struct {
 	token    Token         // open, resume
 	session  uint64        // open: the user's number of the session, for logs
 	leg      uint32        // open, resume
-	hold     time.Duration // open: how long to keep the leg when out of touch
+	hold     time.Duration // open: how long to keep the leg when out of touch (fence)
+	silence  time.Duration // hello of the element: how long it may take to notice that it is out of touch
 	received int64         // resume, resumed, ack: bytes of the peer's direction taken; leg failed: bytes written to the server
 	credit   int64         // hello: bytes that may be sent on a fresh leg; resume, resumed, ack: up to which offset may be sent
-	total    int64         // finish: the offset of the end
+	total    int64         // finish: the offset of the end; hold: the offset
 	listens  bool          // leg failed: a socket still listens on the server's port
+	reads    bool          // open: acknowledge what the server has read, not what was written to it; opened: that is done
 	text     string        // hello: name; open: pool handle; others: reason
 }
 
 // layout is the number of bytes of each type's fixed part, the type included; the text follows.
 var layout = [...]int{
-	typeHello: 1 + 1 + 2 + 16 + 8, typeOpen: 1 + 3 + 16 + 8 + 4 + 4, typeOpened: 4, typeRefused: 4,
+	typeHello: 1 + 1 + 2 + 16 + 8 + 4, typeOpen: 1 + 3 + 16 + 8 + 4 + 4, typeOpened: 4, typeRefused: 4,
 	typeResume: 1 + 3 + 16 + 4 + 8 + 8, typeResumed: 4 + 8 + 8, typeAck: 4 + 8 + 8, typeFinish: 4 + 8,
-	typeReset: 4, typeLegFailed: 4 + 8, typeClosed: 4,
+	typeReset: 4, typeLegFailed: 4 + 8, typeClosed: 4, typeHold: 4 + 8, typeGiveUp: 4,
 }
 
 // append encodes m behind p. Texts are cut at maxText.
 func (m *message) append(p []byte) []byte {
 	p = append(p, m.typ, byte(m.code), 0, 0)
+	if m.listens || m.reads {
+		p[len(p)-2] = 1
+	}
 	word := binary.BigEndian.AppendUint64
 	switch m.typ {
 	case typeHello:
 		p[len(p)-3], p[len(p)-2] = m.version, m.oldest
 		p = word(append(p, m.instance[:]...), uint64(m.credit))
+		p = binary.BigEndian.AppendUint32(p, uint32(m.silence/time.Millisecond))
 	case typeOpen:
 		p = word(append(p, m.token[:]...), m.session)
 		p = binary.BigEndian.AppendUint32(p, m.leg)
@@ -111,12 +119,9 @@ func (m *message) append(p []byte) []byte {
 		p = word(word(p, uint64(m.received)), uint64(m.credit))
 	case typeResumed, typeAck:
 		p = word(word(p, uint64(m.received)), uint64(m.credit))
-	case typeFinish:
+	case typeFinish, typeHold:
 		p = word(p, uint64(m.total))
 	case typeLegFailed:
-		if m.listens {
-			p[len(p)-2] = 1
-		}
 		p = word(p, uint64(m.received))
 	}
 	return append(p, m.text[:min(len(m.text), maxText)]...)
@@ -142,11 +147,13 @@ func (m *message) parse(p []byte) error {
 		m.code = Code(p[1])
 	}
 	m.listens = m.typ == typeLegFailed && p[2] == 1
+	m.reads = (m.typ == typeOpen || m.typ == typeOpened) && p[2] == 1
 	m.text = string(p[fixed:])
 	f := fields{rest: p[4:fixed]}
 	switch m.typ {
 	case typeHello:
 		m.instance, m.credit = f.token(), f.offset()
+		m.silence = time.Duration(f.word()) * time.Millisecond
 	case typeOpen:
 		m.token, m.session, m.leg = f.token(), f.long(), f.word()
 		m.hold = time.Duration(f.word()) * time.Millisecond
@@ -154,7 +161,7 @@ func (m *message) parse(p []byte) error {
 		m.token, m.leg, m.received, m.credit = f.token(), f.word(), f.offset(), f.offset()
 	case typeResumed, typeAck:
 		m.received, m.credit = f.offset(), f.offset()
-	case typeFinish:
+	case typeFinish, typeHold:
 		m.total = f.offset()
 	case typeLegFailed:
 		m.received = f.offset()

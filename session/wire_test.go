@@ -24,11 +24,14 @@ var golden = []struct {
 	m    message
 	hex  string
 }{
-	{"HELLO", message{typ: typeHello, version: 1, oldest: 1, instance: token16(0x10), credit: 0x10000, text: "b"},
-		"01010100 101112131415161718191a1b1c1d1e1f 0000000000010000 62"},
+	{"HELLO", message{typ: typeHello, version: 1, oldest: 1, instance: token16(0x10), credit: 0x10000, silence: 4 * time.Second, text: "b"},
+		"01010100 101112131415161718191a1b1c1d1e1f 0000000000010000 00000fa0 62"},
 	{"OPEN", message{typ: typeOpen, token: token16(0x20), session: 7, leg: 2, hold: 7500 * time.Millisecond, text: "orders"},
 		"02000000 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c 6f7264657273"},
+	{"OPEN, with reading", message{typ: typeOpen, token: token16(0x20), session: 7, leg: 2, hold: 7500 * time.Millisecond, reads: true},
+		"02000100 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c"},
 	{"OPENED", message{typ: typeOpened}, "03000000"},
+	{"OPENED, reading is known", message{typ: typeOpened, reads: true}, "03000100"},
 	{"REFUSED", message{typ: typeRefused, code: CodeServer, text: "no"}, "04010000 6e6f"},
 	{"RESUME", message{typ: typeResume, token: token16(0x20), leg: 2, received: 0x123456789, credit: 0x123466789},
 		"05000000 202122232425262728292a2b2c2d2e2f 00000002 0000000123456789 0000000123466789"},
@@ -40,6 +43,8 @@ var golden = []struct {
 		"0a070100 0000000000000005 78"},
 	{"LEG-FAILED, nobody listens", message{typ: typeLegFailed, code: CodeServerEnded, received: 5}, "0a080000 0000000000000005"},
 	{"CLOSED", message{typ: typeClosed}, "0b000000"},
+	{"HOLD", message{typ: typeHold, total: 300}, "0c000000 000000000000012c"},
+	{"GIVE-UP", message{typ: typeGiveUp}, "0d000000"},
 }
 
 func unhex(t testing.TB, s string) []byte {
@@ -93,7 +98,7 @@ func TestBadMessages(t *testing.T) {
 	table := []bad{
 		{"empty", "", "empty"},
 		{"type 0", "00000000", "type 0"},
-		{"type 12", "0c000000", "type 12"},
+		{"type 14", "0e000000", "type 14"},
 		{"type 255", "ff", "type 255"},
 		{"offset 2^62", "08000000 4000000000000000", "out of range"},
 		{"offset 2^63", "08000000 8000000000000000", "out of range"},
@@ -102,8 +107,8 @@ func TestBadMessages(t *testing.T) {
 		{"resumed at 2^62", "06000000 4000000000000000 0000000000000001", "out of range"},
 		{"resume at 2^62", "05000000 202122232425262728292a2b2c2d2e2f 00000002 4000000000000000 0000000000000001", "out of range"},
 		{"written 2^62", "0a070000 4000000000000000", "out of range"},
-		{"first credit", "01010100 101112131415161718191a1b1c1d1e1f 0000000040000001", "first credit"},
-		{"first credit 2^62", "01010100 101112131415161718191a1b1c1d1e1f 4000000000000000", "out of range"},
+		{"first credit", "01010100 101112131415161718191a1b1c1d1e1f 0000000040000001 00000000", "first credit"},
+		{"first credit 2^62", "01010100 101112131415161718191a1b1c1d1e1f 4000000000000000 00000000", "out of range"},
 	}
 	for _, g := range golden {
 		var fixed message
@@ -141,7 +146,8 @@ func TestWords(t *testing.T) {
 func canonical(p []byte) []byte {
 	c := bytes.Clone(p)
 	c[3] = 0
-	if c[0] != typeHello && !(c[0] == typeLegFailed && c[2] == 1) {
+	flagged := c[0] == typeOpen || c[0] == typeOpened || c[0] == typeLegFailed
+	if c[0] != typeHello && !(flagged && c[2] == 1) {
 		c[2] = 0
 	}
 	return c

@@ -1,0 +1,46 @@
+package session
+
+import "time"
+
+// A server that is frozen keeps its connections. Its pool user asks for an end (GIVE-UP); what the server has in its receive queue
+// it may still read when it wakes, so all that was written is in doubt, unless a fence command has made certain that it never
+// wakes.
+
+// afterFence is how long the connection of a server that was stopped for certain may take to end.
+const afterFence = time.Second
+
+// giveUp ends the leg as a failure because the pool user finds the server silent.
+func (g *Leg) giveUp() {
+	switch {
+	case g.failure != nil || g.fencing:
+	case g.e.c.Fence == nil || !g.out.open:
+		g.silent("")
+	default:
+		g.fencing = true
+		g.out.held, g.out.until = true, g.out.written() // it gets nothing more
+		g.e.c.Fence(g, g.fenced)
+	}
+}
+
+// fenced hears that the server was stopped for certain, or could not be. How its connection ends tells how far it had read.
+func (g *Leg) fenced(err error) {
+	switch {
+	case g.over || g.failure != nil:
+	case err != nil:
+		g.e.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", err)
+		g.silent(err.Error())
+	default:
+		g.e.c.Trace.log('i', "the server was fenced", "session", g.Session)
+		g.poll.Func = func() { g.silent("its connection did not end when it was fenced") }
+		g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(afterFence))
+	}
+}
+
+// silent ends the leg of a silent server: its connection is reset, and all that was written is in doubt.
+func (g *Leg) silent(text string) {
+	if g.over || g.failure != nil {
+		return
+	}
+	g.abortive = true
+	g.fail(CodeSilent, false, text)
+}

@@ -1,0 +1,133 @@
+package session
+
+import (
+	"fmt"
+	"time"
+)
+
+// Where the kernel can be asked, an element knows how far the server's process has read (ElementConfig.Unread). Two things
+// follow. Acknowledgements may tell that (ack = "read"), and an unsafe request is held back while bytes before it are unread, so
+// that a server which dies or freezes has at most one of them in its hands of which nothing is known.
+
+const (
+	// maxHolds is how many requests may wait at one leg; the user sends no more before some are acknowledged.
+	maxHolds = 1024
+
+	// pollFirst and pollLast bound the pause between two questions, while something is held. The server's answers ask as well.
+	pollFirst = time.Millisecond
+	pollLast  = 50 * time.Millisecond
+
+	// mostUnknown is how many questions in a row may go unanswered before reading is taken to be unknowable after all.
+	mostUnknown = 100
+)
+
+// reading is what is known of the server's reading, and what waits for it. It belongs to its Leg.
+type reading struct {
+	asked   bool  // the user wants to know
+	known   bool  // the kernel can tell
+	to      int64 // the server has read up to here, as far as was asked
+	holds   queue[int64]
+	pause   time.Duration
+	unknown int // questions in a row without an answer
+}
+
+// startReading finds out whether the kernel can tell. The server is connected, and nothing is written.
+func (g *Leg) startReading() {
+	if !g.reads.asked || g.e.c.Unread == nil {
+		return
+	}
+	if _, ok := g.e.c.Unread(g.out.socket); ok {
+		g.reads.known = true
+		g.reads.pause = pollFirst
+		return
+	}
+	g.dropHolds()
+}
+
+// position is how far the server has come: what an acknowledgement tells.
+func (g *Leg) position() int64 {
+	written := g.out.written()
+	r := &g.reads
+	if !r.known || g.end || r.to == written {
+		return written
+	}
+	n, ok := g.e.c.Unread(g.out.socket)
+	switch {
+	case ok:
+		r.unknown = 0
+		r.to = max(r.to, written-int64(n))
+	case r.unknown < mostUnknown:
+		r.unknown++
+	default:
+		g.e.c.Trace.log('w', "it cannot be known any more how far the server reads", "session", g.Session)
+		r.known = false
+		g.dropHolds()
+		return written
+	}
+	return r.to
+}
+
+// holdBack takes the user's word that what comes next is unsafe.
+func (g *Leg) holdBack(offset int64) {
+	r := &g.reads
+	switch {
+	case offset != g.out.accepted:
+		g.violate(fmt.Sprintf("a hold at %d, with %d bytes received", offset, g.out.accepted))
+	case r.holds.len() >= maxHolds:
+		g.violate(fmt.Sprintf("more than %d holds", maxHolds))
+	case offset == 0 || !r.asked || g.out.open && !r.known:
+	case r.holds.len() > 0 && r.holds.last() == offset: // told again after a resumption
+	default:
+		r.holds.push(offset)
+		g.barrier()
+		g.unhold()
+	}
+}
+
+// barrier keeps the outlet from writing beyond the first hold.
+func (g *Leg) barrier() {
+	g.out.held = g.reads.holds.len() > 0
+	if g.out.held {
+		g.out.until = g.reads.holds.first()
+	}
+}
+
+func (g *Leg) dropHolds() {
+	g.reads.holds = queue[int64]{}
+	g.barrier()
+}
+
+// unhold lets go what is held for no reason any more, and sees to it that the question is asked again.
+func (g *Leg) unhold() {
+	r := &g.reads
+	passed := false
+	for g.out.held && !g.fencing && g.out.open && g.out.written() == g.out.until {
+		if g.position() < g.out.until {
+			if !g.out.held { // given up
+				break
+			}
+			if !g.poll.Armed() {
+				g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(r.pause))
+				r.pause = min(2*r.pause, pollLast)
+			}
+			break
+		}
+		r.holds.pop()
+		r.pause = pollFirst
+		passed = true
+		g.barrier()
+		if g.out.writable() != nil { // the reading side will say what has happened
+			break
+		}
+	}
+	if passed {
+		g.consumed()
+	}
+}
+
+// polled asks again.
+func (g *Leg) polled() {
+	if !g.over && g.failure == nil {
+		g.unhold()
+	}
+}

@@ -1,0 +1,216 @@
+package session
+
+import (
+	"fmt"
+
+	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/retrieval"
+)
+
+// A request that may have been executed and must not be repeated is lost with its server. Where the protocol has words for that
+// (protocol.LostReplies) they take the place of just that reply, in its turn, and the session goes on.
+
+// loss is a request that is lost when a plan is carried out.
+type loss struct {
+	m    *retrieval.Message[*request]
+	text []byte
+}
+
+// lose returns the honest error in place of m's reply; nil if there is none, or the client has a part of the reply.
+func (s *Session) lose(m *retrieval.Message[*request], doubt bool, reason string) []byte {
+	l, ok := s.u.c.Protocol.(protocol.LostReplies)
+	if !ok || !m.Complete() || m.About.Request == nil || m.About.Expect != protocol.ExpectOne || s.begun(m) {
+		return nil
+	}
+	return l.Lost(m.About.Request, doubt, reason)
+}
+
+// begun reports whether the client has a part of the reply to m.
+func (s *Session) begun(m *retrieval.Message[*request]) bool {
+	return s.awaiting.len() > 0 && s.awaiting.first() == m && s.partial.Bytes > 0 && !s.partial.Ahead
+}
+
+// losesReplies reports whether the protocol has words for a lost reply.
+func (s *Session) losesReplies() bool {
+	_, ok := s.u.c.Protocol.(protocol.LostReplies)
+	return ok && !s.opaque
+}
+
+// letLose takes what a plan gives up off what is to be sent.
+func (s *Session) letLose(p *plan) {
+	for _, x := range p.losses {
+		x.m.About.lost = x.text
+		s.lostCount()
+	}
+	for _, u := range p.units {
+		u.unit.Break(u.reason)
+		if !u.unit.Ended {
+			s.broken = u.unit
+		}
+	}
+}
+
+func (s *Session) lostCount() {
+	if s.record != nil {
+		s.record.Lost++
+	}
+}
+
+// answerLost gives the client the errors whose turn has come.
+func (s *Session) answerLost() {
+	for s.awaiting.len() > 0 && !s.done {
+		m := s.awaiting.first()
+		if m.About.lost == nil {
+			return
+		}
+		s.awaiting.pop()
+		m.About.replied, m.Released = true, true
+		s.partial = protocol.Delivered{}
+		s.give(m.About.lost)
+	}
+}
+
+// skip sees to it that m, of which nothing was sent on this leg, is not sent at all.
+func (s *Session) skip(m *retrieval.Message[*request]) {
+	if s.next != nil {
+		s.next.spans = s.next.spans.without(m.Start, m.End)
+	}
+	if leg := s.leg; leg != nil && leg.restore == nil {
+		leg.spans = leg.spans.without(m.Start, m.End)
+	}
+}
+
+// inBroken takes a complete request behind the loss of its unit: it must not reach another server.
+func (s *Session) inBroken(m *retrieval.Message[*request]) {
+	c := connectionOf(m.About.Request)
+	if c == nil || c.Unit() != s.broken {
+		return
+	}
+	text := s.lose(m, false, s.broken.Broken())
+	if s.broken.Ended {
+		s.broken = nil
+	}
+	s.skip(m)
+	if text == nil { // it has no reply
+		m.Released = true
+		return
+	}
+	m.About.lost = text
+	s.answerLost()
+}
+
+// unitLoss is a unit that has to be broken, and why.
+type unitLoss struct {
+	unit   *protocol.Unit
+	reason string
+}
+
+// judgeUnit says why the unit of a request that was not answered cannot be sent again; "" if it can, or need not be judged. reach is
+// how much of the leg the server may have read.
+func (s *Session) judgeUnit(u *protocol.Unit, reach int64) string {
+	members, touched := 0, false
+	for m := range s.store.Kept() {
+		c := connectionOf(m.About.Request)
+		if c == nil || c.Unit() != u {
+			continue
+		}
+		members++
+		end, sent := s.leg.spans.legOffset(m.End)
+		touched = touched || sent && m.Complete() && end <= reach
+	}
+	switch {
+	case members < u.Members: // the client has answers of it
+		return "the transaction has lost its server"
+	case !touched || u.Repeatable() && s.u.c.Failover.Replay != ReplayNone:
+		return ""
+	case u.Watched:
+		return "the transaction has lost its server, and what it watched there"
+	}
+	return "the transaction has lost its server, and one of its requests must not be repeated"
+}
+
+// units judges all units that are not answered in full.
+func (s *Session) judgeUnits(reach int64) []unitLoss {
+	var out []unitLoss
+	var last *protocol.Unit
+	for m := range s.store.Kept() {
+		c := connectionOf(m.About.Request)
+		if c == nil {
+			continue
+		}
+		if u := c.Unit(); u != nil && u != last {
+			last = u
+			if reason := s.judgeUnit(u, reach); reason != "" && u.Broken() == "" {
+				out = append(out, unitLoss{u, reason})
+			}
+		}
+	}
+	if u := s.openUnit(); u != nil && u != last && u.Broken() == "" && u.Members > 0 {
+		out = append(out, unitLoss{u, "the transaction has lost its server"})
+	}
+	return out
+}
+
+// openUnit is the unit that the client is in the middle of, nil if there is none: its last request so far may have been answered
+// and forgotten.
+func (s *Session) openUnit() *protocol.Unit {
+	if s.inUnit != nil && !s.inUnit.Ended {
+		return s.inUnit
+	}
+	return nil
+}
+
+// poison gives up a request that has brought down too many elements: no other one is tried with it. It reports false if the
+// protocol has no words for that.
+func (s *Session) poison() bool {
+	if s.awaiting.len() == 0 {
+		return false
+	}
+	m := s.awaiting.first()
+	reason := fmt.Sprintf("the request (%s) has brought down %d elements (failover.attempts)", label(m), s.failures)
+	s.u.c.Trace.log('w', "poison: a request is not carried to another element", "session", s.ID, "client", s.Client,
+		"request", label(m), "elements", s.failures)
+	text := s.lose(m, true, reason)
+	if text == nil {
+		return false
+	}
+	s.failures = 0
+	m.About.lost = text
+	s.lostCount()
+	return true
+}
+
+// expired answers all that waits when no element was found in time, and goes on looking. It reports false if the protocol has no
+// words for that, or the client is in the middle of something.
+func (s *Session) expired(reason string) bool {
+	if !s.losesReplies() || s.next.joiner != nil || s.next.whole {
+		return false
+	}
+	var losses []loss
+	for _, m := range s.awaiting.all() {
+		text := s.lose(m, false, reason)
+		if text == nil {
+			return false
+		}
+		losses = append(losses, loss{m, text})
+	}
+	s.report(reason)
+	for _, x := range losses {
+		x.m.About.lost = x.text
+		s.skip(x.m)
+	}
+	s.u.c.Trace.log('w', "requests answered by an error: "+reason, "session", s.ID, "client", s.Client, "requests", len(losses))
+	s.answerLost()
+	if s.ended && !s.done {
+		s.leg, s.closing = nil, true
+		s.maybeClosed()
+	}
+	return true
+}
+
+func label(m *retrieval.Message[*request]) string {
+	if m.About.Request == nil {
+		return "a request that is still coming"
+	}
+	return m.About.Label
+}

@@ -1,0 +1,353 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/poolproxy/poolproxy/protocol"
+)
+
+// A new leg begins with what its server has to hear before it can carry the session on: its greeting is swallowed, the states
+// are set again in their order, the callbacks are asked. Only then the messages are sent. What fails on the way ends the leg, and
+// the session tries another element.
+
+const (
+	// restoreTimeout is how long a new server may be silent meanwhile.
+	restoreTimeout = 5 * time.Second
+
+	// maxAnswer bounds an answer that is swallowed, in bytes; of COMMAND redis has some hundred KiB.
+	maxAnswer = 1 << 20
+
+	// maxBehind bounds what a server may say unasked while the client is in the middle of a reply, in bytes.
+	maxBehind = 64 << 10
+)
+
+// restore is the beginning of a leg. It belongs to its userLeg and is gone when the messages are sent.
+type restore struct {
+	s        *Session
+	leg      *userLeg
+	requests protocol.Requests // splits what is sent here; nil with a protocol that knows no messages
+	greeting *protocol.Request // is awaited
+	due      queue[*step]      // requests of ours whose answers are due
+	answer   []byte            // what has come of the first one's
+	held     []byte
+	next     int    // the callback to be asked next
+	asking   bool   // it has not answered
+	again    []byte // what a callback has the interrupted request replaced by
+	raw      func([]byte) error
+}
+
+// step is a request of ours.
+type step struct {
+	req    *protocol.Request
+	what   string // for people
+	expect func([]byte) error
+	tell   []byte
+}
+
+// newRestore returns nil where nothing has to be done.
+func newRestore(leg *userLeg) *restore {
+	s := leg.s
+	r := &restore{s: s, leg: leg}
+	if s.greeted {
+		r.greeting = s.greeting()
+	}
+	if r.greeting == nil && len(r.states()) == 0 && len(s.u.c.Callbacks) == 0 {
+		return nil
+	}
+	if !s.opaque {
+		r.requests = s.u.c.Protocol.Requests()
+	}
+	return r
+}
+
+// greeting is what a server of this protocol says first, nil if it waits.
+func (s *Session) greeting() *protocol.Request {
+	if g, ok := s.u.c.Protocol.(protocol.Greeter); ok {
+		return g.Greeting()
+	}
+	return nil
+}
+
+// states are those that the messages of this leg do not set by themselves.
+func (r *restore) states() []state {
+	if r.s.next.whole {
+		return r.s.states.upTo(r.s.begin)
+	}
+	return r.s.states.upTo(toEnd)
+}
+
+// base is where the messages of the leg begin, an offset in the log.
+func (r *restore) base() int64 { return r.s.next.spans[0].from }
+
+// begin is called when the leg has its stream.
+func (r *restore) begin() {
+	r.leg.spans = spans{}.add(r.base(), r.base(), []byte{})
+	if r.greeting == nil {
+		r.setStates()
+	}
+}
+
+// setStates sends all states at once: each was a request of the client's, which need not wait for the one before.
+func (r *restore) setStates() {
+	for _, x := range r.states() {
+		if err := r.send(x.send, step{what: "state " + x.key, tell: x.tell}); err != nil {
+			r.fail(err)
+			return
+		}
+	}
+	r.advance()
+}
+
+// send sends requests of ours. like is what is done with the answer to each.
+func (r *restore) send(p []byte, like step) error {
+	r.leg.spans = r.leg.spans.add(r.base(), r.base(), p)
+	for rest := p; r.requests != nil && len(rest) > 0; {
+		cut, req, err := r.requests.Next(rest)
+		if err != nil {
+			return fmt.Errorf("%s: %w", like.what, err)
+		}
+		if rest = rest[cut.N:]; len(rest) == 0 && !cut.End {
+			return fmt.Errorf("%s: %q is not a whole request", like.what, p[:min(len(p), 100)])
+		}
+		if cut.End && req.Expect == protocol.ExpectOne {
+			x := like
+			x.req = req
+			r.due.push(&x)
+		}
+	}
+	r.leg.pump()
+	return nil
+}
+
+// take takes bytes of the server and returns what is left when the beginning of the leg is over.
+func (r *restore) take(p []byte) []byte {
+	for len(p) > 0 && r.here() {
+		if r.requests == nil {
+			r.takeRaw(p)
+			return nil
+		}
+		req := r.greeting
+		if req == nil && r.due.len() > 0 {
+			req = r.due.first().req
+		}
+		cut, err := r.leg.replies.Next(req, p)
+		if err != nil {
+			r.fail(err)
+			return nil
+		}
+		r.cut(p[:cut.N], cut, req)
+		p = p[cut.N:]
+	}
+	if !r.alive() {
+		return nil
+	}
+	return p
+}
+
+// alive reports whether the leg still is the session's.
+func (r *restore) alive() bool { return r.s.leg == r.leg && !r.s.done && !r.leg.over }
+
+// here reports whether the leg is still in its beginning.
+func (r *restore) here() bool { return r.alive() && r.leg.restore == r }
+
+// cut takes one cut of the server's.
+func (r *restore) cut(p []byte, cut protocol.Cut, req *protocol.Request) {
+	if cut.Hold {
+		r.held = append(r.held, p...)
+		return
+	}
+	if len(r.held) > 0 {
+		p, r.held = append(r.held, p...), nil
+	}
+	switch {
+	case cut.Push:
+		r.s.between(p)
+	case req == nil:
+		r.fail(errors.New("the server spoke without being asked"))
+	case len(r.answer)+len(p) > maxAnswer:
+		r.fail(fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+	default:
+		r.answer = append(r.answer, p...)
+		if cut.End {
+			r.answered()
+		}
+	}
+}
+
+// answered takes a whole answer.
+func (r *restore) answered() {
+	answer := r.answer
+	r.answer = nil
+	if r.greeting != nil {
+		r.greeting = nil
+		r.setStates()
+		return
+	}
+	x := r.due.pop()
+	var err error
+	switch {
+	case failedOutcome(x.req):
+		err = fmt.Errorf("%s: the server answered %q", x.what, firstLine(answer))
+	case x.expect != nil:
+		err = x.expect(answer)
+	}
+	if err != nil {
+		r.fail(err)
+		return
+	}
+	r.s.between(x.tell)
+	r.advance()
+}
+
+// takeRaw takes bytes of which nothing is known.
+func (r *restore) takeRaw(p []byte) {
+	if r.answer = append(r.answer, p...); len(r.answer) > maxAnswer {
+		r.fail(fmt.Errorf("an answer of more than %d bytes", maxAnswer))
+		return
+	}
+	if r.raw != nil && r.raw(r.answer) == nil {
+		r.raw, r.answer = nil, nil
+		r.advance()
+	}
+}
+
+// advance asks the next callback when nothing is due. A callback of a failover is asked when its server is connected.
+func (r *restore) advance() {
+	for r.here() && !r.asking && r.greeting == nil && r.due.len() == 0 && r.raw == nil {
+		if r.next == len(r.s.u.c.Callbacks) {
+			r.finish()
+			return
+		}
+		if r.leg.number > 1 && !r.leg.open {
+			return
+		}
+		r.ask(r.s.u.c.Callbacks[r.next])
+	}
+}
+
+func (r *restore) ask(c Callback) {
+	mine := r.next
+	r.next++
+	r.asking = true
+	c.Call(r.moment(), func(x Reaction, err error) {
+		if !r.here() || !r.asking || r.next != mine+1 {
+			return
+		}
+		r.asking = false
+		r.s.heard = r.s.u.c.Loop.Now()
+		if err == nil {
+			err = r.react(x)
+		}
+		if err != nil {
+			r.fail(fmt.Errorf("callback %d: %w", mine+1, err))
+			return
+		}
+		r.advance()
+	})
+}
+
+// moment is where the session stands.
+func (r *restore) moment() Moment {
+	e := r.leg.link.element
+	m := Moment{Session: r.s.ID, Client: r.s.Client, Leg: r.leg.number, Failover: r.s.failedOver, Element: e.Name, Address: e.Address.String(),
+		State: r.s.states.values()}
+	if r.s.awaiting.len() > 0 {
+		m.Request = r.s.head(r.s.awaiting.first())
+		m.ReplyBytes = r.s.partial.Bytes
+	}
+	return m
+}
+
+// react does what a callback wants.
+func (r *restore) react(x Reaction) error {
+	switch {
+	case x.Continue && r.s.next.continued == nil:
+		return errors.New("there is no request that could be continued")
+	case x.Continue && len(x.Send) == 0:
+		return errors.New("it continues with nothing")
+	case x.Continue:
+		r.again = x.Send
+	case len(x.Send) > 0:
+		if r.requests == nil {
+			r.raw, r.answer = x.Expect, nil
+		}
+		return r.send(x.Send, step{what: "its request", expect: x.Expect})
+	}
+	return nil
+}
+
+// finish lets the messages go.
+func (r *restore) finish() {
+	s, leg, next := r.s, r.leg, r.s.next
+	if next.continued != nil && r.again == nil {
+		r.fail(errors.New("no callback has continued the interrupted request"))
+		return
+	}
+	leg.restore = nil
+	for _, x := range next.spans {
+		if c := next.continued; c != nil && x.own == nil && x.from <= c.Start && (x.to == toEnd || x.to >= c.End) {
+			if x.from < c.Start {
+				leg.spans = leg.spans.add(x.from, c.Start, nil)
+			}
+			leg.spans = leg.spans.add(c.Start, c.End, r.again)
+			if x.from = c.End; x.to == x.from {
+				continue
+			}
+		}
+		leg.spans = leg.spans.add(x.from, x.to, x.own)
+	}
+	if s.record != nil {
+		s.record.Restored = s.u.c.Loop.Now().Sub(s.record.Time)
+	}
+	leg.ready()
+	leg.pump()
+	if leg.open {
+		s.serving()
+	}
+	s.settle()
+}
+
+// fail ends the leg. The element is passed over for a moment.
+func (r *restore) fail(err error) {
+	if !r.here() {
+		return
+	}
+	s := r.s
+	s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	r.leg.abandon(CodeAbandoned, "the session could not be restored")
+	s.legFailed(failure{cause: "the session could not be restored: " + err.Error(), reach: r.leg.highest, confirmed: true})
+}
+
+// between gives the client what does not belong into the middle of a reply.
+func (s *Session) between(p []byte) {
+	switch {
+	case len(p) == 0:
+	case s.partial.Bytes == 0:
+		s.give(p)
+	case len(s.behind)+len(p) > maxBehind:
+		s.refuse(fmt.Sprintf("the server said more than %d bytes unasked in the middle of a reply", maxBehind))
+	default:
+		s.behind = append(s.behind, p...)
+	}
+}
+
+// giveBehind is called between two replies.
+func (s *Session) giveBehind() {
+	if len(s.behind) > 0 && !s.done {
+		p := s.behind
+		s.behind = nil
+		s.give(p)
+	}
+}
+
+// firstLine is the beginning of an answer, for people.
+func firstLine(p []byte) string {
+	for i, c := range p {
+		if c == '\r' || c == '\n' || i == 100 {
+			return string(p[:i])
+		}
+	}
+	return string(p)
+}
