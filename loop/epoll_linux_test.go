@@ -1,7 +1,9 @@
 package loop
 
 import (
+	"errors"
 	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -213,5 +215,38 @@ func TestOldEventsDoNotReachNewConns(t *testing.T) {
 	}
 	if connectedIn == dialedIn {
 		t.Error("a conn was told, in the turn that opened it, what was meant for another")
+	}
+}
+
+// What the peer's system has not acknowledged is counted.
+func TestUnacknowledged(t *testing.T) {
+	e, near := pingPong(t)
+	if _, ok := near.Conn.(Unread); ok {
+		t.Error("a socket does not know what its peer has read")
+	}
+	conn := near.Conn.(*epollConn)
+	var _ Acknowledged = conn
+	full := 0
+	for b := make([]byte, 1<<20); ; {
+		n, err := conn.Write(b) // far does not read while no turn is taken
+		full += n
+		if errors.Is(err, ErrAgain) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n, err := conn.Unacknowledged(); n <= 0 || n >= full || err != nil {
+		t.Errorf("%d of %d unacknowledged, the peer's buffer being full: %v", n, full, err)
+	}
+	conn.Reset()
+	if n, err := conn.Unacknowledged(); n != 0 || !errors.Is(err, ErrClosed) {
+		t.Errorf("closed: %d, %v", n, err)
+	}
+	dialling := e.Dial(netip.MustParseAddrPort("192.0.2.1:9"), near).(*epollConn)
+	defer dialling.Reset()
+	if n, err := dialling.Unacknowledged(); n != 0 || err == nil {
+		t.Errorf("before it is connected: %d, %v", n, err)
 	}
 }

@@ -246,3 +246,20 @@ func (c *epollConn) SetUserTimeout(d time.Duration) {
 		_ = unix.SetsockoptInt(c.fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int((d+time.Millisecond-1)/time.Millisecond))
 	}
 }
+
+// Unacknowledged asks SIOCOUTQ; see Acknowledged.
+func (c *epollConn) Unacknowledged() (int, error) {
+	switch {
+	case c.fd < 0:
+		return 0, c.closedError()
+	case c.connecting:
+		return 0, fmt.Errorf("unacknowledged bytes to %v: not connected yet: %w", c.remote, ErrAgain)
+	case c.err != nil:
+		return 0, c.err
+	}
+	var n int32
+	if _, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(c.fd), unix.TIOCOUTQ, uintptr(unsafe.Pointer(&n))); errno != 0 {
+		return 0, failure("ask for unacknowledged bytes to", c.remote, errno)
+	}
+	return int(n), nil
+}

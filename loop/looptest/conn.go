@@ -282,6 +282,15 @@ func (c *conn) Local() netip.AddrPort { return c.local }
 // Remote implements loop.Conn.
 func (c *conn) Remote() netip.AddrPort { return c.remote }
 
+// Unread implements loop.Unread, in the way in which Linux is asked on one host: what the peer's kernel has not acknowledged, as far
+// as this end knows, and what lies in its receive buffer. So it counts bytes twice whose acknowledgement is under way.
+func (c *conn) Unread() (n int, ok bool) {
+	if c.closed || c.gone || c.connecting || c.peer.closed || c.peer.gone {
+		return 0, false
+	}
+	return c.out.unacked + c.out.received, true
+}
+
 // Info implements loop.Conn: there is nothing to tell.
 func (c *conn) Info() (loop.Info, bool) { return loop.Info{}, false }
 
