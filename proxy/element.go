@@ -50,7 +50,8 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*
 func (e *elementSide) makeRules(memory int, hold time.Duration) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
 	e.rules = session.NewElement(session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: memory,
-		Hold: hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Trace: e.shard.trace(e.name)})
+		Hold: hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Unread: e.unread,
+		Trace: e.shard.trace(e.name)})
 }
 
 // accept takes the association of a pool user.
@@ -88,7 +89,8 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 // serverSocket is the socket of a leg's server: with it goes the timer of its connecting.
 type serverSocket struct {
 	*local
-	limit *loop.Timer
+	limit    *loop.Timer
+	finished bool // our end has been sent
 }
 
 // Close ends the connection in order (session.Socket).

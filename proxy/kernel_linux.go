@@ -67,40 +67,103 @@ func (k *kernel) listens(at netip.AddrPort) (life, error) {
 
 // listener returns the inode of the socket that listens at the address, 0 if there is none.
 func (k *kernel) listener(at netip.AddrPort) (inode uint32, err error) {
-	replies, err := k.conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request},
-		Data:   listenerRequest(at),
-	})
-	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return 0, nil
-	case err != nil:
+	msg, err := k.ask(diagRequest(at, netip.AddrPortFrom(at.Addr(), 0), 0))
+	if err != nil {
 		return 0, fmt.Errorf("proxy: sock_diag about %v: %w", at, err)
 	}
-	for _, r := range replies {
-		const tcpListen, inodeAt = 10, 68 // in struct inet_diag_msg
-		if len(r.Data) >= inodeAt+4 && r.Data[1] == tcpListen {
-			return binary.NativeEndian.Uint32(r.Data[inodeAt:]), nil
-		}
+	if msg == nil || msg.state() != tcpListen {
+		return 0, nil
 	}
-	return 0, nil
+	return msg.inode(), nil
 }
 
-// listenerRequest is a struct inet_diag_req_v2 for the socket that listens at the address.
-func listenerRequest(at netip.AddrPort) []byte {
+// ask returns what the kernel knows of one socket, nil if there is none.
+func (k *kernel) ask(request []byte) (diagMessage, error) {
+	replies, err := k.conn.Execute(netlink.Message{
+		Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request},
+		Data:   request,
+	})
+	if errors.Is(err, os.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		k.reopen()
+		return nil, err
+	}
+	for _, r := range replies {
+		if len(r.Data) >= diagMessageSize {
+			return r.Data, nil
+		}
+	}
+	return nil, nil
+}
+
+// reopen begins a new conversation: an answer to the old one's last question may still come, and would be taken for that to the next.
+func (k *kernel) reopen() {
+	if conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil); err == nil {
+		k.close()
+		k.conn = conn
+	}
+}
+
+// diagRequest is a struct inet_diag_req_v2 for the socket at src that is connected to dst. A port 0 of dst is nobody's: then the
+// kernel finds the socket that listens at src. The device is 0 but for addresses that need one.
+func diagRequest(src, dst netip.AddrPort, device uint32) []byte {
 	req := make([]byte, inetDiagReqSize)
-	addr := at.Addr().Unmap()
 	req[0] = unix.AF_INET6
-	if addr.Is4() {
+	if src.Addr().Unmap().Is4() {
 		req[0] = unix.AF_INET
 	}
 	req[1] = unix.IPPROTO_TCP
-	binary.NativeEndian.PutUint32(req[4:], 1<<10) // idiag_states: TCP_LISTEN
-	binary.BigEndian.PutUint16(req[8:], at.Port())
-	copy(req[12:28], addr.AsSlice()) // idiag_src
-	copy(req[28:44], addr.AsSlice()) // idiag_dst
+	binary.BigEndian.PutUint16(req[8:], src.Port())
+	binary.BigEndian.PutUint16(req[10:], dst.Port())
+	copy(req[12:28], src.Addr().Unmap().AsSlice())
+	copy(req[28:44], dst.Addr().Unmap().AsSlice())
+	binary.NativeEndian.PutUint32(req[44:], device)
 	for i := 48; i < inetDiagReqSize; i++ {
 		req[i] = 0xff // INET_DIAG_NOCOOKIE
 	}
 	return req
+}
+
+// diagMessage is a struct inet_diag_msg with the attributes that follow it, at least diagMessageSize bytes.
+type diagMessage []byte
+
+const diagMessageSize = 72
+
+// States of linux/tcp.h.
+const (
+	tcpEstablished = 1
+	tcpSynReceived = 3
+	tcpFinWait1    = 4
+	tcpFinWait2    = 5
+	tcpCloseWait   = 8
+	tcpLastAck     = 9
+	tcpListen      = 10
+	tcpClosing     = 11
+)
+
+func (m diagMessage) state() byte      { return m[1] }
+func (m diagMessage) received() uint32 { return binary.NativeEndian.Uint32(m[56:]) } // idiag_rqueue
+func (m diagMessage) inode() uint32    { return binary.NativeEndian.Uint32(m[68:]) }
+
+// is reports whether the message is about the socket at src that is connected to dst.
+func (m diagMessage) is(src, dst netip.AddrPort) bool {
+	return m.address(8, 4) == plain(src) && m.address(24, 6) == plain(dst)
+}
+
+func (m diagMessage) address(ip, port int) netip.AddrPort {
+	var addr netip.Addr
+	switch m[0] {
+	case unix.AF_INET:
+		addr = netip.AddrFrom4([4]byte(m[ip : ip+4]))
+	case unix.AF_INET6:
+		addr = netip.AddrFrom16([16]byte(m[ip : ip+16])).Unmap()
+	}
+	return netip.AddrPortFrom(addr, binary.BigEndian.Uint16(m[port:]))
+}
+
+// plain is an address as the kernel tells it: no IPv4 in IPv6 clothes, no zone.
+func plain(a netip.AddrPort) netip.AddrPort {
+	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())
 }

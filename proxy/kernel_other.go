@@ -24,3 +24,5 @@ const (
 func (*kernel) close() {}
 
 func (*kernel) listens(netip.AddrPort) (life, error) { return absent, errors.ErrUnsupported }
+
+func (*kernel) queued(local, remote netip.AddrPort) (n int, ok bool, err error) { return 0, false, nil }

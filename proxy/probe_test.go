@@ -21,7 +21,7 @@ import (
 const patience = 10 * time.Second
 
 // listen listens at the address, of which the port is 0.
-func listen(t *testing.T, network, address string) (net.Listener, uint16) {
+func listen(t testing.TB, network, address string) (net.Listener, uint16) {
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatalf("listen at %s: %v", address, err)

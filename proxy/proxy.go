@@ -122,6 +122,7 @@ type Shard struct {
 	scratch  *loop.Buffer
 	random   func([]byte)
 	kernel   *kernel   // nil: it cannot be asked
+	blind    bool      // it was said that the kernel does not answer about connections
 	starved  time.Time // when it was last said that the memory limit is reached
 	gauges   loop.Timer
 }
