@@ -4,9 +4,12 @@ import "regexp"
 
 // lineRequests splits the client's lines. Each is one request.
 type lineRequests struct {
-	line *line
-	scan lineScanner
-	req  *Request
+	line   *line
+	scan   lineScanner
+	req    *Request
+	states stateRules
+	unit   *Unit // the open transaction
+	long   bool  // the current line has been judged: it is too long
 }
 
 func (r *lineRequests) Next(p []byte) (Cut, *Request, error) {
@@ -18,30 +21,63 @@ func (r *lineRequests) Next(p []byte) (Cut, *Request, error) {
 	cut := Cut{N: n, End: end, Known: end || !r.line.matching}
 	switch {
 	case size > int64(r.line.MaxLine):
-		req.Label = r.line.longLabel
 		cut.Known = true
+		if !r.long {
+			r.long, req.Label = true, r.line.longLabel
+			r.join(req, nil)
+		}
 	case end:
 		req.Label = r.line.labels.of(size)
 	}
 	if ok {
-		req.Safe = matchAny(r.line.Safe, text)
-		cut.Close = matchAny(r.line.Quit, text)
-		if matchAny(r.line.OneWay, text) {
-			req.Expect = ExpectNone
-		}
+		cut.Close = r.judge(req, text)
 	}
 	if r.req = req; end {
-		r.req = nil
+		r.req, r.long = nil, false
 	}
 	return cut, req, nil
 }
 
-// expect is how a request is answered that OneWay does not match.
-func (l *line) expect() Expect {
-	if l.Reply == ReplyNone || l.Reply == ReplyStream {
-		return ExpectNone
+// judge says all that is known of a line, and whether it says goodbye.
+func (r *lineRequests) judge(req *Request, text []byte) (closes bool) {
+	l := r.line
+	req.Safe = matchAny(l.Safe, text)
+	closes = matchAny(l.Quit, text)
+	if matchAny(l.OneWay, text) {
+		req.Expect = ExpectNone
 	}
-	return ExpectOne
+	if r.unit == nil && l.Begin != nil && l.Begin.Match(text) {
+		r.unit = &Unit{Begun: true}
+	}
+	d := r.states.of(text, r.unit != nil)
+	if d != nil {
+		req.Safe, req.Detail = true, d
+		if req.Expect == ExpectNone {
+			d.outcome = OutcomeDone
+		}
+	}
+	r.join(req, d)
+	if r.unit != nil && (closes || l.End.Match(text)) {
+		r.unit.Ended, r.unit = true, nil
+	}
+	req.Sync = req.Expect == ExpectOne && r.unit == nil && matchAny(l.Sync, text)
+	return closes
+}
+
+// join makes a request, of which d is the detail (nil: it has none yet), a part of the open transaction, if there is one. By itself
+// no part of one is safe.
+func (r *lineRequests) join(req *Request, d *textDetail) {
+	if r.unit == nil {
+		return
+	}
+	if d == nil {
+		d = &textDetail{}
+		req.Detail = d
+	}
+	d.unit = r.unit
+	r.unit.Members++
+	r.unit.Unsafe = r.unit.Unsafe || !req.Safe
+	req.Safe = false
 }
 
 func matchAny(list []*regexp.Regexp, text []byte) bool {
@@ -62,8 +98,8 @@ type lineReplies struct {
 	holding bool
 }
 
-func (r *lineReplies) Next(_ *Request, p []byte) (Cut, error) {
-	cut := r.split(p)
+func (r *lineReplies) Next(req *Request, p []byte) (Cut, error) {
+	cut := r.split(textDetailOf(req), p)
 	r.holding = cut.Hold
 	if cut.End {
 		r.prefix.Reset()
@@ -73,21 +109,31 @@ func (r *lineReplies) Next(_ *Request, p []byte) (Cut, error) {
 	return cut, nil
 }
 
-// split finds the end of the reply.
-func (r *lineReplies) split(p []byte) Cut {
-	if r.line.Reply != ReplyUntil {
-		n, end, size, _, _ := r.scan.next(p)
-		return Cut{N: n, End: end, Hold: !end && r.line.expect() == ExpectNone && size <= maxHeld}
+// split finds the end of the reply to the request whose detail is d.
+func (r *lineReplies) split(d *textDetail, p []byte) Cut {
+	last := r.last(d)
+	if r.scan.seen == 0 { // of a line that has begun before its request came, not all could be kept
+		r.scan.keep = last != nil || d.looks()
 	}
-	total := 0
-	for total < len(p) {
-		n, end, _, text, ok := r.scan.next(p[total:])
+	for total := 0; ; {
+		n, end, size, text, ok := r.scan.next(p[total:])
 		total += n
-		if end && ok && r.line.Until.Match(text) {
+		switch {
+		case end && (last == nil || ok && last.Match(text)):
+			d.answered(text, ok)
 			return Cut{N: total, End: true}
+		case total == len(p):
+			return Cut{N: total, Hold: !end && last == nil && r.line.expect() == ExpectNone && size <= maxHeld}
 		}
 	}
-	return Cut{N: total}
+}
+
+// last matches the last line of the reply; nil: it has one line.
+func (r *lineReplies) last(d *textDetail) *regexp.Regexp {
+	if d != nil && d.greeting {
+		return r.line.LineConfig.Greeting
+	}
+	return r.line.Until
 }
 
 // Finish reports whether nothing is open: an end of file completes no line, and no reply.

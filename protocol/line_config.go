@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 )
 
 // ReplyKind says how requests are answered.
@@ -42,7 +43,25 @@ type LineConfig struct {
 	Safe   []*regexp.Regexp // a request that one of these matches may be repeated without harm
 	OneWay []*regexp.Regexp // such a request gets no reply, whatever Reply says
 	Quit   []*regexp.Regexp // such a request says goodbye: the server closes after it
-	Abort  []byte           // sent to the client in place of a reply that cannot be had; nil: nothing
+
+	// Abort is sent to the client in place of a reply that cannot be had, and its connection is closed behind it; nil: nothing.
+	Abort []byte
+
+	// Lost is sent in place of one lost reply, and the connection goes on; nil: it cannot. One whole reply; only where
+	// requests have some.
+	Lost []byte
+
+	// Greeting matches the line that ends what the server says before the client does; nil: the server waits for the client.
+	Greeting *regexp.Regexp
+
+	// Sync matches requests that leave nothing behind (Request.Sync). Only where requests have replies.
+	Sync []*regexp.Regexp
+
+	States []StateRule
+
+	// Begin and End match the first and the last request of a transaction: these and what is between them are one Unit. The
+	// connection's end by Quit ends it, too. Both or neither.
+	Begin, End *regexp.Regexp
 
 	// MaxLine is the longest line, with its delimiter, that is matched, in bytes; 64 KiB if 0, at most 16 MiB. A longer one is no
 	// error: it passes as one message that nothing matches, so it is unsafe. Of an unfinished line no more than this is kept.
@@ -57,7 +76,13 @@ type line struct {
 	matching  bool // there is a regular expression for requests
 }
 
-// NewLine checks c and returns protocol "line". It keeps copies of the slices. The error names the field.
+var (
+	_ Greeter     = (*line)(nil)
+	_ LostReplies = (*line)(nil)
+)
+
+// NewLine checks c and returns protocol "line". It keeps copies of the slices. The error names the field; it wraps ErrLost where
+// that is Lost.
 func NewLine(c LineConfig) (Protocol, error) {
 	if len(c.Delimiter) == 0 {
 		c.Delimiter = []byte("\n")
@@ -65,40 +90,66 @@ func NewLine(c LineConfig) (Protocol, error) {
 	if c.MaxLine == 0 {
 		c.MaxLine = defaultMaxLine
 	}
-	switch {
-	case len(c.Delimiter) > mostDelimiter:
-		return nil, fmt.Errorf("protocol line: delimiter has %d bytes, at most %d are possible", len(c.Delimiter), mostDelimiter)
-	case c.MaxLine <= len(c.Delimiter) || c.MaxLine > mostMaxLine:
-		return nil, fmt.Errorf("protocol line: max_line is %d bytes, must be more than the delimiter and at most %d", c.MaxLine, mostMaxLine)
-	case c.Reply > ReplyStream:
-		return nil, fmt.Errorf("protocol line: reply is %v, must be one, none, until or stream", c.Reply)
-	case (c.Reply == ReplyUntil) != (c.Until != nil):
-		return nil, fmt.Errorf("protocol line: reply is %v; until must be given with, and only with, reply = \"until\"", c.Reply)
+	if err := c.check(); err != nil {
+		return nil, fmt.Errorf("protocol line: %w", err)
 	}
-	c.Delimiter, c.Abort = bytes.Clone(c.Delimiter), bytes.Clone(c.Abort)
-	for _, list := range []*[]*regexp.Regexp{&c.Safe, &c.OneWay, &c.Quit} {
-		*list = append([]*regexp.Regexp(nil), *list...)
-		for _, re := range *list {
-			if re == nil {
-				return nil, errors.New("protocol line: a regular expression of safe, one_way or quit is nil")
-			}
-		}
-	}
-	return &line{
+	c.Delimiter, c.Abort, c.Lost = bytes.Clone(c.Delimiter), bytes.Clone(c.Abort), bytes.Clone(c.Lost)
+	c.Safe, c.OneWay, c.Quit, c.Sync = slices.Clone(c.Safe), slices.Clone(c.OneWay), slices.Clone(c.Quit), slices.Clone(c.Sync)
+	c.States = slices.Clone(c.States)
+	l := &line{
 		LineConfig: c,
 		labels:     newSizeLabels("line"),
 		longLabel:  fmt.Sprintf("line longer than max_line (%d bytes), not matched", c.MaxLine),
-		matching:   len(c.Safe)+len(c.OneWay)+len(c.Quit) > 0,
-	}, nil
+		matching:   len(c.Safe)+len(c.OneWay)+len(c.Quit)+len(c.Sync)+len(c.States) > 0 || c.Begin != nil,
+	}
+	if len(c.Lost) > 0 {
+		if err := oneReply(l.Replies(), c.Lost); err != nil {
+			return nil, fmt.Errorf("protocol line: %w", err)
+		}
+	}
+	return l, nil
+}
+
+func (c *LineConfig) check() error {
+	switch {
+	case len(c.Delimiter) > mostDelimiter:
+		return fmt.Errorf("delimiter has %d bytes, at most %d are possible", len(c.Delimiter), mostDelimiter)
+	case c.MaxLine <= len(c.Delimiter) || c.MaxLine > mostMaxLine:
+		return fmt.Errorf("max_line is %d bytes, must be more than the delimiter and at most %d", c.MaxLine, mostMaxLine)
+	case c.Reply > ReplyStream:
+		return fmt.Errorf("reply is %v, must be one, none, until or stream", c.Reply)
+	case (c.Reply == ReplyUntil) != (c.Until != nil):
+		return fmt.Errorf("reply is %v; until must be given with, and only with, reply = \"until\"", c.Reply)
+	case (c.Begin == nil) != (c.End == nil):
+		return errors.New("a transaction needs both begin and end")
+	case len(c.Lost) > 0 && c.expect() != ExpectOne:
+		return fmt.Errorf("%w: with reply = %q no request has one", ErrLost, c.Reply)
+	case len(c.Sync) > 0 && c.expect() != ExpectOne:
+		return fmt.Errorf("sync needs replies, with reply = %q there are none", c.Reply)
+	}
+	for _, list := range [][]*regexp.Regexp{c.Safe, c.OneWay, c.Quit, c.Sync} {
+		if slices.Contains(list, nil) {
+			return errors.New("a regular expression of safe, one_way, quit or sync is nil")
+		}
+	}
+	return checkStates(c.States, c.expect() == ExpectOne)
+}
+
+// expect is how a request is answered that OneWay does not match.
+func (c *LineConfig) expect() Expect {
+	if c.Reply == ReplyNone || c.Reply == ReplyStream {
+		return ExpectNone
+	}
+	return ExpectOne
 }
 
 func (l *line) Name() string { return "line" }
 
-func (l *line) Requests() Requests { return &lineRequests{line: l, scan: l.scanner(l.matching)} }
-
-func (l *line) Replies() Replies {
-	return &lineReplies{line: l, scan: l.scanner(l.Reply == ReplyUntil)}
+func (l *line) Requests() Requests {
+	return &lineRequests{line: l, scan: l.scanner(l.matching), states: stateRules{rules: l.States}}
 }
+
+func (l *line) Replies() Replies { return &lineReplies{line: l, scan: l.scanner(false)} }
 
 func (l *line) scanner(keep bool) lineScanner {
 	return lineScanner{delimiter: l.Delimiter, most: l.MaxLine, keep: keep}
@@ -106,6 +157,22 @@ func (l *line) scanner(keep bool) lineScanner {
 
 // Abort returns the configured bytes; the reason has no place in them.
 func (l *line) Abort(string) []byte { return l.LineConfig.Abort }
+
+// Lost is the configured text, nil if there is none. The reason has no place in it, nor has doubt.
+func (l *line) Lost(req *Request, _ bool, _ string) []byte {
+	if req == nil || req.Expect != ExpectOne || len(l.LineConfig.Lost) == 0 {
+		return nil
+	}
+	return bytes.Clone(l.LineConfig.Lost)
+}
+
+// Greeting is nil if the client speaks first.
+func (l *line) Greeting() *Request {
+	if l.LineConfig.Greeting == nil {
+		return nil
+	}
+	return greetingRequest()
+}
 
 func (l *line) Opaque() bool { return false }
 
