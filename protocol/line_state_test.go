@@ -284,3 +284,59 @@ func FuzzLineState(f *testing.F) {
 		}
 	})
 }
+
+func TestLineGreeting(t *testing.T) {
+	if newLine(t, LineConfig{}).(Greeter).Greeting() != nil {
+		t.Fatal("a greeting without a regular expression")
+	}
+	const said = "220-hi\r\n220-OK\r\n220 ready\r\n"
+	for _, c := range []LineConfig{
+		{Greeting: re("^220 ")},
+		{Greeting: re("^220 "), Reply: ReplyUntil, Until: re("^(OK|2)")},
+		{Greeting: re("^220 "), Reply: ReplyNone},
+		{Greeting: re("^220 "), Reply: ReplyStream, MaxLine: 16},
+	} {
+		p := newLine(t, c)
+		requests := func() []*Request { return []*Request{p.(Greeter).Greeting()} }
+		want := prototest.Result{Messages: []prototest.Message{msg(len(said), "done"), msg(3, "")}}
+		prototest.Pieces(t, outcomeParser(t, p, requests), []byte(said+"OK\n"), want)
+
+		// As repliesParser does for replies: Delivered agrees with what was passed, and only the end finishes.
+		req, r := p.(Greeter).Greeting(), p.Replies()
+		if req.Expect != ExpectOne || !req.Safe {
+			t.Fatalf("%+v", req)
+		}
+		for i := range said {
+			if i > 0 && (r.Delivered().Bytes != int64(i) || r.Finish(req)) {
+				t.Fatalf("%v: behind %d bytes: delivered %+v, finish %v", c.Reply, i, r.Delivered(), r.Finish(req))
+			}
+			if cut, err := r.Next(req, []byte(said[i:i+1])); err != nil || cut.Hold || cut.End != (i == len(said)-1) {
+				t.Fatalf("%v: byte %d: %+v, %v", c.Reply, i, cut, err)
+			}
+		}
+		if r.Delivered().Bytes != 0 || !r.Finish(nil) {
+			t.Fatalf("%v: behind the greeting: %+v", c.Reply, r.Delivered())
+		}
+	}
+}
+
+func TestLineLost(t *testing.T) {
+	text := []byte("wait\r\nERR lost\r\n")
+	p := newLine(t, LineConfig{Reply: ReplyUntil, Until: re("^ERR|^OK"), OneWay: res("^LOG"), Lost: text, Delimiter: []byte("\r\n")})
+	text[0] = 'x'
+	all := requestsIn(t, p, "GET\r\nLOG\r\n")
+	lost := p.(LostReplies)
+	for _, doubt := range []bool{true, false} {
+		got := lost.Lost(all[0], doubt, "%s reason")
+		if string(got) != "wait\r\nERR lost\r\n" {
+			t.Fatalf("%q", got)
+		}
+		got[0] = 'x' // the bytes are the caller's
+	}
+	if lost.Lost(all[1], false, "x") != nil || lost.Lost(nil, false, "x") != nil {
+		t.Error("something is sent for a reply that never was due")
+	}
+	if newLine(t, LineConfig{}).(LostReplies).Lost(all[0], false, "x") != nil {
+		t.Error("something is sent that was not configured")
+	}
+}

@@ -72,7 +72,6 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 	{"protocol without a name", user("protocol {}", ""), []string{"has no name"}},
 	{"protocol of later", user(`protocol "redis" {}`, ""), []string{`protocol "redis" is not available in this version yet`}},
 	{"unknown protocol", user(`protocol "htp" {}`, ""), []string{`There is no protocol "htp"`, `Did you mean "http"?`}},
-	{"state", user("protocol \"line\" {\nstate \"x\" {}\n}", ""), []string{`"state" is not available`}},
 	{"stream has no settings", user(`protocol "stream" { safe = [] }`, ""), []string{"Protocol stream has no settings"}},
 	{"regex", user(`protocol "line" { safe = ["^GET", "a(b"] }`, ""), []string{"missing closing )", "at: a(b"}},
 	{"regex with a place", user(`protocol "line" { quit = ["abc[z-a]"] }`, ""), []string{"character 5", "at: z-a"}},

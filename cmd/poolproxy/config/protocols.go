@@ -16,7 +16,7 @@ const maxAbort = 4096
 var laterProtocols = []string{"redis", "memcached", "smtp", "postgres", "mysql"}
 
 // laterInProtocol belong to the design of every protocol.
-var laterInProtocol = []string{"state", "transaction", "greeting", "sync", "callback"}
+var laterInProtocol = []string{"callback"}
 
 // readProtocol reads the block of one of the protocols into u.
 func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
