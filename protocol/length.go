@@ -2,8 +2,9 @@ package protocol
 
 // lengthRequests splits the client's messages. Each is one request.
 type lengthRequests struct {
-	split lengthSplitter
-	req   *Request
+	split  lengthSplitter
+	req    *Request
+	states stateRules
 }
 
 func (r *lengthRequests) Next(p []byte) (Cut, *Request, error) {
@@ -18,6 +19,9 @@ func (r *lengthRequests) Next(p []byte) (Cut, *Request, error) {
 	if head != nil {
 		req.Safe = l.safe(head)
 		req.Label = l.labels.of(r.split.total)
+		if l.matching && int64(len(head)) == r.split.total {
+			r.judge(req, head)
+		}
 	}
 	cut := Cut{N: n, End: end, Known: r.split.known}
 	if r.req = req; end {
@@ -27,12 +31,15 @@ func (r *lengthRequests) Next(p []byte) (Cut, *Request, error) {
 	return cut, req, nil
 }
 
-// expect is how every request is answered.
-func (l *length) expect() Expect {
-	if l.Reply == ReplyNone {
-		return ExpectNone
+// judge matches a whole message.
+func (r *lengthRequests) judge(req *Request, text []byte) {
+	if d := r.states.of(text, false); d != nil {
+		req.Safe, req.Detail = true, d
+		if req.Expect == ExpectNone {
+			d.outcome = OutcomeDone
+		}
 	}
-	return ExpectOne
+	req.Sync = matchAny(r.split.length.Sync, text)
 }
 
 // lengthReplies splits the server's messages. Each is one reply. Where messages answer nothing (ReplyNone), an unfinished one
@@ -43,13 +50,21 @@ type lengthReplies struct {
 	holding bool
 }
 
-func (r *lengthReplies) Next(_ *Request, p []byte) (Cut, error) {
-	n, end, _, err := r.split.next(p)
+func (r *lengthReplies) Next(req *Request, p []byte) (Cut, error) {
+	d := textDetailOf(req)
+	if r.split.seen == 0 { // of a message that has begun before its request came, not all could be kept
+		r.split.whole = 0
+		if d.looks() {
+			r.split.whole = maxStateText
+		}
+	}
+	n, end, head, err := r.split.next(p)
 	if err != nil {
 		return Cut{}, err
 	}
 	r.holding = !end && r.split.length.expect() == ExpectNone && max(r.split.seen, r.split.total) <= maxHeld
 	if end {
+		d.answered(head, head != nil && int64(len(head)) == r.split.total) // a whole one is complete with its end
 		r.prefix.Reset()
 		r.split.done()
 	} else {

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"regexp"
+	"slices"
 )
 
 // LengthCounts says what the length field counts.
@@ -42,18 +44,38 @@ type LengthConfig struct {
 
 	Reply ReplyKind // ReplyOne or ReplyNone
 	Safe  []Pattern // a request with any of these may be repeated without harm; they end within 4 KiB
-	Abort []byte    // sent to the client in place of a reply that cannot be had; nil: nothing
+
+	// Abort is sent to the client in place of a reply that cannot be had, and its connection is closed behind it; nil: nothing.
+	Abort []byte
+
+	// Lost is sent in place of one lost reply, and the connection goes on; nil: it cannot. One whole message; not with ReplyNone.
+	Lost []byte
+
+	// Greeting: the server says one message before the client says anything.
+	Greeting bool
+
+	// Sync matches requests that leave nothing behind (Request.Sync); not with ReplyNone. These regular expressions and those of
+	// States are matched on whole messages, header included; one of more than 64 KiB matches nothing.
+	Sync   []*regexp.Regexp
+	States []StateRule
 }
 
 // length is the protocol; immutable.
 type length struct {
 	LengthConfig
-	need   int // so many bytes tell a message's length
-	look   int // so many bytes tell if a request is safe as well
-	labels *sizeLabels
+	need     int // so many bytes tell a message's length
+	look     int // so many bytes tell if a request is safe as well
+	labels   *sizeLabels
+	matching bool // there is a regular expression for requests
 }
 
-// NewLength checks c and returns protocol "length". It keeps copies of the slices. The error names the field.
+var (
+	_ Greeter     = (*length)(nil)
+	_ LostReplies = (*length)(nil)
+)
+
+// NewLength checks c and returns protocol "length". It keeps copies of the slices. The error names the field; it wraps
+// ErrLost where that is Lost.
 func NewLength(c LengthConfig) (Protocol, error) {
 	if c.HeaderSize == 0 && c.Offset >= 0 && c.Offset <= mostHeader {
 		c.HeaderSize = c.Offset + c.Width
@@ -71,7 +93,14 @@ func NewLength(c LengthConfig) (Protocol, error) {
 		l.Safe[i] = Pattern{Offset: s.Offset, Bytes: bytes.Clone(s.Bytes)}
 		l.look = max(l.look, s.Offset+len(s.Bytes))
 	}
-	l.LengthConfig.Abort = bytes.Clone(c.Abort)
+	l.LengthConfig.Abort, l.LengthConfig.Lost = bytes.Clone(c.Abort), bytes.Clone(c.Lost)
+	l.Sync, l.States = slices.Clone(c.Sync), slices.Clone(c.States)
+	l.matching = len(l.Sync)+len(l.States) > 0
+	if len(c.Lost) > 0 {
+		if err := oneReply(l.Replies(), c.Lost); err != nil {
+			return nil, fmt.Errorf("protocol length: %w", err)
+		}
+	}
 	return l, nil
 }
 
@@ -93,6 +122,12 @@ func (c *LengthConfig) check() error {
 			c.MaxMessage, c.HeaderSize, int64(mostMaxMessage))
 	case c.Reply != ReplyOne && c.Reply != ReplyNone:
 		return fmt.Errorf("reply is %v, must be one or none", c.Reply)
+	case len(c.Lost) > 0 && c.expect() != ExpectOne:
+		return fmt.Errorf("%w: with reply = %q no request has one", ErrLost, c.Reply)
+	case len(c.Sync) > 0 && c.expect() != ExpectOne:
+		return fmt.Errorf("sync needs replies, with reply = %q there are none", c.Reply)
+	case slices.Contains(c.Sync, nil):
+		return errors.New("a regular expression of sync is nil")
 	}
 	for i, s := range c.Safe {
 		if s.Offset < 0 || s.Offset > mostHeader || len(s.Bytes) == 0 || len(s.Bytes) > mostHeader-s.Offset {
@@ -100,13 +135,25 @@ func (c *LengthConfig) check() error {
 				i+1, len(s.Bytes), s.Offset, mostHeader)
 		}
 	}
-	return nil
+	return checkStates(c.States, c.expect() == ExpectOne)
+}
+
+// expect is how every request is answered.
+func (c *LengthConfig) expect() Expect {
+	if c.Reply == ReplyNone {
+		return ExpectNone
+	}
+	return ExpectOne
 }
 
 func (l *length) Name() string { return "length" }
 
 func (l *length) Requests() Requests {
-	return &lengthRequests{split: lengthSplitter{length: l, look: l.look}}
+	r := &lengthRequests{split: lengthSplitter{length: l, look: l.look}, states: stateRules{rules: l.States}}
+	if l.matching {
+		r.split.whole = maxStateText
+	}
+	return r
 }
 
 func (l *length) Replies() Replies {
@@ -115,6 +162,22 @@ func (l *length) Replies() Replies {
 
 // Abort returns the configured bytes; the reason has no place in them.
 func (l *length) Abort(string) []byte { return l.LengthConfig.Abort }
+
+// Lost is the configured message, nil if there is none. The reason has no place in it, nor has doubt.
+func (l *length) Lost(req *Request, _ bool, _ string) []byte {
+	if req == nil || req.Expect != ExpectOne || len(l.LengthConfig.Lost) == 0 {
+		return nil
+	}
+	return bytes.Clone(l.LengthConfig.Lost)
+}
+
+// Greeting is nil if the client speaks first.
+func (l *length) Greeting() *Request {
+	if !l.LengthConfig.Greeting {
+		return nil
+	}
+	return greetingRequest()
+}
 
 func (l *length) Opaque() bool { return false }
 

@@ -6,11 +6,12 @@ import (
 	"math"
 )
 
-// lengthSplitter finds the ends of messages by their length field. Of a message it keeps no more than the first look bytes, and
-// those only while a piece ends within them.
+// lengthSplitter finds the ends of messages by their length field. Of a message it keeps no more than what is to be looked at, and
+// that only while a piece ends within it.
 type lengthSplitter struct {
 	length *length
 	look   int // bytes from the beginning that are looked at, at least length.need
+	whole  int // messages of at most so many bytes are looked at from end to end
 
 	at    int64  // where in the stream the current message begins
 	seen  int64  // bytes of it so far
@@ -19,8 +20,8 @@ type lengthSplitter struct {
 	kept  []byte // its first bytes, while known is not set
 }
 
-// next takes bytes of the current message off p. If head is not nil, these are the message's first bytes (look of them, fewer
-// if it is shorter), handed out once for every message.
+// next takes bytes of the current message off p. If head is not nil, these are the message's first bytes (look of them, or all of
+// it), handed out once for every message.
 func (s *lengthSplitter) next(p []byte) (n int, end bool, head []byte, err error) {
 	if !s.known {
 		if head, err = s.begin(p); err != nil {
@@ -37,9 +38,10 @@ func (s *lengthSplitter) next(p []byte) (n int, end bool, head []byte, err error
 
 // begin looks at the message's first bytes, of which p brings more. They are returned when they are complete.
 func (s *lengthSplitter) begin(p []byte) ([]byte, error) {
+	fresh := s.seen == 0
 	view := p
-	if s.seen > 0 {
-		s.kept = append(s.kept, p[:min(len(p), s.look-len(s.kept))]...)
+	if !fresh {
+		p = s.keep(p, s.length.need)
 		view = s.kept
 	}
 	if s.total == 0 && len(view) >= s.length.need {
@@ -49,14 +51,34 @@ func (s *lengthSplitter) begin(p []byte) ([]byte, error) {
 		}
 		s.total = total
 	}
-	if want := min(int64(s.look), s.total); s.total > 0 && int64(len(view)) >= want {
+	want := s.want()
+	if !fresh {
+		s.keep(p, want)
+		view = s.kept
+	}
+	if s.total > 0 && len(view) >= want {
 		s.known, s.kept = true, nil
 		return view[:want], nil
 	}
-	if s.seen == 0 {
-		s.kept = append(make([]byte, 0, s.look), p...)
+	if fresh {
+		s.keep(p, want)
 	}
 	return nil, nil
+}
+
+// want is how many bytes of the message are looked at, as far as is known.
+func (s *lengthSplitter) want() int {
+	if s.total > 0 && s.total <= int64(max(s.look, s.whole)) {
+		return int(s.total)
+	}
+	return s.look
+}
+
+// keep adds bytes of p to what is kept, up to most, and returns the others.
+func (s *lengthSplitter) keep(p []byte, most int) []byte {
+	n := max(0, min(len(p), most-len(s.kept)))
+	s.kept = append(s.kept, p[:n]...)
+	return p[n:]
 }
 
 // done begins the next message.

@@ -20,8 +20,10 @@ const (
 
 func (r *reader) readLength(u *userBlock, b *hclsyntax.Block) (protocol.Protocol, error) {
 	c := protocol.LengthConfig{Width: 4, MaxMessage: 16 << 20}
-	abort := ""
-	r.block(b, &shape{
+	abort, lost := "", ""
+	before := len(r.diags.Errs())
+	var states []stateBlock
+	seen := r.block(b, &shape{
 		what:   "protocol length",
 		labels: []string{"length"},
 		attributes: map[string]setter{
@@ -37,14 +39,21 @@ func (r *reader) readLength(u *userBlock, b *hclsyntax.Block) (protocol.Protocol
 			"reply": word(r, &c.Reply, []choice[protocol.ReplyKind]{
 				{"one", protocol.ReplyOne}, {"none", protocol.ReplyNone},
 			}),
-			"safe":  r.patterns(&c.Safe),
-			"abort": r.str(&abort, maxAbort),
+			"safe":     r.patterns(&c.Safe),
+			"greeting": r.boolean(&c.Greeting),
+			"sync":     r.regexes(&c.Sync),
+			"abort":    r.str(&abort, maxAbort),
+			"lost":     r.str(&lost, maxAbort),
 		},
+		many:  map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
 		later: laterInProtocol,
 	})
 	u.replies = c.Reply == protocol.ReplyOne
-	c.Abort = bytesOrNil(abort)
-	return protocol.NewLength(c)
+	c.Abort, c.Lost = bytesOrNil(abort), bytesOrNil(lost)
+	c.States = r.states(states, u.replies)
+	r.needReplies(seen, u.replies)
+	p, err := protocol.NewLength(c)
+	return p, r.lostReply(seen, before, err, `It has a header with its length, like any other: lost = "\u0000\u0000\u0000\u0002no".`)
 }
 
 const patternHint = `Write a list of places and bytes in hexadecimal: [{ offset = 4, bytes = "0a0b" }].`

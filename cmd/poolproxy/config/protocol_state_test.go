@@ -10,6 +10,9 @@ import (
 // inLine is a configuration with protocol line.
 func inLine(body string) string { return user("protocol \"line\" {\n"+body+"\n}", "") }
 
+// inLength is a configuration with protocol length.
+func inLength(body string) string { return user("protocol \"length\" {\n"+body+"\n}", "") }
+
 // stateMistakes are like mistakes, of what lines and messages say of their connection.
 var stateMistakes = []struct {
 	name, text string
@@ -39,6 +42,13 @@ var stateMistakes = []struct {
 	{"lost with more", inLine(`lost = "ERR\nERR\n"`), []string{"ends after 4 of 8 bytes"}},
 	{"lost that until does not end", inLine("reply = \"until\"\nuntil = \"^OK\"\nlost = \"ERR\\n\""), []string{"its end is missing"}},
 	{"one mistake is one mistake", inLine("delimiter = \"\"\nlost = \"ERR\""), []string{`"delimiter" has 0 bytes`}},
+
+	{"transaction of length", inLength("transaction {\nbegin = \"a\"\nend = \"b\"\n}"), []string{`Protocol length has no "transaction"`}},
+	{"greeting that is no flag", inLength(`greeting = "true"`), []string{`"greeting" must be true or false`, "without quotes"}},
+	{"expect without messages", inLength("reply = \"none\"\nstate \"a\" {\nmatch = \"x\"\nexpect = \"^OK\"\n}"), []string{`"expect" is impossible`}},
+	{"sync without messages", inLength("reply = \"none\"\nsync = [\"x\"]"), []string{`"sync" is impossible`}},
+	{"lost message without end", inLength(`lost = "\u0000\u0000\u0000\u0005lost"`), []string{"not one whole reply: its end is missing", "a header with its length"}},
+	{"lost message that is too long", inLength(`lost = "long"`), []string{"not one whole reply: protocol: malformed: the length field says"}},
 
 	{"http has no state", user("protocol \"http\" {\nstate \"x\" {}\n}", ""), []string{`Protocol http has no "state"`}},
 }
@@ -132,5 +142,26 @@ lost     = "ERR lost\n"
 	}
 	if cut, err := p.Replies().Next(p.(protocol.Greeter).Greeting(), []byte("220-a\n220 b\n")); err != nil || cut.N != 12 || !cut.End {
 		t.Error(cut, err)
+	}
+}
+
+func TestLengthStateSettings(t *testing.T) {
+	p := loaded(t, inLength(`
+width = 1
+state "login" { match = "^(?s).L" }
+sync     = ["^(?s).P"]
+greeting = true
+lost     = "\u0004lost"
+`))
+	r := p.Requests()
+	_, req, err := r.Next([]byte("\x02Lx"))
+	if c, ok := req.Detail.(protocol.Connection); err != nil || !ok || c.Changes()[0].Key != "login" {
+		t.Errorf("%+v, %v", req, err)
+	}
+	if _, req, err = r.Next([]byte("\x01P")); err != nil || !req.Sync {
+		t.Errorf("%+v, %v", req, err)
+	}
+	if p.(protocol.Greeter).Greeting() == nil || string(p.(protocol.LostReplies).Lost(req, false, "")) != "\x04lost" {
+		t.Error("no greeting, or nothing for a lost reply")
 	}
 }

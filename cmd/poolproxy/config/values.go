@@ -74,6 +74,15 @@ func (r *reader) whole(name string, e hcl.Expression, least, most int) (int, boo
 	return int(n), true
 }
 
+// boolean reads true or false.
+func (r *reader) boolean(dst *bool) setter {
+	return func(a *hclsyntax.Attribute) {
+		if v, ok := r.value(a.Expr, cty.Bool, a.Name, "true or false", "Write it without quotes."); ok {
+			*dst = v.True()
+		}
+	}
+}
+
 // duration reads a duration with its unit.
 func (r *reader) duration(dst *time.Duration, least, most time.Duration) setter {
 	return func(a *hclsyntax.Attribute) {
