@@ -55,6 +55,14 @@ type User struct {
 	Heartbeat mapping.Heartbeat
 	Memory    int // bytes of one session's retrieval
 	Failover  session.Failover
+	Callbacks []Callback // asked in this order when a leg has been opened
+}
+
+// Callback is a failover callback (draft-conrad-rserpool-service-00 §6.3): a rule, or a program. One of Rule and Exec is set.
+type Callback struct {
+	Rule    session.Callback
+	Exec    []string      // a program's path and its arguments
+	Timeout time.Duration // how long the program may take
 }
 
 // Element is the pool_element side: it stands in front of one server.
@@ -66,4 +74,7 @@ type Element struct {
 	Heartbeat mapping.Heartbeat
 	Memory    int           // bytes of one session's buffers
 	Hold      time.Duration // the longest that a leg is kept for a pool user out of touch
+
+	FenceExec    []string      // a program's path and its arguments, which makes certain that the server is dead; nil: there is none
+	FenceTimeout time.Duration // how long it may take
 }

@@ -48,7 +48,8 @@ type shape struct {
 	once       map[string]func(*hclsyntax.Block) // blocks that may stand there once
 	many       map[string]func(*hclsyntax.Block) // blocks that may be repeated
 	required   []string
-	later      []string // names of the design that this version does not have
+	later      []string          // names of the design that this version does not have
+	misplaced  map[string]string // names that stand in another block: in which
 
 	seen map[string]hcl.Range // where each name stood; shared by the bodies that are walked with this shape
 }
@@ -137,6 +138,10 @@ func (r *reader) single(name string, at hcl.Range, s *shape) bool {
 func (r *reader) unknown(name string, at hcl.Range, s *shape, attribute bool) {
 	if slices.Contains(s.later, name) {
 		r.fail(at, fmt.Sprintf("%q is not available in this version", name), "It is planned, but does nothing yet: leave it out.")
+		return
+	}
+	if where, ok := s.misplaced[name]; ok {
+		r.fail(at, fmt.Sprintf("%s has no %q", first(s.what), name), fmt.Sprintf("It belongs into %s.", where))
 		return
 	}
 	names := s.names()

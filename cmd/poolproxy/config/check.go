@@ -95,17 +95,11 @@ func (r *reader) checkUser(u *userBlock) {
 		r.noPool(u.Pool, at)
 		return
 	}
-	if p.Mapping != mapping.None {
-		return
+	if p.Mapping == mapping.None {
+		r.checkDirect(u, p)
+	} else {
+		r.checkFence(u)
 	}
-	hint := fmt.Sprintf("Pool %q has mapping none: there is no association with a sidecar. Leave it out, or use mapping tcp.", p.Handle)
-	if at, set := u.failover["resume"]; set {
-		r.fail(at, `"resume" is impossible without a mapping`, hint)
-	}
-	if at, set := u.seen["heartbeat"]; set {
-		r.fail(at, `"heartbeat" is impossible without a mapping`, hint)
-	}
-	u.Failover.Resume = 0
 }
 
 func (r *reader) findPool(handle string) *poolBlock {

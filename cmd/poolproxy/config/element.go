@@ -1,6 +1,8 @@
 package config
 
 import (
+	"time"
+
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
@@ -18,6 +20,7 @@ type elementBlock struct {
 func (r *reader) readElement(b *hclsyntax.Block) {
 	e := &elementBlock{at: b.DefRange()}
 	e.Name, e.Mapping, e.Heartbeat, e.Memory, e.Hold = label(b), mapping.TCP, defaultHeartbeat, defaultMemory, defaultHold
+	e.FenceTimeout = defaultFencing
 	r.elements = append(r.elements, e)
 	e.seen = r.block(b, &shape{
 		what:   "a pool_element",
@@ -27,14 +30,21 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"server":  r.address(&e.Server),
 			"mapping": r.elementMapping(&e.Mapping),
 			"hold":    r.duration(&e.Hold, 0, mostTime),
+
+			"fence_exec":    r.command(&e.FenceExec),
+			"fence_timeout": r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"heartbeat": r.readHeartbeat(&e.Heartbeat),
 			"retrieval": r.readRetrieval(&e.Memory),
 		},
-		required: []string{"listen", "server"},
-		later:    []string{"register", "health_check", "tls", "peer", "chaos", "fence", "fence_exec", "source", "state"},
+		required:  []string{"listen", "server"},
+		later:     []string{"register", "health_check", "tls", "peer", "chaos", "source", "state"},
+		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
+	if at, set := e.seen["fence_timeout"]; set && !given(e.seen, "fence_exec") {
+		r.fail(at, `"fence_timeout" has no effect without fence_exec`, "It bounds the time that fence_exec may take: leave it out.")
+	}
 }
 
 // elementMapping reads the mapping of a pool_element. "none" has a meaning for pools alone.

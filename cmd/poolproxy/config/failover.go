@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -21,6 +23,13 @@ func defaultFailover() session.Failover {
 	}
 }
 
+// inFailover and misplacedInUser say where names belong that are looked for in other blocks.
+const inFailover = "the failover block of a pool_user"
+
+var misplacedInUser = map[string]string{
+	"callback": "its failover block", "fence": "its failover block", "on_server_close": "its failover block",
+}
+
 func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 	f := &u.Failover
 	u.failover = r.block(b, &shape{
@@ -29,15 +38,23 @@ func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 			"replay": word(r, &f.Replay, []choice[session.Replay]{
 				{"none", session.ReplayNone}, {"unacked", session.ReplayUnacked}, {"session", session.ReplaySession},
 			}),
-			"ack":      word(r, &f.Ack, []choice[session.Ack]{{"reply", session.AckReply}, {"delivered", session.AckDelivered}}, "read"),
+			"ack": word(r, &f.Ack, []choice[session.Ack]{
+				{"reply", session.AckReply}, {"read", session.AckRead}, {"delivered", session.AckDelivered},
+			}),
 			"unsafe":   word(r, &f.Unsafe, []choice[session.Unsafe]{{"refuse", session.UnsafeRefuse}, {"replay", session.UnsafeReplay}}),
 			"resume":   r.duration(&f.Resume, 0, mostTime),
+			"fence":    r.duration(&f.Fence, 0, mostTime),
 			"deadline": r.duration(&f.Deadline, 100*time.Millisecond, mostTime),
 			"attempts": r.integer(&f.Attempts, 1, 1000),
 
 			"reply_timeout": r.duration(&f.ReplyTimeout, 0, mostTime),
+			"on_server_close": word(r, &f.OnServerClose, []choice[session.ServerClose]{
+				{"auto", session.CloseAuto}, {"close", session.CloseIsClose}, {"failover", session.CloseIsFailed},
+			}),
 		},
-		later: []string{"fence", "fence_exec", "callback", "state", "chaos"},
+		many:      map[string]func(*hclsyntax.Block){"callback": func(b *hclsyntax.Block) { r.readCallback(u, b) }},
+		later:     []string{"chaos"},
+		misplaced: map[string]string{"fence_exec": "a pool_element", "state": "the protocol block"},
 	})
 }
 
@@ -46,15 +63,7 @@ func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 func (r *reader) settle(u *userBlock) {
 	f := &u.Failover
 	if u.kind != "" {
-		if _, set := u.failover["replay"]; !set && u.kind == "stream" {
-			f.Replay = session.ReplayNone
-		}
-		if at, set := u.failover["ack"]; !set && !u.replies {
-			f.Ack = session.AckDelivered
-		} else if f.Ack == session.AckReply && !u.replies {
-			r.fail(at, fmt.Sprintf(`ack = "reply" is impossible with this protocol %s`, u.kind),
-				`It does not know which reply belongs to which request: write ack = "delivered".`)
-		}
+		r.settleProtocol(u)
 	}
 	if u.kind == "stream" {
 		// Replies are hashed where a new server's have to be compared with them, and the session's own history does not do it.
@@ -64,10 +73,32 @@ func (r *reader) settle(u *userBlock) {
 		r.fail(at, `unsafe = "replay" contradicts replay = "none"`,
 			`With replay = "none" no request is sent twice: write replay = "unacked", or leave unsafe out.`)
 	}
-	if at, set := u.failover["reply_timeout"]; set && u.kind != "" && !u.replies {
+	r.settleTimes(u)
+	r.settleCallbacks(u)
+}
+
+// settleProtocol is what depends on whether the protocol knows replies.
+func (r *reader) settleProtocol(u *userBlock) {
+	f := &u.Failover
+	if !given(u.failover, "replay") && u.kind == "stream" {
+		f.Replay = session.ReplayNone
+	}
+	if at, set := u.failover["ack"]; !set && !u.replies {
+		f.Ack = session.AckDelivered
+	} else if f.Ack == session.AckReply && !u.replies {
+		r.fail(at, fmt.Sprintf(`ack = "reply" is impossible with this protocol %s`, u.kind),
+			`It does not know which reply belongs to which request: write ack = "read" or "delivered".`)
+	}
+	if at, set := u.failover["reply_timeout"]; set && !u.replies {
 		r.fail(at, fmt.Sprintf("reply_timeout is impossible with this protocol %s", u.kind),
 			"It does not know when a reply is due: leave reply_timeout out.")
 	}
+}
+
+// settleTimes makes the durations agree: resume is the first part of what deadline bounds, and an element may not give a leg up that
+// its pool user still hopes to resume.
+func (r *reader) settleTimes(u *userBlock) {
+	f := &u.Failover
 	if f.Resume > f.Deadline {
 		if at, set := u.failover["resume"]; set {
 			r.fail(at, fmt.Sprintf("resume (%s) is longer than deadline (%s)", durationText(f.Resume), durationText(f.Deadline)),
@@ -76,4 +107,78 @@ func (r *reader) settle(u *userBlock) {
 			f.Resume = f.Deadline // only the default was longer
 		}
 	}
+	at, set := u.failover["fence"]
+	switch {
+	case !set:
+		f.Fence = max(defaultFence, f.Resume)
+	case f.Fence >= f.Resume:
+	case given(u.failover, "resume"):
+		r.fail(at, fmt.Sprintf("fence (%s) is shorter than resume (%s)", durationText(f.Fence), durationText(f.Resume)),
+			"The old server's connection would be closed while it is still to be resumed: make fence longer, or resume shorter.")
+	default:
+		f.Resume = f.Fence // only the default was longer
+	}
+}
+
+// checkFence is for mapping tcp. Unsafe requests are repeated only when the old leg is certain to be dead, and in the worst case that is
+// known only when fence has passed.
+func (r *reader) checkFence(u *userBlock) {
+	f := &u.Failover
+	if f.Unsafe != session.UnsafeReplay || f.Deadline > f.Fence {
+		return
+	}
+	at := u.failover["unsafe"]
+	for _, name := range []string{"fence", "deadline"} {
+		if set, ok := u.failover[name]; ok {
+			at = set
+		}
+	}
+	r.fail(at, fmt.Sprintf(`unsafe = "replay" needs a deadline (%s) that is longer than fence (%s)`, durationText(f.Deadline), durationText(f.Fence)),
+		"An unsafe request is repeated only when the old server can certainly receive nothing more, which may take as long as fence.")
+}
+
+// checkDirect is for mapping none: there is no association that could be resumed, and no sidecar that could keep a leg.
+func (r *reader) checkDirect(u *userBlock, p *poolBlock) {
+	hint := fmt.Sprintf("Pool %q has mapping none: there is no association with a sidecar. Leave it out, or use mapping tcp.", p.Handle)
+	for _, name := range []string{"resume", "fence"} {
+		if at, set := u.failover[name]; set {
+			r.fail(at, fmt.Sprintf("%q is impossible without a mapping", name), hint)
+		}
+	}
+	if at, set := u.seen["heartbeat"]; set {
+		r.fail(at, `"heartbeat" is impossible without a mapping`, hint)
+	}
+	u.Failover.Resume, u.Failover.Fence = 0, 0
+	at, set := u.failover["ack"]
+	if !set || u.Failover.Ack != session.AckRead {
+		return
+	}
+	for _, e := range p.elements {
+		if e.Address.IsValid() && !ofThisHost(e.Address.Addr()) {
+			r.warn(at, fmt.Sprintf(`ack = "read" is impossible for element %q of pool %q, whose server is on another host (%s)`,
+				e.Name, p.Handle, e.Address.Addr()),
+				"What its server has read cannot be known here: its sessions have ack = \"delivered\". With mapping tcp its sidecar would know.")
+			return
+		}
+	}
+}
+
+// ofThisHost reports whether an address is one of this host's. Where that cannot be found out it is taken for one: what is impossible
+// shows in the status of sessions, too.
+func ofThisHost(ip netip.Addr) bool {
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true
+	}
+	own, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	for _, a := range own {
+		if network, ok := a.(*net.IPNet); ok {
+			if found, ok := netip.AddrFromSlice(network.IP); ok && found.Unmap() == ip.WithZone("") {
+				return true
+			}
+		}
+	}
+	return false
 }

@@ -13,7 +13,7 @@ func (r *reader) readHTTP(u *userBlock, b *hclsyntax.Block) (protocol.Protocol, 
 		what:       "protocol http",
 		labels:     []string{"http"},
 		attributes: map[string]setter{"max_head": size(r, &c.MaxHead, 1<<10, protocol.HTTPMaxHead)},
-		later:      append([]string{"safe"}, laterInProtocol...),
+		later:      []string{"safe"},
 	})
 	return protocol.NewHTTP(c), nil
 }

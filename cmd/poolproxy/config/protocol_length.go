@@ -45,8 +45,7 @@ func (r *reader) readLength(u *userBlock, b *hclsyntax.Block) (protocol.Protocol
 			"abort":    r.str(&abort, maxAbort),
 			"lost":     r.str(&lost, maxAbort),
 		},
-		many:  map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
-		later: laterInProtocol,
+		many: map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
 	})
 	u.replies = c.Reply == protocol.ReplyOne
 	c.Abort, c.Lost = bytesOrNil(abort), bytesOrNil(lost)

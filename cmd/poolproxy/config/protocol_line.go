@@ -30,10 +30,10 @@ func (r *reader) readLine(u *userBlock, b *hclsyntax.Block) (protocol.Protocol, 
 			"lost":     r.str(&lost, maxAbort),
 			"max_line": size(r, &c.MaxLine, 16, 16<<20),
 		},
-		once:  map[string]func(*hclsyntax.Block){"transaction": r.readTransaction(&c)},
-		many:  map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
-		later: laterInProtocol,
+		once: map[string]func(*hclsyntax.Block){"transaction": r.readTransaction(&c)},
+		many: map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
 	})
+	u.ending = delimiter
 	u.replies = c.Reply == protocol.ReplyOne || c.Reply == protocol.ReplyUntil
 	c.Delimiter, c.Abort, c.Lost = []byte(delimiter), bytesOrNil(abort), bytesOrNil(lost)
 	r.checkReply(&c, seen)

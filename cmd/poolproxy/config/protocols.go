@@ -15,9 +15,6 @@ const maxAbort = 4096
 // laterProtocols belong to the design and are not made yet.
 var laterProtocols = []string{"redis", "memcached", "smtp", "postgres", "mysql"}
 
-// laterInProtocol belong to the design of every protocol.
-var laterInProtocol = []string{"callback"}
-
 // readProtocol reads the block of one of the protocols into u.
 func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
 	readers := map[string]func(*userBlock, *hclsyntax.Block) (protocol.Protocol, error){
@@ -65,6 +62,6 @@ func (r *reader) unknownProtocol(b *hclsyntax.Block) {
 
 // readStream reads protocol "stream". settle makes the protocol itself, when it is known what is replayed.
 func (r *reader) readStream(_ *userBlock, b *hclsyntax.Block) (protocol.Protocol, error) {
-	r.block(b, &shape{what: "protocol stream", labels: []string{"stream"}, later: laterInProtocol})
+	r.block(b, &shape{what: "protocol stream", labels: []string{"stream"}})
 	return nil, nil
 }

@@ -21,6 +21,9 @@ const (
 	defaultResume   = 5 * time.Second
 	defaultDeadline = 30 * time.Second
 	defaultAttempts = 5
+	defaultFence    = 5 * time.Second  // longer if resume is
+	defaultFencing  = 10 * time.Second // of fence_exec
+	defaultExec     = 5 * time.Second  // of a callback's program
 
 	leastMemory = 64 << 10 // a session must be able to retain what one read brings
 	mostMemory  = 1 << 30
@@ -57,7 +60,8 @@ func (r *reader) topLevel() *shape {
 			"pool_user":    r.readUser,
 			"pool_element": r.readElement,
 		},
-		later: []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos", "callback", "health_check"},
+		later:     []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos", "health_check"},
+		misplaced: map[string]string{"callback": inFailover},
 	}
 }
 

@@ -15,6 +15,10 @@ type userBlock struct {
 	failover map[string]hcl.Range // where the settings of its failover block stand
 	kind     string               // the name of its protocol; "" while that is not known
 	replies  bool                 // its protocol knows which reply belongs to which request
+	ending   string               // protocol line: what ends a line
+	states   map[string][]string  // the groups of each of its protocol's state blocks; nil while they are not known
+
+	callbacks []*callbackBlock
 }
 
 func (r *reader) readUser(b *hclsyntax.Block) {
@@ -34,8 +38,9 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"retrieval": r.readRetrieval(&u.Memory),
 			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
 		},
-		required: []string{"listen", "pool", "protocol"},
-		later:    []string{"tls", "peer", "chaos", "source", "health_check", "callback", "state", "register"},
+		required:  []string{"listen", "pool", "protocol"},
+		later:     []string{"tls", "peer", "chaos", "source", "health_check", "state", "register"},
+		misplaced: misplacedInUser,
 	})
 	r.settle(u)
 }
