@@ -203,14 +203,15 @@ const (
 	notNumber = '\uef00'
 )
 
-// exponent matches texts that would be taken for numbers with an exponent, or for infinity. Nobody counts like that, but a client that
-// says 1e999999999 would have that many zeros written. So these are texts, and calculating with them is an error.
-var exponent = regexp.MustCompile(`^[+-]?(?:[0-9._]*[eEpP][+-]?[0-9_]+|[iI]nf)$`)
+// absurd matches texts that would be taken for numbers with an exponent, for infinity, or for numbers of more than 64 digits. Nobody
+// counts like that, but a client that says 1e999999999 would have that many zeros written, and long numbers take long. So these are
+// texts, and calculating with them is an error.
+var absurd = regexp.MustCompile(`^[+-]?(?:[0-9._]*[eEpP][+-]?[0-9_]+|[iI]nf|[0-9._]{65,})$`)
 
 // bytesText is the string value of bytes.
 func bytesText(p []byte) cty.Value {
 	var b strings.Builder
-	if exponent.Match(p) {
+	if absurd.Match(p) {
 		b.WriteRune(notNumber)
 	}
 	for _, c := range p {

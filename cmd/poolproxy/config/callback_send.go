@@ -1,6 +1,7 @@
 package config
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"slices"
@@ -46,8 +47,7 @@ func (r *reader) checkSend(u *userBlock, c *callback) {
 	}
 }
 
-// plainText makes the texts in the expression bytes, as those of the client are (see bytesText), and sees that the first argument of
-// each format is a fixed text: what a client says must not decide how wide a number is.
+// plainText makes the texts in the expression bytes, as those of the client are (see bytesText), and checks the functions.
 func (r *reader) plainText(e hcl.Expression) {
 	hclsyntax.VisitAll(e.(hclsyntax.Node), func(n hclsyntax.Node) hcl.Diagnostics {
 		switch n := n.(type) {
@@ -56,14 +56,29 @@ func (r *reader) plainText(e hcl.Expression) {
 				n.Val = bytesText([]byte(n.Val.AsString()))
 			}
 		case *hclsyntax.FunctionCallExpr:
-			if n.Name == "format" && len(n.Args) > 0 {
-				if _, diags := n.Args[0].Value(nil); diags.HasErrors() {
-					r.fail(n.Args[0].Range(), "The first argument of format is not a fixed text", `Write: format("%08d", ...).`)
-				}
-			}
+			r.checkFunction(n)
 		}
 		return nil
 	})
+}
+
+// checkFunction checks a call. The first argument of format has to be a fixed text: what a client says must not decide how wide a
+// number is.
+func (r *reader) checkFunction(call *hclsyntax.FunctionCallExpr) {
+	if _, ok := sendFunctions[call.Name]; !ok {
+		all := slices.Sorted(maps.Keys(sendFunctions))
+		hint := fmt.Sprintf("There are: %s.", strings.Join(all, ", "))
+		if near := nearest(call.Name, all); near != "" {
+			hint = fmt.Sprintf("Did you mean %q?", near)
+		}
+		r.fail(call.NameRange, fmt.Sprintf("There is no function %q", call.Name), hint)
+		return
+	}
+	if call.Name == "format" && len(call.Args) > 0 {
+		if _, diags := call.Args[0].Value(nil); diags.HasErrors() {
+			r.fail(call.Args[0].Range(), "The first argument of format is not a fixed text", `Write: format("%08d", ...).`)
+		}
+	}
 }
 
 // checkVariable checks one name of the expression, as "request.file", and notes which captured states it needs.
@@ -126,17 +141,25 @@ func (r *reader) checkState(u *userBlock, c *callback, path []string, at hcl.Ran
 }
 
 // checkEnding sees that what is sent to servers that read lines ends as a line does, as far as that can be known now: they would wait
-// for the rest, and be waited for.
+// for the rest, and be waited for. No variable has such an end.
 func (r *reader) checkEnding(c *callback) {
-	t, ok := c.send.(*hclsyntax.TemplateExpr)
-	if !ok || len(c.ending) == 0 {
-		return
+	last := hcl.Expression(c.send)
+	if t, ok := last.(*hclsyntax.TemplateExpr); ok {
+		last = t.Parts[len(t.Parts)-1]
 	}
-	last, ok := t.Parts[len(t.Parts)-1].(*hclsyntax.LiteralValueExpr)
-	if !ok || last.Val.Type() != cty.String || len(last.Val.AsString()) < len(c.ending) {
-		return
+	if t, ok := last.(*hclsyntax.TemplateWrapExpr); ok {
+		last = t.Wrapped
 	}
-	if !strings.HasSuffix(string(textBytes(last.Val)), string(c.ending)) {
+	ended := true
+	switch last := last.(type) {
+	case *hclsyntax.LiteralValueExpr:
+		if last.Val.Type() == cty.String && len(last.Val.AsString()) >= len(c.ending) {
+			ended = bytes.HasSuffix(textBytes(last.Val), c.ending)
+		}
+	case *hclsyntax.ScopeTraversalExpr:
+		ended = len(c.ending) == 0
+	}
+	if !ended {
 		r.fail(c.send.Range(), fmt.Sprintf("What is sent does not end as a line does, with %q", c.ending),
 			"The server would wait for the rest: add it at the end of send.")
 	}

@@ -61,20 +61,7 @@ func TestTwelveMistakes(t *testing.T) {
 	if !l.Failed() || len(l.Diagnostics) != 12 {
 		t.Errorf("%d diagnostics, want 12", len(l.Diagnostics))
 	}
-	got := written(t, l, "testdata")
-	golden := filepath.Join("testdata", "twelve.golden")
-	if *update {
-		if err := os.WriteFile(golden, []byte(got), 0o644); err != nil {
-			t.Fatal(err)
-		}
-	}
-	want, err := os.ReadFile(golden)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if got != string(want) {
-		t.Errorf("got:\n%s\nwant:\n%s", got, want)
-	}
+	checkGolden(t, l, "twelve.golden")
 }
 
 func TestExample(t *testing.T) {
@@ -111,7 +98,7 @@ func TestExampleShowsDefaults(t *testing.T) {
 		t.Errorf("the example's pool_user has %+v, the default is %+v", a, b)
 	}
 	c, d := shown.Elements[0], bare.Elements[0]
-	if c.Heartbeat != d.Heartbeat || c.Memory != d.Memory || c.Hold != d.Hold || c.Mapping != d.Mapping {
+	if c.Heartbeat != d.Heartbeat || c.Memory != d.Memory || c.Hold != d.Hold || c.Mapping != d.Mapping || c.FenceTimeout != d.FenceTimeout {
 		t.Errorf("the example's pool_element has %+v, the default is %+v", c, d)
 	}
 }
@@ -145,11 +132,12 @@ func TestDefaults(t *testing.T) {
 	}
 	want := session.Failover{
 		Replay: session.ReplayUnacked, Ack: session.AckReply, Resume: 5 * time.Second, Deadline: 30 * time.Second, Attempts: 5,
+		Fence: 5 * time.Second,
 	}
 	if u := c.Users[0]; u.Failover != want || u.Memory != 1<<20 || u.Heartbeat != (mapping.Heartbeat{Interval: time.Second, Misses: 3}) {
 		t.Errorf("the pool_user is %+v", u)
 	}
-	if e := c.Elements[0]; e.Hold != 30*time.Second || e.Memory != 1<<20 || e.Mapping != mapping.TCP {
+	if e := c.Elements[0]; e.Hold != 30*time.Second || e.Memory != 1<<20 || e.Mapping != mapping.TCP || e.FenceTimeout != 10*time.Second {
 		t.Errorf("the pool_element is %+v", e)
 	}
 }

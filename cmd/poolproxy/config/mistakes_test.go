@@ -93,11 +93,6 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 	{"little memory", user(`protocol "http" {}`, `retrieval { memory = "63KiB" }`), []string{"from 64KiB to 1GiB"}},
 	{"more than all", user(`protocol "http" {}`, `retrieval { memory = "8MiB" }`) + `limits { memory = "4MiB" }`,
 		[]string{"One session may retain 8MiB, all together only 4MiB"}},
-	{"callback", user(`protocol "http" {}`, `failover { 
- callback {} 
-}`), []string{`"callback" is not available in this version`}},
-	{"fence", user(`protocol "http" {}`, `failover { fence = "5s" }`), []string{`"fence" is not available`}},
-	{"ack read", user(`protocol "http" {}`, `failover { ack = "read" }`), []string{`ack = "read" is not available`, `"reply", "delivered"`}},
 	{"ack reply of a stream", user(`protocol "stream" {}`, `failover { ack = "reply" }`), []string{"impossible with this protocol stream"}},
 	{"ack reply without replies", user(`protocol "line" { reply = "none" }`, `failover { ack = "reply" }`), []string{"impossible"}},
 	{"unsafe replay, no replay", user(`protocol "http" {}`, "failover {\nreplay = \"none\"\nunsafe = \"replay\"\n}"),
@@ -148,21 +143,25 @@ func element(name, listen, more string) string {
 
 func TestMistakes(t *testing.T) {
 	for _, m := range mistakes {
-		t.Run(m.name, func(t *testing.T) {
-			l := loadText(t, m.text)
-			if len(l.Diagnostics) != 1 {
-				t.Fatalf("%d diagnostics: %v", len(l.Diagnostics), l.Diagnostics)
-			}
-			got := about(l, l.Diagnostics[0])
-			for _, want := range m.has {
-				if !strings.Contains(got, want) {
-					t.Errorf("no %q in:\n%s", want, got)
-				}
-			}
-			if wantError := m.name != "beyond loopback"; l.Failed() != wantError {
-				t.Errorf("is it an error? %t, want %t", l.Failed(), wantError)
-			}
-		})
+		t.Run(m.name, func(t *testing.T) { checkMistake(t, m.text, m.has, m.name != "beyond loopback") })
+	}
+}
+
+// checkMistake loads a text that must give one diagnostic.
+func checkMistake(t *testing.T, text string, has []string, wantError bool) {
+	t.Helper()
+	l := loadText(t, text)
+	if len(l.Diagnostics) != 1 {
+		t.Fatalf("%d diagnostics: %v", len(l.Diagnostics), l.Diagnostics)
+	}
+	got := about(l, l.Diagnostics[0])
+	for _, want := range has {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %q in:\n%s", want, got)
+		}
+	}
+	if l.Failed() != wantError {
+		t.Errorf("is it an error? %t, want %t", l.Failed(), wantError)
 	}
 }
 

@@ -22,7 +22,8 @@ pool_user "orders" {
   heartbeat { interval = "1ms" }
   retrieval { memory = "1 apple" }
   failover {
-    ack           = "read"
+    ack           = "reed"
+    resume = "3s"
     fence = "2s"
   }
 }

@@ -1,0 +1,125 @@
+package config
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// direct puts mapping none into the pool of a configuration of user.
+func direct(text string) string { return strings.Replace(text, "\n", "\nmapping = \"none\"\n", 1) }
+
+// failover is a configuration with these settings in the failover block.
+func failover(settings ...string) string {
+	return user(`protocol "line" { safe = ["^GET "] }`, "failover {\n"+strings.Join(settings, "\n")+"\n}")
+}
+
+func TestFailoverTimes(t *testing.T) {
+	for _, c := range []struct {
+		settings                string
+		resume, fence, deadline time.Duration
+	}{
+		{"", 5 * time.Second, 5 * time.Second, 30 * time.Second},
+		{`resume = "8s"`, 8 * time.Second, 8 * time.Second, 30 * time.Second},
+		{`resume = "1s"`, time.Second, 5 * time.Second, 30 * time.Second},
+		{`deadline = "2s"`, 2 * time.Second, 5 * time.Second, 2 * time.Second},
+		{`fence = "2s"`, 2 * time.Second, 2 * time.Second, 30 * time.Second},
+		{`fence = "9s"`, 5 * time.Second, 9 * time.Second, 30 * time.Second},
+	} {
+		l := loadText(t, failover(c.settings))
+		if len(l.Diagnostics) != 0 {
+			t.Errorf("%s: %v", c.settings, l.Diagnostics)
+			continue
+		}
+		if f := l.Config.Users[0].Failover; f.Resume != c.resume || f.Fence != c.fence || f.Deadline != c.deadline {
+			t.Errorf("%s: resume %s, fence %s, deadline %s", c.settings, f.Resume, f.Fence, f.Deadline)
+		}
+	}
+	if f := loadText(t, direct(failover(`unsafe = "replay"`, `deadline = "1s"`))).Config.Users[0].Failover; f.Resume != 0 || f.Fence != 0 {
+		t.Errorf("with mapping none: resume %s, fence %s", f.Resume, f.Fence)
+	}
+}
+
+func TestFailoverWords(t *testing.T) {
+	l := loadText(t, failover(`ack = "read"`, `on_server_close = "failover"`, `unsafe = "replay"`))
+	if len(l.Diagnostics) != 0 {
+		t.Fatal(l.Diagnostics)
+	}
+	f := l.Config.Users[0].Failover
+	if f.Ack != session.AckRead || f.OnServerClose != session.CloseIsFailed || f.Unsafe != session.UnsafeReplay {
+		t.Errorf("got %+v", f)
+	}
+	for _, protocol := range []string{`protocol "stream" {}`, `protocol "line" { reply = "none" }`, `protocol "http" {}`} {
+		if l := loadText(t, user(protocol, `failover { ack = "read" }`)); len(l.Diagnostics) != 0 {
+			t.Errorf("%s: %v", protocol, l.Diagnostics)
+		}
+	}
+	local := strings.ReplaceAll(direct(failover(`ack = "read"`)), "10.0.0.1", "127.0.0.1")
+	if l := loadText(t, local); len(l.Diagnostics) != 0 {
+		t.Error(l.Diagnostics)
+	}
+}
+
+// program is the path of a file in a folder of the test.
+func program(t *testing.T, mode os.FileMode) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\n"), mode); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func TestFenceExec(t *testing.T) {
+	path := program(t, 0o755)
+	l := loadText(t, minimal+element("b", "127.0.0.1:9002", `fence_exec = ["`+path+`", "b"]
+  fence_timeout = "3s"`))
+	if len(l.Diagnostics) != 0 {
+		t.Fatal(l.Diagnostics)
+	}
+	if e := l.Config.Elements[1]; len(e.FenceExec) != 2 || e.FenceExec[0] != path || e.FenceExec[1] != "b" || e.FenceTimeout != 3*time.Second {
+		t.Errorf("got %q, %s", e.FenceExec, e.FenceTimeout)
+	}
+	for name, c := range map[string]struct {
+		settings string
+		has      []string
+	}{
+		"missing":        {`fence_exec = ["/nowhere/at-all", "b"]`, []string{"/nowhere/at-all cannot be executed", "no such file", `at: "/nowhere/at-all"`}},
+		"not executable": {`fence_exec = ["` + program(t, 0o644) + `"]`, []string{"cannot be executed", "permission"}},
+		"a folder":       {`fence_exec = ["` + t.TempDir() + `"]`, []string{"cannot be executed"}},
+		"no path":        {`fence_exec = ["systemctl", "kill", "redis"]`, []string{`"systemctl" is not the full path`, "no shell"}},
+		"no program":     {`fence_exec = []`, []string{"names no program"}},
+		"no list":        {`fence_exec = "` + path + ` b"`, []string{"must be a list"}},
+		"no text":        {`fence_exec = ["` + path + `", 5]`, []string{"must be a string"}},
+		"only a time":    {`fence_timeout = "1s"`, []string{"no effect without fence_exec"}},
+		"fence":          {`fence = "5s"`, []string{`has no "fence"`, "belongs into the failover block of a pool_user"}},
+	} {
+		t.Run(name, func(t *testing.T) { checkMistake(t, minimal+element("b", "127.0.0.1:9002", c.settings), c.has, true) })
+	}
+}
+
+func TestFailoverMistakes(t *testing.T) {
+	for _, m := range []struct {
+		name, text string
+		has        []string
+	}{
+		{"fence and resume", failover(`resume = "6s"`, `fence = "5s"`), []string{"fence (5s) is shorter than resume (6s)"}},
+		{"unsafe and deadline", failover(`unsafe = "replay"`, `deadline = "5s"`),
+			[]string{`unsafe = "replay" needs a deadline (5s) that is longer than fence (5s)`, `at: "5s"`}},
+		{"unsafe and fence", failover(`unsafe = "replay"`, `fence = "1m"`), []string{"deadline (30s)", "fence (1m)", `at: "1m"`}},
+		{"fence without mapping", direct(failover(`fence = "5s"`)), []string{`"fence" is impossible without a mapping`}},
+		{"close", failover(`on_server_close = "fail"`), []string{`Write one of: "auto", "close", "failover"`}},
+		{"fence_exec", failover(`fence_exec = []`), []string{"belongs into a pool_element"}},
+		{"state", failover(`state "x" {}`), []string{"belongs into the protocol block"}},
+		{"callback in the pool_user", user(`protocol "line" {}`, "callback {}"), []string{`has no "callback"`, "belongs into its failover block"}},
+		{"callback at the top", minimal + "callback {}", []string{"belongs into the failover block of a pool_user"}},
+		{"read at another host", direct(failover(`ack = "read"`)),
+			[]string{`ack = "read" is impossible for element "a" of pool "p"`, "10.0.0.1", "delivered", `at: "read"`}},
+	} {
+		t.Run(m.name, func(t *testing.T) { checkMistake(t, m.text, m.has, m.name != "read at another host") })
+	}
+}
