@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -130,7 +131,7 @@ func (r *reader) checkState(u *userBlock, c *callback, path []string, at hcl.Ran
 	case !ok:
 		r.fail(at, fmt.Sprintf("There is no state block %q", block), fmt.Sprintf("The protocol has: %s.", quoted(blocks)))
 		return
-	case !slices.Contains(groups, group):
+	case groups != nil && !slices.Contains(groups, group):
 		r.fail(at, fmt.Sprintf("The match of state %q has no group %q", block, group), fmt.Sprintf("Write (?P<%s>...) there.", group))
 		return
 	}
@@ -138,6 +139,30 @@ func (r *reader) checkState(u *userBlock, c *callback, path []string, at hcl.Ran
 		c.captured = map[string][]string{}
 	}
 	c.captured[block] = append(c.captured[block], group)
+}
+
+// stateGroups are the names of the groups in the match of each state block of a protocol. What is wrong with such a block is reported
+// where it is read; here, any group may be in it then.
+func stateGroups(b *hclsyntax.Block) map[string][]string {
+	found := map[string][]string{}
+	for _, state := range b.Body.Blocks {
+		if state.Type != "state" {
+			continue
+		}
+		found[label(state)] = nil
+		match := state.Body.Attributes["match"]
+		if match == nil {
+			continue
+		}
+		v, diags := match.Expr.Value(nil)
+		if diags.HasErrors() || v.IsNull() || v.Type() != cty.String {
+			continue
+		}
+		if re, err := regexp.Compile(v.AsString()); err == nil {
+			found[label(state)] = re.SubexpNames()
+		}
+	}
+	return found
 }
 
 // checkEnding sees that what is sent to servers that read lines ends as a line does, as far as that can be known now: they would wait

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/hcl/v2"
+	"github.com/hashicorp/hcl/v2/hclsyntax"
+
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -172,6 +175,38 @@ send = "e${request.file} ${request.text} ${strlen(request.file)} \u00fc\n"`, at)
 send = request.file == "caf\u00e9" ? "${strlen("\u00e9")} ${base64encode(request.file)}\n" : "X\n"`, at)
 	if err != nil || string(r.Send) != "2 Y2Fmw6k=\n" {
 		t.Errorf("%q, error %v", r.Send, err)
+	}
+}
+
+// State blocks name what callbacks may use; one that never matched has captured the empty text.
+func TestCallbackState(t *testing.T) {
+	file, diags := hclsyntax.ParseConfig([]byte(`protocol "line" {
+  state "login" { match = "^USER (?P<user>.*)" }
+  state "broken" { match = "(" }
+}
+send = "${state.login.user}|${state.broken.any}|${state["login"]["user"]}\n"
+other = "${state.logn.user} ${state.login.usr}\n"
+`), "a.hcl", hcl.InitialPos)
+	if diags.HasErrors() {
+		t.Fatal(diags)
+	}
+	body := file.Body.(*hclsyntax.Body)
+	r := &reader{files: map[string]*hcl.File{"a.hcl": file}}
+	u := &userBlock{kind: "line", states: stateGroups(body.Blocks[0])}
+	c := &callback{send: body.Attributes["send"].Expr}
+	r.checkSend(u, c)
+	if len(r.diags) != 0 {
+		t.Fatal(r.diags)
+	}
+	at := moment()
+	at.State = map[string]map[string]string{"login": {"user": "bob\xff", "other": "x"}}
+	if reaction, err := call(t, c, at); err != nil || string(reaction.Send) != "bob\xff||bob\xff\n" {
+		t.Errorf("%q, error %v", reaction.Send, err)
+	}
+	r.checkSend(u, &callback{send: body.Attributes["other"].Expr})
+	if len(r.diags) != 2 || !strings.Contains(r.diags[0].Error(), `There is no state block "logn"; The protocol has: "broken", "login"`) ||
+		!strings.Contains(r.diags[1].Error(), `The match of state "login" has no group "usr"; Write (?P<usr>...) there`) {
+		t.Error(r.diags.Errs())
 	}
 }
 

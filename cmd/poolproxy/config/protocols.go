@@ -28,7 +28,7 @@ func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
 		r.unknownProtocol(b)
 		return
 	}
-	u.kind = label(b)
+	u.kind, u.states = label(b), stateGroups(b)
 	before := len(r.diags.Errs())
 	p, err := read(u, b)
 	switch {

@@ -16,7 +16,7 @@ type userBlock struct {
 	kind     string               // the name of its protocol; "" while that is not known
 	replies  bool                 // its protocol knows which reply belongs to which request
 	ending   string               // protocol line: what ends a line
-	states   map[string][]string  // the groups of each of its protocol's state blocks; nil while they are not known
+	states   map[string][]string  // the groups of each of its protocol's state blocks; nil groups are not known
 
 	callbacks []*callbackBlock
 }
