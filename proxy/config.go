@@ -77,4 +77,5 @@ type Element struct {
 
 	FenceExec    []string      // a program's path and its arguments, which makes certain that the server is dead; nil: there is none
 	FenceTimeout time.Duration // how long it may take
+	Health       *HealthCheck  // nil: the server is not checked
 }

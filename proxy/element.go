@@ -19,6 +19,7 @@ type elementSide struct {
 	rules    *session.Element
 	listener loop.Listener
 	probe    *probe
+	health   *health // nil: it is not checked
 }
 
 // serverTimeout bounds a connect to the server.
@@ -33,6 +34,9 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	e.listener, err = mapping.TCPMapping{}.Listen(s.loop, c.Listen, associationConfig(c.Heartbeat), e.accept)
 	if err != nil {
 		return nil, err
+	}
+	if c.Health != nil {
+		e.health = newHealth(s, c.Name, *c.Health, e.rules.SetHealth)
 	}
 	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "server", c.Server)
 	return e, nil
@@ -107,6 +111,7 @@ func (c *serverSocket) Reset() {
 
 func (e *elementSide) close() {
 	e.listener.Close()
+	e.health.close()
 	e.rules.Close()
 	e.probe.close()
 }

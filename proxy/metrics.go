@@ -18,6 +18,13 @@ func (s *Shard) gauge() {
 		live, held := e.rules.Legs()
 		s.set("legs.live", e.name, live)
 		s.set("legs.held", e.name, held)
+		if e.health != nil {
+			healthy := 1
+			if e.health.reason != nil {
+				healthy = 0
+			}
+			s.set("healthy", e.name, healthy)
+		}
 	}
 	s.set("buffers.bytes", "all", s.loop.Buffers().Out())
 	s.loop.Schedule(&s.gauges, s.loop.Now().Add(gaugeEvery))

@@ -49,8 +49,9 @@ type ElementStatus struct {
 	Name   string `json:"name"`
 	Listen string `json:"listen"`
 	Server string `json:"server"`
-	Legs   int    `json:"legs"` // with a pool user in touch
-	Held   int    `json:"held"` // waiting for theirs to come back
+	Legs   int    `json:"legs"`   // with a pool user in touch
+	Held   int    `json:"held"`   // waiting for theirs to come back
+	Health string `json:"health"` // healthy, or why not; empty: there is no health check
 }
 
 // AssociationStatus is one live association.

@@ -56,7 +56,7 @@ func (s *Shard) status(to *Status) {
 	for _, e := range s.elements {
 		live, held := e.rules.Legs()
 		to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
-			Legs: live, Held: held})
+			Legs: live, Held: held, Health: e.health.text()})
 		e.rules.Links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, mapping.TCP, a, up, legs))
 		})
