@@ -73,10 +73,10 @@ func printSides(w io.Writer, s *proxy.Status) {
 		users = append(users, []string{u.Name, u.Listen, u.Pool, u.Protocol, fmt.Sprint(u.Sessions)})
 	}
 	for _, e := range s.Elements {
-		elements = append(elements, []string{e.Name, e.Listen, e.Server, fmt.Sprint(e.Legs), fmt.Sprint(e.Held)})
+		elements = append(elements, []string{e.Name, e.Listen, e.Server, fmt.Sprint(e.Legs), fmt.Sprint(e.Held), health(e)})
 	}
 	table(w, "Pool users", []string{"NAME", "LISTEN", "POOL", "PROTOCOL", "SESSIONS"}, users)
-	table(w, "Pool elements", []string{"NAME", "LISTEN", "SERVER", "LEGS", "HELD"}, elements)
+	table(w, "Pool elements", []string{"NAME", "LISTEN", "SERVER", "LEGS", "HELD", "HEALTH"}, elements)
 }
 
 func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
@@ -117,6 +117,17 @@ func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
 	}
 	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "PAUSE", "FIRST REPLY", "REPLAYED",
 		"DISCARDED", "WHY"}, rows)
+}
+
+// health is what the health check has found.
+func health(e proxy.ElementStatus) string {
+	switch e.Health {
+	case "":
+		return "not checked"
+	case "healthy":
+		return e.Health
+	}
+	return "unhealthy: " + e.Health
 }
 
 // orNone is a measured duration, or "-" where nothing was measured.

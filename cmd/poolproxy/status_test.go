@@ -28,8 +28,12 @@ func sampleStatus(now time.Time) *proxy.Status {
 				{Name: "b", Address: "10.0.0.12:7001", Alive: true, Sessions: 2},
 			},
 		}},
-		Users:    []proxy.UserStatus{{Name: "web", Listen: "127.0.0.1:8080", Pool: "web", Protocol: "http", Sessions: 2}},
-		Elements: []proxy.ElementStatus{{Name: "web-a", Listen: "10.0.0.11:7001", Server: "127.0.0.1:8081", Legs: 1, Held: 1}},
+		Users: []proxy.UserStatus{{Name: "web", Listen: "127.0.0.1:8080", Pool: "web", Protocol: "http", Sessions: 2}},
+		Elements: []proxy.ElementStatus{
+			{Name: "web-a", Listen: "10.0.0.11:7001", Server: "127.0.0.1:8081", Legs: 1, Held: 1},
+			{Name: "web-b", Listen: "10.0.0.11:7002", Server: "127.0.0.1:8082", Legs: 5, Health: "healthy"},
+			{Name: "web-c", Listen: "10.0.0.11:7003", Server: "127.0.0.1:8083", Health: "GET http://127.0.0.1:8083/health: the status is 503, not 200 to 399"},
+		},
 		Associations: []proxy.AssociationStatus{{
 			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Mapping: "tcp", Up: true, Sessions: 2,
 			RTT: 850 * time.Microsecond, RTO: 204 * time.Millisecond, PMTU: 1500,

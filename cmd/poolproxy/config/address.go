@@ -34,19 +34,23 @@ func (r *reader) readAddress(dst *netip.AddrPort, a *hclsyntax.Attribute, hint s
 	if !ok {
 		return
 	}
-	at := a.Expr.Range()
+	r.parseAddress(dst, s, a.Name, a.Expr.Range(), hint, listen)
+}
+
+// parseAddress reads "host:port", the value of the attribute called name.
+func (r *reader) parseAddress(dst *netip.AddrPort, s, name string, at hcl.Range, hint string, listen bool) {
 	host, portText, err := net.SplitHostPort(s)
 	if err != nil {
-		r.fail(at, fmt.Sprintf("%q is not an address", a.Name), hint)
+		r.fail(at, fmt.Sprintf("%q is not an address", name), hint)
 		return
 	}
 	port, err := strconv.ParseUint(portText, 10, 16)
 	if err != nil || (port == 0 && !listen) {
-		r.fail(at, fmt.Sprintf("%q has no valid port", a.Name), fmt.Sprintf("%q is not a number from 1 to 65535. %s", portText, hint))
+		r.fail(at, fmt.Sprintf("%q has no valid port", name), fmt.Sprintf("%q is not a number from 1 to 65535. %s", portText, hint))
 		return
 	}
 	if host == "" && !listen {
-		r.fail(at, fmt.Sprintf("%q has no host", a.Name), hint)
+		r.fail(at, fmt.Sprintf("%q has no host", name), hint)
 		return
 	}
 	if ip, ok := r.resolve(host, at); ok {

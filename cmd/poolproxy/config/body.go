@@ -141,7 +141,7 @@ func (r *reader) unknown(name string, at hcl.Range, s *shape, attribute bool) {
 		return
 	}
 	if where, ok := s.misplaced[name]; ok {
-		r.fail(at, fmt.Sprintf("%s has no %q", first(s.what), name), fmt.Sprintf("It belongs into %s.", where))
+		r.fail(at, fmt.Sprintf("%q belongs to %s, not to %s", name, where, s.what), "Move it there.")
 		return
 	}
 	names := s.names()

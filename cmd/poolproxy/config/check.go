@@ -128,6 +128,7 @@ func (r *reader) noPool(handle string, at hcl.Range) {
 }
 
 func (r *reader) checkElement(e *elementBlock) {
+	r.checkHealth(e)
 	if !e.Listen.IsValid() {
 		return
 	}

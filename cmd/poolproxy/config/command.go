@@ -4,10 +4,14 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 )
+
+// mostArgument bounds an argument of a program, in bytes.
+const mostArgument = 4096
 
 // command reads a program and its arguments: a list of strings, of which the first is the path of a program that can be executed
 // here. It is found out now, because it is needed when something else has failed already.
@@ -24,7 +28,12 @@ func (r *reader) command(dst *[]string) setter {
 		}
 		words := make([]string, len(items))
 		for i, item := range items {
-			if words[i], ok = r.text(a.Name, item, hint); !ok {
+			switch words[i], ok = r.text(a.Name, item, hint); {
+			case !ok:
+				return
+			case len(words[i]) > mostArgument || strings.ContainsRune(words[i], 0):
+				r.fail(item.Range(), fmt.Sprintf("An argument of %q cannot be given to a program", a.Name),
+					fmt.Sprintf("It may have %d bytes, and no zero byte.", mostArgument))
 				return
 			}
 		}

@@ -254,6 +254,7 @@ func TestSyntaxErrorInOneFile(t *testing.T) {
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(minimal))
 	f.Add([]byte(user(`protocol "line" { until = "^." }`, `failover { resume = "1s" }`)))
+	f.Add([]byte(health(`http = "http://127.0.0.1:1/"`, `interval = "1s"`)))
 	f.Add([]byte(`pool_element a b { listen = [":1"] }`))
 	f.Add([]byte(`pool "" { element { address = null } }`))
 	f.Fuzz(func(t *testing.T, src []byte) {

@@ -13,8 +13,9 @@ import (
 // elementBlock is a pool_element and where it was read.
 type elementBlock struct {
 	proxy.Element
-	at   hcl.Range
-	seen map[string]hcl.Range
+	at     hcl.Range
+	seen   map[string]hcl.Range
+	health *healthBlock // nil: none
 }
 
 func (r *reader) readElement(b *hclsyntax.Block) {
@@ -35,11 +36,12 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"fence_timeout": r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
 		},
 		once: map[string]func(*hclsyntax.Block){
-			"heartbeat": r.readHeartbeat(&e.Heartbeat),
-			"retrieval": r.readRetrieval(&e.Memory),
+			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
+			"retrieval":    r.readRetrieval(&e.Memory),
+			"health_check": func(b *hclsyntax.Block) { r.readHealth(e, b) },
 		},
 		required:  []string{"listen", "server"},
-		later:     []string{"register", "health_check", "tls", "peer", "chaos", "source", "state"},
+		later:     []string{"register", "tls", "peer", "chaos", "source", "state"},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
 	if at, set := e.seen["fence_timeout"]; set && !given(e.seen, "fence_exec") {

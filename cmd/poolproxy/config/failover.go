@@ -27,7 +27,8 @@ func defaultFailover() session.Failover {
 const inFailover = "the failover block of a pool_user"
 
 var misplacedInUser = map[string]string{
-	"callback": "its failover block", "fence": "its failover block", "on_server_close": "its failover block",
+	"health_check": inElement,
+	"callback":     "its failover block", "fence": "its failover block", "on_server_close": "its failover block",
 }
 
 func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
@@ -54,7 +55,7 @@ func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 		},
 		many:      map[string]func(*hclsyntax.Block){"callback": func(b *hclsyntax.Block) { r.readCallback(u, b) }},
 		later:     []string{"chaos"},
-		misplaced: map[string]string{"fence_exec": "a pool_element", "state": "the protocol block"},
+		misplaced: map[string]string{"fence_exec": inElement, "health_check": inElement, "state": "the protocol block"},
 	})
 }
 

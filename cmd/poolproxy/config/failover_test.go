@@ -96,7 +96,7 @@ func TestFenceExec(t *testing.T) {
 		"no list":        {`fence_exec = "` + path + ` b"`, []string{"must be a list"}},
 		"no text":        {`fence_exec = ["` + path + `", 5]`, []string{"must be a string"}},
 		"only a time":    {`fence_timeout = "1s"`, []string{"no effect without fence_exec"}},
-		"fence":          {`fence = "5s"`, []string{`has no "fence"`, "belongs into the failover block of a pool_user"}},
+		"fence":          {`fence = "5s"`, []string{`"fence" belongs to`, "belongs to the failover block of a pool_user"}},
 	} {
 		t.Run(name, func(t *testing.T) { checkMistake(t, minimal+element("b", "127.0.0.1:9002", c.settings), c.has, true) })
 	}
@@ -113,10 +113,10 @@ func TestFailoverMistakes(t *testing.T) {
 		{"unsafe and fence", failover(`unsafe = "replay"`, `fence = "1m"`), []string{"deadline (30s)", "fence (1m)", `at: "1m"`}},
 		{"fence without mapping", direct(failover(`fence = "5s"`)), []string{`"fence" is impossible without a mapping`}},
 		{"close", failover(`on_server_close = "fail"`), []string{`Write one of: "auto", "close", "failover"`}},
-		{"fence_exec", failover(`fence_exec = []`), []string{"belongs into a pool_element"}},
-		{"state", failover(`state "x" {}`), []string{"belongs into the protocol block"}},
-		{"callback in the pool_user", user(`protocol "line" {}`, "callback {}"), []string{`has no "callback"`, "belongs into its failover block"}},
-		{"callback at the top", minimal + "callback {}", []string{"belongs into the failover block of a pool_user"}},
+		{"fence_exec", failover(`fence_exec = []`), []string{"belongs to a pool_element"}},
+		{"state", failover(`state "x" {}`), []string{"belongs to the protocol block"}},
+		{"callback in the pool_user", user(`protocol "line" {}`, "callback {}"), []string{`"callback" belongs to`, "belongs to its failover block"}},
+		{"callback at the top", minimal + "callback {}", []string{"belongs to the failover block of a pool_user"}},
 		{"read at another host", direct(failover(`ack = "read"`)),
 			[]string{`ack = "read" is impossible for element "a" of pool "p"`, "10.0.0.1", "delivered", `at: "read"`}},
 	} {

@@ -121,7 +121,37 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 	{"mapping none of a pool_element", minimal + element("b", "127.0.0.1:9002", `mapping = "none"`),
 		[]string{"cannot have mapping", "leave the pool_element out"}},
 	{"register", minimal + element("b", "127.0.0.1:9002", `register {}`), []string{`"register" is not available`}},
-	{"health_check", minimal + element("b", "127.0.0.1:9002", `health_check {}`), []string{`"health_check" is not available`}},
+	{"health_check without anything", health(``), []string{"checks nothing", "exec ="}},
+	{"health_check of a pool", strings.Replace(minimal, "{\n", "{\nhealth_check {}\n", 1),
+		[]string{`"health_check" belongs to a pool_element, not to a pool`, "at: health_check"}},
+	{"health_check of a pool_user", user(`protocol "http" {}`, `health_check {}`), []string{"not to a pool_user"}},
+	{"health_check of an element of a pool", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\nhealth_check {}\n}"),
+		[]string{"not to an element of a pool"}},
+	{"health_check at the top", minimal + `health_check {}`, []string{"not to the configuration"}},
+	{"two checks", health(`connect = "10.0.0.1:1"`, `http = "http://10.0.0.1:1/"`), []string{`"connect" does not go with "http"`}},
+	{"exec and expect", health(`exec = ["/bin/true"]`, `expect = "x"`), []string{`"expect" does not go with "exec"`}},
+	{"http and send", health(`http = "http://10.0.0.1:1/"`, `send = "x"`), []string{`"send" does not go with "http"`}},
+	{"connect and status", health(`connect = "10.0.0.1:1"`, `status = 200`), []string{`"status" does not go with "connect"`}},
+	{"send without expect", health(`send = "PING"`), []string{`"send" needs "expect"`, `expect = "^PONG"`}},
+	{"connect, send without expect", health(`connect = "10.0.0.1:1"`, `send = "PING"`), []string{`"send" needs "expect"`}},
+	{"status without http", health(`status = 200`), []string{`"status" needs "http"`}},
+	{"expect of no expression", health(`expect = "(x"`), []string{"missing closing )"}},
+	{"page over TLS", health(`http = "https://10.0.0.1/health"`), []string{"cannot ask over TLS", "exec"}},
+	{"page without scheme", health(`http = "10.0.0.1:80/health"`), []string{"not the address of a page", `"http://host:port/path"`}},
+	{"page by ftp", health(`http = "ftp://10.0.0.1/health"`), []string{`begins with "ftp"`}},
+	{"page without host", health(`http = "http:///health"`), []string{"not the address of a page"}},
+	{"page with a user", health(`http = "http://u:p@10.0.0.1/"`), []string{"has a user"}},
+	{"page with a bad port", health(`http = "http://10.0.0.1:0/"`), []string{"no valid port"}},
+	{"page of nobody", health(`http = "http://nowhere.test/"`), []string{`"nowhere.test" cannot be resolved`}},
+	{"exec with a shell's line", health(`exec = "/bin/check now"`), []string{`"exec" must be a list`}},
+	{"exec by PATH", health(`exec = ["check"]`), []string{"is not the full path", "no shell"}},
+	{"exec of nothing", health(`exec = []`), []string{"names no program"}},
+	{"exec of a number", health(`exec = ["/bin/check", 1]`), []string{`"exec" must be a string`, "at: 1"}},
+	{"exec with a zero", health(`exec = ["/bin/check", "\u0000"]`), []string{"cannot be given to a program"}},
+	{"timeout past interval", health(`exec = ["/bin/true"]`, `interval = "1s"`, `timeout = "2s"`),
+		[]string{"timeout (2s) is longer than interval (1s)"}},
+	{"no fall", health(`exec = ["/bin/true"]`, `fall = 0`), []string{`"fall" is out of range`}},
+	{"it checks itself", health(`connect = "127.0.0.1:9002"`), []string{`"b" asks the pool_element itself`}},
 	{"to itself", minimal + element("b", "127.0.0.1:8083", ""), []string{"connect to itself"}},
 	{"beyond loopback", minimal + element("b", "10.0.0.1:9002", ""), []string{"can be reached from other machines"}},
 }
@@ -139,6 +169,11 @@ func element(name, listen, more string) string {
   ` + more + `
 }
 `
+}
+
+// health is a configuration with these lines in a health_check.
+func health(lines ...string) string {
+	return minimal + element("b", "127.0.0.1:9002", "health_check {\n"+strings.Join(lines, "\n")+"\n}")
 }
 
 func TestMistakes(t *testing.T) {

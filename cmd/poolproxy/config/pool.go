@@ -45,8 +45,9 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 			"policy":  word(r, &p.Policy, []choice[pool.Policy]{{"round_robin", pool.RoundRobin}, {"priority", pool.Priority}}, laterPolicies...),
 			"mapping": r.mapping(&p.Mapping, choice[mapping.ID]{"tcp", mapping.TCP}, choice[mapping.ID]{"none", mapping.None}),
 		},
-		many:  map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
-		later: []string{"source", "dns", "asap", "etcd", "tls", "peer", "health_check"},
+		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
+		later:     []string{"source", "dns", "asap", "etcd", "tls", "peer"},
+		misplaced: healthIn,
 	})
 }
 
@@ -66,8 +67,9 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 			"address":  r.address(&e.Address),
 			"priority": r.integer(&priority, 0, math.MaxInt32),
 		},
-		required: []string{"address"},
-		later:    []string{"weight", "load", "degradation", "tls", "peer", "ppid"},
+		required:  []string{"address"},
+		later:     []string{"weight", "load", "degradation", "tls", "peer", "ppid"},
+		misplaced: healthIn,
 	})
 	e.Priority = uint32(priority)
 	p.elements = append(p.elements, e)

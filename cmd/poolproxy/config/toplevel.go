@@ -60,8 +60,8 @@ func (r *reader) topLevel() *shape {
 			"pool_user":    r.readUser,
 			"pool_element": r.readElement,
 		},
-		later:     []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos", "health_check"},
-		misplaced: map[string]string{"callback": inFailover},
+		later:     []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos"},
+		misplaced: map[string]string{"callback": inFailover, "health_check": inElement},
 	}
 }
 

@@ -39,7 +39,7 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
 		},
 		required:  []string{"listen", "pool", "protocol"},
-		later:     []string{"tls", "peer", "chaos", "source", "health_check", "state", "register"},
+		later:     []string{"tls", "peer", "chaos", "source", "state", "register"},
 		misplaced: misplacedInUser,
 	})
 	r.settle(u)
