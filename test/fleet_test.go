@@ -22,6 +22,7 @@ type plan struct {
 	protocol string   // the protocol block, HCL
 	failover string   // the settings in the failover block, HCL
 	servers  []string // for each element, the role of its server and the role's arguments: "line", "deliver -differ 1000"
+	checks   string   // a health_check of each pool_element, HCL; NAME stands for the element's name
 
 	// between, when not nil, is told the address of each element and returns the one that the pool is to name: a place to stand
 	// between the sidecars.
@@ -80,7 +81,7 @@ func (f *fleet) startServer(i int) {
 func (f *fleet) startSidecar(i int) {
 	f.t.Helper()
 	e := f.elements[i]
-	e.sidecar = f.run("element-"+e.name, elementConfig(e.name, e.listen, e.address))
+	e.sidecar = f.run("element-"+e.name, elementConfig(e.name, e.listen, e.address, strings.ReplaceAll(f.plan.checks, "NAME", e.name)))
 	e.sidecar.waitListening(f.t, e.listen)
 }
 
@@ -152,8 +153,8 @@ pool_user "test" {
 `, admin, p.mapping, &elements, listen, p.protocol, heartbeat, p.failover)
 }
 
-// elementConfig is the configuration of a pool_element.
-func elementConfig(name, listen, server string) string {
+// elementConfig is the configuration of a pool_element, with more blocks in it.
+func elementConfig(name, listen, server, more string) string {
 	return fmt.Sprintf(`log { level = "debug" }
 admin { listen = "off" }
 
@@ -161,8 +162,8 @@ pool_element %q {
   listen  = %q
   server  = %q
   mapping = "tcp"
-%s}
-`, name, listen, server, quickHeartbeat)
+%s%s}
+`, name, listen, server, quickHeartbeat, more)
 }
 
 // dial connects a client. The connection is closed when the test ends.

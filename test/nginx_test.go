@@ -128,7 +128,7 @@ func (n *nginxTest) startSidecar(name string) {
 	n.t.Helper()
 	h := n.hosts[name]
 	listen := h.address + ":7001"
-	config := writeConfig(n.t, "element-"+name, elementConfig(name, listen, "127.0.0.1:8080"))
+	config := writeConfig(n.t, "element-"+name, elementConfig(name, listen, "127.0.0.1:8080", ""))
 	h.sidecar = startProcess(n.t, command{
 		name: "element-" + name, netns: n.net.hosts[name], args: []string{builtBinary(n.t), "run", "-config", config},
 	})
