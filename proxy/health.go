@@ -43,13 +43,15 @@ type HealthCheck struct {
 	Fall     int           // so many failures in a row make it unhealthy
 }
 
-// What a check is called in reasons.
+// String is what a check is called in reasons.
 func (c *HealthCheck) String() string {
 	switch c.Kind {
 	case HealthHTTP:
 		return "GET http://" + c.Host + c.Path
 	case HealthExec:
 		return "exec " + c.Exec[0]
+	case HealthExpect:
+		return "ask " + c.Address.String()
 	}
 	return "connect to " + c.Address.String()
 }

@@ -64,7 +64,11 @@ func (d *dialled) Ready(ev loop.Event) {
 	}
 	if !d.up {
 		if ev&loop.Hangup != 0 {
-			d.done(d.conn.Err())
+			err := d.conn.Err()
+			if why := errors.Unwrap(err); why != nil { // the check's name has the address already
+				err = why
+			}
+			d.done(err)
 		}
 		return
 	}

@@ -141,7 +141,7 @@ var healthCases = []struct {
 	{"expect, at the end", expect("PING\n", "^PONG$"), "PING\n", []string{"PONG"}, true, ""},
 	{"expect, the question is long", expect(strings.Repeat("x", 60_000), "^y"), strings.Repeat("x", 60_000), []string{"y"}, false, ""},
 	{"expect, behind much else", expect("PING\n", "PONG"), "PING\n", []string{strings.Repeat("-", 60_000), "PONG"}, false, ""},
-	{"expect, silence", expect("PING\n", "^PONG"), "PING\n", nil, false, "connect to 10.0.0.2:80: no answer within 500ms"},
+	{"expect, silence", expect("PING\n", "^PONG"), "PING\n", nil, false, "ask 10.0.0.2:80: no answer within 500ms"},
 	{"expect, another answer", expect("PING\n", "^PONG"), "PING\n", []string{"LOADING\n"}, false, `no match of "^PONG" in "LOADING\n" within 500ms`},
 	{"expect, another answer and the end", expect("PING\n", "^PONG"), "PING\n", []string{"\x1b[2J"}, true,
 		`no match of "^PONG" in "\x1b[2J": the server closed the connection`},
