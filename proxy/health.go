@@ -77,7 +77,7 @@ type health struct {
 
 // attempt is one check that is going on. It calls health.ended once, not before it was returned, unless it was stopped.
 type attempt interface {
-	// late is why there is no result yet, for a check whose time is over.
+	// late is the result of a check whose time is over.
 	late() error
 	// stop ends it; nothing is called afterwards.
 	stop()
@@ -91,8 +91,8 @@ func newHealth(s *Shard, name string, c HealthCheck, change func(error)) *health
 	return h
 }
 
-// chance is a number from 0 to 1 that spreads the checks of many elements over time. It follows from the names of the element and of
-// its check, and from the number of checks begun: the same run again is the same again.
+// chance is a number from 0 to 1 that spreads the checks of many elements over time. It follows from the names of the element and
+// of its check, and from the number of checks begun: the same run again is the same again.
 func (h *health) chance() float64 {
 	seed := xxhash.Sum64String(fmt.Sprintf("%s %v %d", h.name, &h.check, h.number))
 	return float64(seed>>11) / (1 << 53)
@@ -118,7 +118,7 @@ func (h *health) begin() {
 func (h *health) expired() {
 	err := h.attempt.late()
 	h.attempt.stop()
-	h.ended(fmt.Errorf("%w within %v", err, h.check.Timeout))
+	h.ended(err)
 }
 
 // ended takes the result of a check. The next one comes up to a tenth of the interval early, so that checks that once met do not

@@ -132,15 +132,19 @@ func (d *dialled) last(why error) {
 	d.done(err)
 }
 
-// late says what is missing (attempt).
+// late judges what has come, or says what is missing (attempt).
 func (d *dialled) late() error {
-	switch {
-	case !d.up:
-		return errors.New("no connection")
-	case len(d.got) == 0:
-		return errors.New("no answer")
+	missing := "no connection"
+	if d.up {
+		if decided, err := d.verdict(d.got); decided {
+			return err
+		}
+		missing = "no answer"
+		if len(d.got) > 0 {
+			missing = d.missing + quoted(d.got)
+		}
 	}
-	return errors.New(d.missing + quoted(d.got))
+	return fmt.Errorf("%s within %v", missing, d.health.check.Timeout)
 }
 
 // stop lets go of the connection (attempt). A reset leaves nothing behind in the queues of a server that hangs.
@@ -174,7 +178,8 @@ func expecting(re *regexp.Regexp) func([]byte) (bool, error) {
 
 // httpRequest asks for a page over a connection of its own (RFC 9112).
 func httpRequest(c *HealthCheck) []byte {
-	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: poolproxy\r\nAccept: */*\r\nConnection: close\r\n\r\n", c.Path, c.Host)
+	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: %s\r\nUser-Agent: poolproxy\r\nAccept: */*\r\nConnection: close\r\n\r\n",
+		c.Path, c.Host)
 }
 
 // wantStatus is the verdict by the status of a reply; 0 wants 200 to 399. The body does not count.
@@ -193,8 +198,8 @@ func wantStatus(want int) func([]byte) (bool, error) {
 	}
 }
 
-// httpStatus finds the status of the final reply that p begins with; interim replies (RFC 9110 §15.2) stand before it. It is 0 while
-// that has not come, or with an error where none can come.
+// httpStatus finds the status of the final reply that p begins with; interim replies (RFC 9110 §15.2) stand before it. It is 0
+// while that has not come, or with an error where none can come.
 func httpStatus(p []byte) (int, error) {
 	for {
 		line, _, whole := bytes.Cut(p, []byte("\n"))

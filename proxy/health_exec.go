@@ -52,8 +52,10 @@ func (p *program) run(ctx context.Context) {
 // running reports whether there is a run that has not ended.
 func (p *program) running() bool { return p != nil && !p.ended }
 
-// late says what is missing (attempt).
-func (p *program) late() error { return errors.New("it has not ended") }
+// late says that it has not ended (attempt).
+func (p *program) late() error {
+	return fmt.Errorf("it has not ended within %v", p.health.check.Timeout)
+}
 
 // stop kills the program and all that it has started in its process group (attempt).
 func (p *program) stop() { p.kill() }

@@ -278,6 +278,17 @@ func TestHealthOfFrozenServer(t *testing.T) {
 	}
 }
 
+// The last piece of an answer counts though it comes right behind another, with no time left to look again.
+func TestHealthAnswerAtTheLimit(t *testing.T) {
+	x := newExamined(t, 1, once(expect("", "cd")))
+	d := &dialled{health: x.health, up: true, verdict: expecting(x.health.check.Expect), got: []byte("ab"), looked: x.world.Now()}
+	d.got = append(d.got, "cd"...)
+	if err := d.late(); err != nil {
+		t.Error(err)
+	}
+	x.ends(t)
+}
+
 // A host that is gone answers nothing at all.
 func TestHealthOfVanishedHost(t *testing.T) {
 	x := newExamined(t, 1, once(HealthCheck{}))
