@@ -65,6 +65,7 @@ type redisConnection struct {
 	channel bool // it has subscribed; not taken back before RESET
 	closing bool // the server closes behind the current command
 	opaque  bool // the current command begins a stream
+	once    bool // the command before concerns this one only
 	unit    *Unit
 	pending []StateChange // of the queued commands
 }
@@ -78,6 +79,8 @@ func (k *redisConnection) judge(r *redis, c *redisCommand, req *Request) error {
 		req.Safe, req.Expect, req.Label = true, ExpectNone, "empty command"
 		return nil
 	}
+	once := k.once
+	k.once = false
 	req.Label = c.label
 	if silent {
 		req.Expect = ExpectNone
@@ -108,6 +111,9 @@ func (k *redisConnection) judge(r *redis, c *redisCommand, req *Request) error {
 		return err
 	}
 	k.ordinary(r, c, req)
+	if once {
+		k.second(c, req)
+	}
 	return nil
 }
 
@@ -148,10 +154,35 @@ func (k *redisConnection) ordinary(r *redis, c *redisCommand, req *Request) {
 		k.endUnit()
 	default:
 		k.look(r, c, req)
+		if c.prefix() && k.unit == nil {
+			req.Detail, req.Safe, k.once = &redisDetail{}, false, true
+			k.begin(redisDetailOf(req))
+		}
 	}
 	if c.name == "client" {
 		req.Label = c.label + " " + c.sub()
 		k.client(c, req)
+	}
+}
+
+// prefix reports whether the command changes nothing but how the next one is carried out. The next one by itself would be
+// another command: the two are a unit.
+func (c *redisCommand) prefix() bool {
+	return c.argc == 1 && c.name == "asking" || c.argc == 3 && c.name == "client" && c.sub() == "caching"
+}
+
+// second judges the command behind a prefix, once it has been judged as if it stood alone.
+func (k *redisConnection) second(c *redisCommand, req *Request) {
+	if k.unit == nil {
+		return // it was an end
+	}
+	d := redisDetailOf(req)
+	req.Detail = d
+	k.unit.Unsafe = k.unit.Unsafe || !req.Safe
+	req.Safe = false
+	k.join(d)
+	if k.once = c.prefix(); !k.once {
+		k.endUnit()
 	}
 }
 

@@ -289,7 +289,8 @@ func TestRedisServerTable(t *testing.T) {
 		t.Logf("%s: %d commands", hello, table.Len())
 		for name, want := range map[string]bool{"get": true, "lrange": true, "ping": true, "echo": true, "object|encoding": true, "set": false, "incr": false,
 			"publish": false, "config": false, "config|set": false, "client|kill": false, "client|id": true, "object": false, "eval": false,
-			"eval_ro": true, "flushall": false, "shutdown": false, "blpop": false, "nosuch": false, "xinfo|stream": true, "script|flush": false} {
+			"eval_ro": true, "flushall": false, "shutdown": false, "blpop": false, "nosuch": false, "xinfo|stream": true, "script|flush": false, "wait": false, "asking": false,
+			"client|caching": false} {
 			if safe, known := table.Safe(name); safe != want || known != (name != "nosuch") {
 				t.Errorf("%s: %s: safe %v, known %v", hello, name, safe, known)
 			}

@@ -14,7 +14,7 @@ type redisFlags struct{ safe, blocks bool }
 
 // Safe is RedisConfig.Safe. A command is safe if the server calls it readonly; or, for commands that touch no data and that a server
 // therefore calls neither readonly nor write, if it concerns only the connection (ACL category connection) and is nothing for
-// administrators: PING, ECHO, CLIENT ID.
+// administrators: PING, ECHO, CLIENT ID. WAIT is none of these: it asks about what its own connection has written.
 func (t *RedisCommands) Safe(command string) (readonly, known bool) {
 	f, known := t.flags[command]
 	return f.safe, known
@@ -65,6 +65,10 @@ func ParseRedisCommands(reply []byte) (*RedisCommands, error) {
 	return t, nil
 }
 
+// redisRelative are commands of the connection category whose meaning depends on what came before on the same connection: on
+// another one WAIT would count the replicas that have nothing, and say that they have what was written on the lost one.
+var redisRelative = map[string]bool{"wait": true, "waitaof": true, "asking": true, "client|caching": true}
+
 // add notes an entry and its subcommands. A command with subcommands is not safe itself: the subcommands may be.
 func (t *RedisCommands) add(entry redisItem) error {
 	if len(entry.items) < 3 || len(entry.items[0].text) == 0 {
@@ -84,7 +88,9 @@ func (t *RedisCommands) add(entry redisItem) error {
 			}
 		}
 	}
-	t.flags[strings.ToLower(string(entry.items[0].text))] = f
+	name := strings.ToLower(string(entry.items[0].text))
+	f.safe = f.safe && !redisRelative[name]
+	t.flags[name] = f
 	return nil
 }
 
