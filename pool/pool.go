@@ -47,6 +47,7 @@ type Pool struct {
 type member struct {
 	Element
 	failures int       // in a row; 0: believed alive
+	total    uint64    // failures since the beginning
 	retry    time.Time // with failures: not before
 }
 
@@ -129,6 +130,7 @@ func (p *Pool) Failed(now time.Time, name string) {
 	defer p.mu.Unlock()
 	if m := p.find(name); m != nil {
 		m.failures++
+		m.total++
 		m.retry = now.Add(pause(m.failures))
 	}
 }
@@ -140,6 +142,16 @@ func (p *Pool) Alive(name string) {
 	if m := p.find(name); m != nil {
 		m.failures, m.retry = 0, time.Time{}
 	}
+}
+
+// Failures is how often the element called name has failed so far: what was learned of it before the last time may be outdated.
+func (p *Pool) Failures(name string) uint64 {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.find(name); m != nil {
+		return m.total
+	}
+	return 0
 }
 
 // States lists the elements in their order.

@@ -44,6 +44,11 @@ func TestRoundRobin(t *testing.T) {
 		t.Errorf("c has failed: %s", got)
 	}
 	p.Alive("c")
+	p.Failed(start, "c")
+	p.Alive("c")
+	if p.Failures("c") != 2 || p.Failures("a") != 0 || p.Failures("x") != 0 {
+		t.Errorf("failures of c %d, of a %d", p.Failures("c"), p.Failures("a"))
+	}
 	if got := choices(p, start, 4); got != "cabc" {
 		t.Errorf("c is back: %s", got)
 	}

@@ -56,6 +56,9 @@ type User struct {
 	Memory    int // bytes of one session's retrieval
 	Failover  session.Failover
 	Callbacks []Callback // asked in this order when a leg has been opened
+
+	// Commands is with protocol redis what servers say of their commands: it is learned here, and the Protocol asks it. Else nil.
+	Commands *protocol.RedisTable
 }
 
 // Callback is a failover callback (draft-conrad-rserpool-service-00 §6.3): a rule, or a program. One of Rule and Exec is set.

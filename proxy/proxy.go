@@ -175,7 +175,7 @@ func (s *Shard) listen() error {
 // StopAccepting closes the listeners; sessions and legs go on.
 func (s *Shard) StopAccepting() {
 	for _, u := range s.users {
-		u.listener.Close()
+		u.stopAccepting()
 	}
 	for _, e := range s.elements {
 		e.listener.Close()

@@ -15,6 +15,7 @@ type userSide struct {
 	rules    *session.User
 	listener loop.Listener
 	servers  []*elementSide // mapping none: the element's rules, in this process
+	asker    *asker         // protocol redis; else nil
 }
 
 func newUserSide(s *Shard, c User) (*userSide, error) {
@@ -33,14 +34,22 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 			u.servers = append(u.servers, side)
 		}
 	}
+	var callbacks []session.Callback
+	if c.Commands != nil {
+		u.asker = newAsker(s, c)
+		callbacks = append(callbacks, u.asker)
+	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
-		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Random: s.random,
+		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Random: s.random,
 		Number: s.nextNumber, Trace: s.trace(c.Name)})
 	var err error
 	u.listener, err = s.loop.Listen(c.Listen, u.accept)
 	if err != nil {
 		u.close()
 		return nil, err
+	}
+	if u.asker != nil {
+		u.asker.first.begin(u.rules)
 	}
 	s.log.Info("listening for clients", "pool_user", c.Name, "address", u.listener.Addr(), "pool", c.Pool, "protocol", c.Protocol.Name())
 	return u, nil
@@ -61,9 +70,17 @@ func (u *userSide) accept(conn loop.Conn) loop.Handler {
 	return c
 }
 
+// stopAccepting closes the listener, and ends what this side does of its own.
+func (u *userSide) stopAccepting() {
+	u.listener.Close()
+	if u.asker != nil {
+		u.asker.first.end()
+	}
+}
+
 func (u *userSide) close() {
 	if u.listener != nil {
-		u.listener.Close()
+		u.stopAccepting()
 	}
 	if u.rules != nil {
 		u.rules.Close()

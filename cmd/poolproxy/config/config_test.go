@@ -181,6 +181,26 @@ func TestFailoverDefaultsFollowTheProtocol(t *testing.T) {
 	}
 }
 
+func TestRedis(t *testing.T) {
+	l := loadText(t, strings.Replace(minimal, `"http" {}`, `"redis" { safe = ["My.Get", "CONFIG GET"] }`, 1))
+	if len(l.Diagnostics) != 0 {
+		t.Fatal(l.Diagnostics)
+	}
+	u := l.Config.Users[0]
+	if u.Protocol.Name() != "redis" || u.Commands == nil || u.Failover.Ack != session.AckReply || u.Failover.Replay != session.ReplayUnacked {
+		t.Errorf("got %+v", u)
+	}
+	for name, want := range map[string]bool{"my.get": true, "config|get": true, "config": false, "get": false} {
+		if safe, _ := u.Commands.Safe(name); safe != want {
+			t.Errorf("%s: safe %v", name, safe)
+		}
+		cut, req, err := u.Protocol.Requests().Next([]byte(strings.Replace(name, "|", " ", 1) + "\r\n"))
+		if err != nil || !cut.End || req.Safe != want {
+			t.Errorf("%s: %+v, %+v, %v", name, cut, req, err)
+		}
+	}
+}
+
 func TestFilesAreMerged(t *testing.T) {
 	l := loadText(t,
 		`log { level = "debug" }`,

@@ -70,7 +70,7 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 
 	{"no protocol", user("", ""), []string{`"protocol" is missing`}},
 	{"protocol without a name", user("protocol {}", ""), []string{"has no name"}},
-	{"protocol of later", user(`protocol "redis" {}`, ""), []string{`protocol "redis" is not available in this version yet`}},
+	{"protocol of later", user(`protocol "smtp" {}`, ""), []string{`protocol "smtp" is not available in this version yet`}},
 	{"unknown protocol", user(`protocol "htp" {}`, ""), []string{`There is no protocol "htp"`, `Did you mean "http"?`}},
 	{"stream has no settings", user(`protocol "stream" { safe = [] }`, ""), []string{"Protocol stream has no settings"}},
 	{"regex", user(`protocol "line" { safe = ["^GET", "a(b"] }`, ""), []string{"missing closing )", "at: a(b"}},
@@ -82,6 +82,9 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 	{"delimiter", user(`protocol "line" { delimiter = "" }`, ""), []string{`"delimiter" has 0 bytes`}},
 	{"width", user(`protocol "length" { width = 9 }`, ""), []string{`"width" is out of range`}},
 	{"header that ends too early", user(`protocol "length" { header = 2 }`, ""), []string{"do not go together", "header"}},
+	{"redis command", user(`protocol "redis" { safe = ["get", "a b c"] }`, ""), []string{`"a b c" cannot be the name of a command`, `at: "a b c"`}},
+	{"redis commands", user(`protocol "redis" { safe = "get" }`, ""), []string{`"safe" must be a list`}},
+	{"redis command that is none", user(`protocol "redis" { safe = [5] }`, ""), []string{`must be a string`}},
 	{"pattern", user(`protocol "length" { safe = [{ offset = 0, bytes = "0g" }] }`, ""), []string{"not hexadecimal", `at: "0g"`}},
 	{"pattern without bytes", user(`protocol "length" { safe = [{ offset = 0 }] }`, ""), []string{"no bytes"}},
 	{"pattern with more", user(`protocol "length" { safe = [{ bytes = "00", mask = 1 }] }`, ""), []string{`no "mask"`}},

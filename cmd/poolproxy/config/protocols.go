@@ -13,7 +13,7 @@ import (
 const maxAbort = 4096
 
 // laterProtocols belong to the design and are not made yet.
-var laterProtocols = []string{"redis", "memcached", "smtp", "postgres", "mysql"}
+var laterProtocols = []string{"memcached", "smtp", "postgres", "mysql"}
 
 // readProtocol reads the block of one of the protocols into u.
 func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
@@ -22,6 +22,7 @@ func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
 		"line":   r.readLine,
 		"length": r.readLength,
 		"http":   r.readHTTP,
+		"redis":  r.readRedis,
 	}
 	read := readers[label(b)]
 	if read == nil {
@@ -41,7 +42,7 @@ func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
 }
 
 func (r *reader) unknownProtocol(b *hclsyntax.Block) {
-	names := []string{"stream", "line", "length", "http"}
+	names := []string{"stream", "line", "length", "http", "redis"}
 	hint := fmt.Sprintf(`Write: protocol "..." { ... } with one of: %s.`, strings.Join(names, ", "))
 	name := label(b)
 	if name == "" {

@@ -1,0 +1,82 @@
+package protocol
+
+import (
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// RedisTable is what is known of the commands of one pool, while it is learned. Its methods may be called from any goroutine;
+// Safe and Blocks, which are asked for every command, take no lock. The zero value knows nothing.
+type RedisTable struct {
+	always map[string]bool // safe by the word of the operator; not changed
+
+	mu        sync.Mutex
+	byElement map[string]*RedisCommands     // guarded by mu: the last answer of each pool element
+	all       atomic.Pointer[RedisCommands] // what holds for all of them; nil: nothing is known
+}
+
+// NewRedisTable returns a table in which only the commands of these names, as RedisName gives them, are known: they are safe
+// whatever servers say.
+func NewRedisTable(safe []string) *RedisTable {
+	t := &RedisTable{always: make(map[string]bool)}
+	for _, name := range safe {
+		t.always[name] = true
+	}
+	return t
+}
+
+// RedisName is the name of a command or subcommand as the functions of RedisConfig are asked for it: "get" for "GET",
+// "config|get" for "CONFIG GET" or "config|get". ok is false if no command can be called so.
+func RedisName(text string) (name string, ok bool) {
+	words := strings.Fields(strings.ReplaceAll(text, "|", " "))
+	if len(words) < 1 || len(words) > 2 {
+		return "", false
+	}
+	for i, word := range words {
+		if words[i] = redisPlain([]byte(word)); words[i] == "" {
+			return "", false
+		}
+	}
+	return strings.Join(words, "|"), true
+}
+
+// Learn takes a pool element's complete reply to RedisCommandQuery in the place of its last one, and returns how many commands
+// it tells of. After an error nothing has changed; it says what was wrong, be it an error reply or no table.
+func (t *RedisTable) Learn(element string, reply []byte) (commands int, err error) {
+	answer, err := ParseRedisCommands(reply)
+	if err != nil {
+		return 0, err
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byElement == nil {
+		t.byElement = make(map[string]*RedisCommands)
+	}
+	t.byElement[element] = answer
+	all := answer
+	for name, other := range t.byElement {
+		if name != element {
+			all = all.Meet(other)
+		}
+	}
+	t.all.Store(all)
+	return answer.Len(), nil
+}
+
+// Safe is RedisConfig.Safe, for the whole pool: see RedisCommands.Meet.
+func (t *RedisTable) Safe(command string) (readonly, known bool) {
+	if t.always[command] {
+		return true, true
+	}
+	if all := t.all.Load(); all != nil {
+		return all.Safe(command)
+	}
+	return false, false
+}
+
+// Blocks is RedisConfig.Blocks, for the whole pool.
+func (t *RedisTable) Blocks(command string) bool {
+	all := t.all.Load()
+	return all != nil && all.Blocks(command)
+}
