@@ -29,7 +29,7 @@ var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	e := &elementSide{shard: s, name: c.Name, server: c.Server}
-	e.makeRules(c.Memory, c.Hold)
+	e.makeRules(c)
 	var err error
 	e.listener, err = mapping.TCPMapping{}.Listen(s.loop, c.Listen, associationConfig(c.Heartbeat), e.accept)
 	if err != nil {
@@ -45,17 +45,17 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 // newDirectSide is the element side of mapping none: it runs beside the pool user and connects to the pool element itself.
 func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*elementSide, error) {
 	e := &elementSide{shard: s, name: to.Name, server: to.Address}
-	e.makeRules(c.Memory, 0)
+	e.makeRules(Element{Memory: c.Memory})
 	var err error
 	e.listener, err = direct.Listen(s.loop, to.Address, mapping.Config{}, e.accept)
 	return e, err
 }
 
-func (e *elementSide) makeRules(memory int, hold time.Duration) {
+func (e *elementSide) makeRules(c Element) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
-	e.rules = session.NewElement(session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: memory,
-		Hold: hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Unread: e.unread,
-		Trace: e.shard.trace(e.name)})
+	e.rules = session.NewElement(session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: c.Memory,
+		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Unread: e.unread,
+		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)})
 }
 
 // accept takes the association of a pool user.

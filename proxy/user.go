@@ -39,6 +39,11 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 		u.asker = newAsker(s, c)
 		callbacks = append(callbacks, u.asker)
 	}
+	for _, x := range c.Callbacks {
+		if x.Rule != nil {
+			callbacks = append(callbacks, x.Rule)
+		}
+	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
 		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Random: s.random,
 		Number: s.nextNumber, Trace: s.trace(c.Name)})

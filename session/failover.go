@@ -27,7 +27,6 @@ func (s *Session) legOpen() {
 	s.u.c.Loop.Cancel(&s.timer)
 	s.u.c.Pool.Alive(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
-	s.failedOver = true // from now on a leg that fails was one
 	if s.record != nil {
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
 	}
@@ -223,6 +222,7 @@ func (s *Session) failed(f failure) {
 	leg := s.leg
 	leg.over = true
 	s.leg = nil
+	s.failedOver = s.failedOver || leg.open || leg.highest > 0
 	if next.whole {
 		s.rewind()
 	}
