@@ -51,17 +51,6 @@ func (h *httpProtocol) newReplies() *httpReplies {
 	return &httpReplies{head: httpHead{max: h.maxHead}}
 }
 
-// Abort returns a complete 502 reply that carries the reason in a field and in its body.
-func (h *httpProtocol) Abort(reason string) []byte {
-	reason = plainText(reason)
-	return fmt.Appendf(nil, "HTTP/1.1 502 Bad Gateway\r\n"+
-		"Content-Type: text/plain\r\n"+
-		"Content-Length: %d\r\n"+
-		"Connection: close\r\n"+
-		"Poolproxy-Reason: %s\r\n"+
-		"\r\n%s\n", len(reason)+1, reason, reason)
-}
-
 // plainText makes s fit for a field value: at most 200 bytes of printable ASCII.
 func plainText(s string) string {
 	s = strings.Map(func(r rune) rune {

@@ -3,6 +3,7 @@ package protocol
 import (
 	"bytes"
 	"strconv"
+	"strings"
 )
 
 type bodyKind uint8
@@ -32,11 +33,14 @@ const (
 // httpBody walks through a body and finds its end.
 type httpBody struct {
 	kind     bodyKind
+	strict   bool  // of a request: trailers must not speak of framing
 	left     int64 // bytes still to come: of the body (bodyLength), or of the open chunk
 	phase    chunkPhase
 	line     []byte // the unfinished size or trailer line
 	seen     int    // bytes of the CR LF behind the data that were seen
 	trailers int    // bytes of trailers before line
+	keep     bool   // trailers are kept
+	kept     []byte // the trailers, with their ends of line; at most maxTrailers
 }
 
 // bodyStep is one step through a body.
@@ -113,8 +117,18 @@ func (b *httpBody) stepTrailer(p []byte) (bodyStep, error) {
 		return bodyStep{n: n, pass: true, end: true}, nil
 	}
 	b.trailers += len(line) + 2
-	_, _, err = splitField(line)
-	return bodyStep{n: n}, err
+	name, _, err := splitField(line)
+	if err != nil {
+		return bodyStep{}, err
+	}
+	// A reader that takes trailers for fields of the head would see another request (RFC 9110 §6.5.1 forbids to send them).
+	if b.strict && (strings.EqualFold(name, "Content-Length") || strings.EqualFold(name, "Transfer-Encoding")) {
+		return bodyStep{}, errHTTP("body", "%s among the trailers", name)
+	}
+	if b.keep {
+		b.kept = append(append(b.kept, line...), "\r\n"...)
+	}
+	return bodyStep{n: n}, nil
 }
 
 // takeLine collects a line that ends with CR LF and is at most limit bytes long with it. It returns how many bytes of p were used,

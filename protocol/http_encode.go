@@ -51,10 +51,13 @@ func (f *httpFramer) shut(buf []byte) []byte {
 	return buf
 }
 
-// finish appends the end of the body to buf. An open chunk must have all its data.
-func (f *httpFramer) finish(buf []byte) []byte {
+// finish appends the end of the body to buf, with these trailers (whole lines) where there is a place for them. An open chunk must
+// have all its data.
+func (f *httpFramer) finish(buf, trailers []byte) []byte {
 	if !f.chunked {
 		return buf
 	}
-	return append(f.shut(buf), "0\r\n\r\n"...)
+	buf = append(f.shut(buf), "0\r\n"...)
+	buf = append(buf, trailers...)
+	return append(buf, "\r\n"...)
 }

@@ -59,7 +59,7 @@ func (j *httpJoiner) next(p []byte) (n int, out []byte, end bool, err error) {
 			return n, nil, false, nil
 		}
 		if err = j.mayEnd(0); err == nil {
-			out = j.client.finish(j.own)
+			out = j.client.finish(j.own, nil)
 		}
 		return n, out, true, err
 	}
@@ -75,7 +75,7 @@ func (j *httpJoiner) next(p []byte) (n int, out []byte, end bool, err error) {
 			err = j.mayEnd(0)
 		}
 		if end && err == nil {
-			out = j.client.finish(out)
+			out = j.client.finish(out, j.body.kept)
 		}
 	}
 	return n, out, end, err
@@ -206,7 +206,9 @@ func (j *httpJoiner) acceptWhole() error {
 		j.total = length
 	}
 	j.verifier = NewVerifier(j.decoded.Delivered())
-	return j.begin(j.total)
+	err := j.begin(j.total)
+	j.body.keep = true // trailers of a part are of that part, and are left out
+	return err
 }
 
 // begin starts the new body, which must be length bytes long (-1: not known).

@@ -10,12 +10,14 @@ import (
 
 // httpRequest is Request.Detail: what Replies and Join need to remember of a request.
 type httpRequest struct {
-	method string
-	ranged bool     // the client itself asks for a part (Range)
-	closes bool     // the server closes the connection behind its reply (Connection: close, or HTTP/1.0)
-	tunnel bool     // CONNECT: what follows is not HTTP
-	offers bool     // an Upgrade field: it may become a tunnel
-	body   bodyKind // what follows the head
+	method   string
+	minor    int      // of its version
+	ranged   bool     // the client itself asks for a part (Range)
+	closes   bool     // the server closes the connection behind its reply (Connection: close, or HTTP/1.0)
+	tunnel   bool     // CONNECT: what follows is not HTTP
+	offers   bool     // an Upgrade field: it may become a tunnel
+	body     bodyKind // what follows the head
+	complete bool     // all of it has come
 }
 
 // detailOf returns the detail of a request that this package has made; of an unknown one, that of a plain GET (RFC 9112 §6.3 has no
@@ -46,6 +48,7 @@ func (r *httpRequests) Next(p []byte) (Cut, *Request, error) {
 	c, r.err = r.next(p)
 	req := r.req
 	if c.End {
+		r.detail.complete = true
 		r.req, r.detail = nil, nil
 	}
 	return c, req, r.err
@@ -104,20 +107,24 @@ func (r *httpRequests) begin() error {
 	}
 	d := &httpRequest{
 		method: req.Method,
+		minor:  req.ProtoMinor,
 		ranged: len(req.Header["Range"]) > 0,
 		closes: req.Close,
 		tunnel: req.Method == http.MethodConnect,
 		offers: len(req.Header["Upgrade"]) > 0,
 		body:   kind,
 	}
-	// A key makes any request safe to repeat: the server promises to carry it out once (draft-ietf-httpapi-idempotency-key-header).
-	r.req.Safe, r.req.Expect = isSafe(d.method) || req.Header.Get("Idempotency-Key") != "", ExpectOne
+	// A key makes any request safe to repeat: the server promises to carry it out once (draft-ietf-httpapi-idempotency-key-header §2:
+	// one value; of two, nobody knows which the server takes).
+	key := req.Header["Idempotency-Key"]
+	r.req.Safe, r.req.Expect = isSafe(d.method) || len(key) == 1 && key[0] != "", ExpectOne
 	if d.tunnel {
 		r.req.Safe, r.req.Expect = false, ExpectUnknown
 		kind, length = bodyClose, -1
 	}
 	r.req.Label, r.req.Detail = requestLabel(req), d
 	r.detail, r.body = d, newBody(kind, length)
+	r.body.strict = true
 	return nil
 }
 

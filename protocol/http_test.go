@@ -300,7 +300,7 @@ func TestHTTPAbort(t *testing.T) {
 	}
 	body, err := io.ReadAll(resp.Body)
 	reason := resp.Header.Get("Poolproxy-Reason")
-	if err != nil || resp.StatusCode != 502 || !resp.Close || string(body) != reason+"\n" ||
+	if err != nil || resp.StatusCode != 502 || !resp.Close || resp.Header.Get("Retry-After") != "1" || string(body) != reason+"\n" ||
 		!strings.HasPrefix(reason, "no element  of pool") {
 		t.Fatalf("%v, %d, close %v, reason %q, body %q", err, resp.StatusCode, resp.Close, reason, body)
 	}
