@@ -69,13 +69,13 @@ type length struct {
 	matching bool // there is a regular expression for requests
 }
 
-var (
-	_ Greeter     = (*length)(nil)
-	_ LostReplies = (*length)(nil)
-)
+var _ Greeter = (*length)(nil)
 
-// NewLength checks c and returns protocol "length". It keeps copies of the slices. The error names the field; it wraps
-// ErrLost where that is Lost.
+// lengthLost is a length with an error for one lost reply (LostReplies).
+type lengthLost struct{ *length }
+
+// NewLength checks c and returns protocol "length", which implements LostReplies if there is a Lost. It keeps copies of the slices.
+// The error names the field; it wraps ErrLost where that is Lost.
 func NewLength(c LengthConfig) (Protocol, error) {
 	if c.HeaderSize == 0 && c.Offset >= 0 && c.Offset <= mostHeader {
 		c.HeaderSize = c.Offset + c.Width
@@ -96,12 +96,13 @@ func NewLength(c LengthConfig) (Protocol, error) {
 	l.LengthConfig.Abort, l.LengthConfig.Lost = bytes.Clone(c.Abort), bytes.Clone(c.Lost)
 	l.Sync, l.States = slices.Clone(c.Sync), slices.Clone(c.States)
 	l.matching = len(l.Sync)+len(l.States) > 0
-	if len(c.Lost) > 0 {
-		if err := oneReply(l.Replies(), c.Lost); err != nil {
-			return nil, fmt.Errorf("protocol length: %w", err)
-		}
+	if len(c.Lost) == 0 {
+		return l, nil
 	}
-	return l, nil
+	if err := oneReply(l.Replies(), c.Lost); err != nil {
+		return nil, fmt.Errorf("protocol length: %w", err)
+	}
+	return lengthLost{l}, nil
 }
 
 func (c *LengthConfig) check() error {
@@ -163,9 +164,9 @@ func (l *length) Replies() Replies {
 // Abort returns the configured bytes; the reason has no place in them.
 func (l *length) Abort(string) []byte { return l.LengthConfig.Abort }
 
-// Lost is the configured message, nil if there is none. The reason has no place in it, nor has doubt.
-func (l *length) Lost(req *Request, _ bool, _ string) []byte {
-	if req == nil || req.Expect != ExpectOne || len(l.LengthConfig.Lost) == 0 {
+// Lost is the configured message. The reason has no place in it, nor has doubt.
+func (l lengthLost) Lost(req *Request, _ bool, _ string) []byte {
+	if req == nil || req.Expect != ExpectOne {
 		return nil
 	}
 	return bytes.Clone(l.LengthConfig.Lost)

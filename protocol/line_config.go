@@ -76,13 +76,13 @@ type line struct {
 	matching  bool // there is a regular expression for requests
 }
 
-var (
-	_ Greeter     = (*line)(nil)
-	_ LostReplies = (*line)(nil)
-)
+var _ Greeter = (*line)(nil)
 
-// NewLine checks c and returns protocol "line". It keeps copies of the slices. The error names the field; it wraps ErrLost where
-// that is Lost.
+// lineLost is a line with an error for one lost reply (LostReplies).
+type lineLost struct{ *line }
+
+// NewLine checks c and returns protocol "line", which implements LostReplies if there is a Lost. It keeps copies of the slices. The
+// error names the field; it wraps ErrLost where that is Lost.
 func NewLine(c LineConfig) (Protocol, error) {
 	if len(c.Delimiter) == 0 {
 		c.Delimiter = []byte("\n")
@@ -102,12 +102,13 @@ func NewLine(c LineConfig) (Protocol, error) {
 		longLabel:  fmt.Sprintf("line longer than max_line (%d bytes), not matched", c.MaxLine),
 		matching:   len(c.Safe)+len(c.OneWay)+len(c.Quit)+len(c.Sync)+len(c.States) > 0 || c.Begin != nil,
 	}
-	if len(c.Lost) > 0 {
-		if err := oneReply(l.Replies(), c.Lost); err != nil {
-			return nil, fmt.Errorf("protocol line: %w", err)
-		}
+	if len(c.Lost) == 0 {
+		return l, nil
 	}
-	return l, nil
+	if err := oneReply(l.Replies(), c.Lost); err != nil {
+		return nil, fmt.Errorf("protocol line: %w", err)
+	}
+	return lineLost{l}, nil
 }
 
 func (c *LineConfig) check() error {
@@ -158,9 +159,9 @@ func (l *line) scanner(keep bool) lineScanner {
 // Abort returns the configured bytes; the reason has no place in them.
 func (l *line) Abort(string) []byte { return l.LineConfig.Abort }
 
-// Lost is the configured text, nil if there is none. The reason has no place in it, nor has doubt.
-func (l *line) Lost(req *Request, _ bool, _ string) []byte {
-	if req == nil || req.Expect != ExpectOne || len(l.LineConfig.Lost) == 0 {
+// Lost is the configured text. The reason has no place in it, nor has doubt.
+func (l lineLost) Lost(req *Request, _ bool, _ string) []byte {
+	if req == nil || req.Expect != ExpectOne {
 		return nil
 	}
 	return bytes.Clone(l.LineConfig.Lost)
