@@ -44,11 +44,6 @@ func (c *callback) Call(at session.Moment, answer func(session.Reaction, error))
 	answer(reaction, err)
 }
 
-// Continues reports whether Call will ask a new server for the rest of the reply to this request (session.Continuer).
-func (c *callback) Continues(request []byte) bool {
-	return c.onward && (c.match == nil || c.match.Match(c.message(request)))
-}
-
 func (c *callback) react(at session.Moment) (session.Reaction, error) {
 	request := c.message(at.Request)
 	var groups [][]byte
