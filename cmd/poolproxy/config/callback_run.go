@@ -20,7 +20,8 @@ import (
 // mostSend bounds what a callback says to a server, in bytes.
 const mostSend = 1 << 20
 
-// callback is a callback block with send. It implements session.Callback, never changes, and may be called from any goroutine.
+// callback is a callback block with send. It implements session.Callback and session.Continuer, never changes, and may be called from
+// any goroutine.
 type callback struct {
 	place    string         // where it stands, for errors
 	match    *regexp.Regexp // nil: it is meant for every failover
@@ -45,24 +46,27 @@ func (c *callback) Call(at session.Moment, answer func(session.Reaction, error))
 }
 
 func (c *callback) react(at session.Moment) (session.Reaction, error) {
+	if at.Request == nil && (c.match != nil || c.onward) {
+		return session.Reaction{}, nil
+	}
 	request := c.message(at.Request)
 	var groups [][]byte
 	if c.match != nil {
-		if at.Request == nil {
-			return session.Reaction{}, nil
-		}
 		if groups = c.match.FindSubmatch(request); groups == nil {
 			return session.Reaction{}, nil
 		}
 	}
 	send, err := c.text(at, request, groups)
-	if err != nil || len(send) == 0 {
+	switch {
+	case err != nil:
 		return session.Reaction{}, err
-	}
-	if len(send) > mostSend {
+	case len(send) == 0 && c.onward:
+		return session.Reaction{}, errors.New("send gives nothing, so there is nothing that could continue the reply")
+	case len(send) == 0:
+		return session.Reaction{}, nil
+	case len(send) > mostSend:
 		return session.Reaction{}, fmt.Errorf("send gives %d bytes, more than %d", len(send), mostSend)
-	}
-	if !bytes.HasSuffix(send, c.ending) {
+	case !bytes.HasSuffix(send, c.ending):
 		return session.Reaction{}, fmt.Errorf("what send gives does not end with %q, so the server would wait for more", c.ending)
 	}
 	reaction := session.Reaction{Send: send, Continue: c.onward}
@@ -70,6 +74,11 @@ func (c *callback) react(at session.Moment) (session.Reaction, error) {
 		reaction.Expect = c.judge
 	}
 	return reaction, nil
+}
+
+// Continues reports whether the callback is there to continue the reply to this request (session.Continuer).
+func (c *callback) Continues(request []byte) bool {
+	return c.onward && (c.match == nil || c.match.Match(c.message(request)))
 }
 
 // message is a message without what ends it, and, as in the protocol's own patterns, without a carriage return before that.

@@ -110,11 +110,37 @@ expect = "^OK [0-9]+$"`, moment())
 	}
 }
 
+// A session asks whether a reply will be continued before it plans what is repeated.
+func TestCallbackContinues(t *testing.T) {
+	for _, c := range []struct {
+		settings string
+		want     bool
+	}{
+		{`continue = true`, true},
+		{"continue = true\nmatch = \"^GET book 40$\"", true},
+		{"continue = true\nmatch = \"^PUT\"", false},
+		{`continue = false`, false},
+		{`match = "^GET"`, false},
+	} {
+		rule := rule(t, untilDot, "send = \"X\\n\"\n"+c.settings)
+		if got := rule.(session.Continuer).Continues(moment().Request); got != c.want {
+			t.Errorf("%s: %t", c.settings, got)
+		}
+		if r, err := call(t, rule, moment()); err != nil || r.Continue != c.want {
+			t.Errorf("%s: %+v, error %v", c.settings, r, err)
+		}
+	}
+}
+
 func TestCallbackWithoutRequest(t *testing.T) {
 	at := moment()
 	at.Request, at.ReplyBytes = nil, 0
 	if r, err := asked(t, untilDot, `match = "^"
 send = "X\n"`, at); err != nil || r.Send != nil {
+		t.Errorf("%+v, error %v", r, err)
+	}
+	if r, err := asked(t, untilDot, `send = "X\n"
+continue = true`, at); err != nil || r.Send != nil || r.Continue {
 		t.Errorf("%+v, error %v", r, err)
 	}
 	if r, err := asked(t, untilDot, `send = "<${request.text}>\n"`, at); err != nil || string(r.Send) != "<>\n" {
@@ -133,6 +159,8 @@ send = "GET ${request.n % 7}\n"`, "GET 0." + strings.Repeat("0", 63) + "1\n", "a
 		"infinity": {`match = "^GET (?P<n>.*)$"
 send = "GET ${0 * request.n}\n"`, "GET -inf\n", "a number is required"},
 		"no ending": {`send = "${request.text}${""}"`, "x\n", `does not end with "\n"`},
+		"nothing to continue with": {`send = reply.bytes > 1 ? "" : "X\n"
+continue = true`, "x\n", "send gives nothing"},
 		"too long": {`match = "(?P<x>.*)"
 send = "${upper("` + strings.Repeat("${request.x}", 40) + `")}\n"`, strings.Repeat("x", 60000) + "\n", "more than 1048576"},
 	} {
