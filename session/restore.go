@@ -263,8 +263,7 @@ func (r *restore) moment() Moment {
 // react does what a callback wants.
 func (r *restore) react(x Reaction) error {
 	switch {
-	case x.Continue && r.s.next.continued == nil:
-		return errors.New("there is no request that could be continued")
+	case x.Continue && r.s.next.continued == nil: // the request was never sent to a server, and will be
 	case x.Continue && len(x.Send) == 0:
 		return errors.New("it continues with nothing")
 	case x.Continue:

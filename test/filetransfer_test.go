@@ -5,6 +5,7 @@ package test
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"os"
 	"os/exec"
@@ -58,6 +59,37 @@ func TestFileTransferRefused(t *testing.T) {
 	get := startProcess(t, command{name: "get", args: []string{"bash", transferFolder("get.sh"), "nothing", host, port}})
 	if status := get.wait(t, time.Minute); status != 1 || get.output(t) != "get.sh: nothing: there is no such file\n" {
 		t.Errorf("status %d, %q", status, get.output(t))
+	}
+}
+
+// TestFileTransferAskedMeanwhile: what is asked when the server is dead already, and no other is there, is not in flight: there is
+// nothing to be continued, and it is sent as it is.
+func TestFileTransferAskedMeanwhile(t *testing.T) {
+	f := launchTransfer(t, "none")
+	book := writeBook(t, f.dir)
+	client := f.dial()
+	f.serving()
+	for _, e := range f.elements {
+		e.server.kill()
+	}
+	request := "GET " + transferFile + " 900000\n"
+	if _, err := io.WriteString(client, request); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the request to come while no server is there", func() bool {
+		s := f.status().Sessions
+		return len(s) == 1 && s[0].State != "open" && s[0].FromClient == int64(len(request))
+	})
+	f.startServer(1)
+	want := string(book[900000:]) + ".\n"
+	got := make([]byte, len(want))
+	n, err := io.ReadFull(client, got)
+	if err != nil {
+		t.Error(err)
+	}
+	sameText(t, string(got[:n]), want)
+	if r := f.records("moved", 1)[0]; r.Messages != 0 {
+		t.Errorf("%d messages were sent again", r.Messages)
 	}
 }
 
