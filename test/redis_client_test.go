@@ -37,6 +37,7 @@ type redisWorker struct {
 	rnd   *rand.Rand
 	made  int        // keys
 	sets  []redisSet // those with an OK
+	due   []redisAsk // those whose replies have not come
 	steps atomic.Int64
 	over  atomic.Bool
 
@@ -83,12 +84,40 @@ func (w *redisWorker) work() {
 		default:
 			err = w.transaction(n%2 == 0)
 		}
+		if w.run.careless && errors.Is(err, errRedisLost) {
+			err = w.again()
+		}
 		if err != nil {
 			w.run.problem("client %d: %v", w.id, err)
 			return
 		}
 		w.steps.Add(1)
 	}
+}
+
+var errRedisLost = errors.New("the connection is lost")
+
+// again is what clients do that are not told what was carried out: it connects once more, and asks for everything again that was
+// not answered.
+func (w *redisWorker) again() error {
+	for deadline := time.Now().Add(patience); ; {
+		conn, err := redis.Dial("tcp", w.run.address(), redis.DialDatabase(w.db))
+		if err == nil {
+			w.conn = conn
+			break
+		}
+		if time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(time.Millisecond) // between two tries
+	}
+	for _, a := range w.due {
+		w.doubtful = append(w.doubtful, a.keys...)
+		if _, err := w.conn.Do(a.name, a.args...); err != nil {
+			return nil // it has failed again already
+		}
+	}
+	return nil
 }
 
 // key is a new one.
@@ -185,7 +214,8 @@ func (w *redisWorker) ask(asks ...redisAsk) error {
 	if err := w.send(asks...); err != nil {
 		return err
 	}
-	for _, a := range asks {
+	for i, a := range asks {
+		w.due = asks[i:]
 		reply, lost, err := w.receive(a)
 		switch {
 		case err != nil:
@@ -207,11 +237,11 @@ func (w *redisWorker) ask(asks ...redisAsk) error {
 func (w *redisWorker) send(asks ...redisAsk) error {
 	for _, a := range asks {
 		if err := w.conn.Send(a.name, a.args...); err != nil {
-			return fmt.Errorf("the connection is lost: %w", err)
+			return fmt.Errorf("%w: %w", errRedisLost, err)
 		}
 	}
 	if err := w.conn.Flush(); err != nil {
-		return fmt.Errorf("the connection is lost: %w", err)
+		return fmt.Errorf("%w: %w", errRedisLost, err)
 	}
 	w.commands += len(asks)
 	w.run.asked(len(asks))
@@ -226,7 +256,7 @@ func (w *redisWorker) receive(a redisAsk) (reply any, lost string, err error) {
 	case err == nil:
 		return reply, "", nil
 	case !errors.As(err, &told):
-		return nil, "", fmt.Errorf("%s: the connection is lost: %w", a.name, err)
+		return nil, "", fmt.Errorf("%s: %w: %w", a.name, errRedisLost, err)
 	case strings.HasPrefix(string(told), "ERR poolproxy") || strings.HasPrefix(string(told), "EXECABORT Transaction discarded: poolproxy"):
 		w.errors++
 		w.run.refusal(string(told))
@@ -243,6 +273,7 @@ func (w *redisWorker) transaction(stepwise bool) error {
 		{name: "INCR", args: []any{two}, check: is("QUEUED")}, {name: "SET", args: []any{three, "x"}, check: is("QUEUED")},
 		{name: "EXEC", check: func(reply any) error { return is("[1 1 OK]")(fmt.Sprint(reply)) }}}
 	began := time.Now()
+	w.due = nil
 	if !stepwise {
 		if err := w.send(asks...); err != nil {
 			return err

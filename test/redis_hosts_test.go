@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/gomodule/redigo/redis"
@@ -112,12 +113,14 @@ func (h *redisHost) open() {
 type redisPair struct {
 	t                *testing.T
 	primary, replica *redisHost
+	at               atomic.Pointer[string] // the primary's address
 }
 
 // newRedisPair starts both, and fills the primary with what clients read.
 func newRedisPair(t *testing.T) *redisPair {
 	t.Helper()
 	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: freeAddress(t)}, replica: &redisHost{t: t, name: "b", address: freeAddress(t)}}
+	p.at.Store(&p.primary.address)
 	p.primary.start(nil)
 	for db := range redisDatabases {
 		p.primary.do("SELECT", db)
@@ -142,8 +145,12 @@ func (p *redisPair) fail() {
 	p.primary.admin.Close()
 	p.replica.promote()
 	p.primary, p.replica = p.replica, p.primary
+	p.at.Store(&p.primary.address)
 	p.replica.start(p.primary)
 }
+
+// serving is the address of the primary; it may be asked from any goroutine.
+func (p *redisPair) serving() string { return *p.at.Load() }
 
 // addresses of both, for the configuration of poolproxy; the primary's is the first.
 func (p *redisPair) addresses() []string { return []string{p.primary.address, p.replica.address} }
