@@ -64,6 +64,9 @@ func (t *RedisTable) Learn(element string, reply []byte) (commands int, err erro
 	return answer.Len(), nil
 }
 
+// Known reports whether any pool element has answered.
+func (t *RedisTable) Known() bool { return t.all.Load() != nil }
+
 // Safe is RedisConfig.Safe, for the whole pool: see RedisCommands.Meet.
 func (t *RedisTable) Safe(command string) (readonly, known bool) {
 	if t.always[command] {

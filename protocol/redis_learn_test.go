@@ -35,7 +35,13 @@ func TestRedisTable(t *testing.T) {
 	}
 	check("nothing learned", map[string]string{"get": "false false false", "my.read": "true true false"})
 	learn("a", []byte("-NOAUTH Authentication required.\r\n"), 0)
+	if table.Known() {
+		t.Error("an error reply is known")
+	}
 	learn("a", redisTableReply("GET", "readonly", "blpop", "blocking", "my.read", "write", "new", "readonly"), 4)
+	if !table.Known() {
+		t.Error("nothing is known")
+	}
 	check("a answered", map[string]string{"get": "true true false", "blpop": "false true true", "my.read": "true true false", "new": "true true false"})
 	learn("b", redisTableReply("get", "write", "blpop", "write"), 2)
 	check("b answered", map[string]string{"get": "false true false", "blpop": "false true true", "new": "false false false"})

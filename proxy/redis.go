@@ -91,10 +91,11 @@ func (a *asker) learn(element string, q *asked, reply []byte) {
 	case err == nil:
 		a.log.Debug("the server told its commands", "pool_element", element, "commands", n)
 		q.told = ""
+	case a.table.Known(): // a session that listens to messages (RESP2) must not ask; another one will
+		a.log.Debug("the server does not tell its commands on this connection", "pool_element", element, "reason", err)
 	case q.told != err.Error():
 		q.told = err.Error()
-		a.log.Warn("the server does not tell which commands may be repeated: unless others of the pool have, none is, but those in safe",
-			"pool_element", element, "reason", err)
+		a.log.Warn("the server does not tell which commands may be repeated: none is, but those in safe", "pool_element", element, "reason", err)
 	}
 	a.first.later()
 }

@@ -37,7 +37,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	var callbacks []session.Callback
 	if c.Commands != nil {
 		u.asker = newAsker(s, c)
-		callbacks = append(callbacks, u.asker)
+		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
 	for _, x := range c.Callbacks {
 		if x.Rule != nil {
