@@ -37,7 +37,8 @@ func data(tsn uint32, stream, ssn uint16, ppid uint32, body []byte) []byte {
 // hello is the first message of the session protocol.
 func hello(version, oldest byte) []byte {
 	p := append([]byte{1, version, oldest, 0}, bytes.Repeat([]byte{0x5a}, 16)...)
-	return append(binary.BigEndian.AppendUint64(p, 65536), "stranger"...)
+	p = binary.BigEndian.AppendUint64(p, 65536)
+	return append(binary.BigEndian.AppendUint32(p, 0), "stranger"...)
 }
 
 // open begins leg 1 of a session. Each session needs a token of its own: a leg may be kept for a while after its association.
@@ -99,8 +100,8 @@ func hostilities() []hostility {
 		{"no HELLO", join(data(0, stream, 0, ppidSession, open(1))), 0, "came before hello"},
 		{"a wrong version", join(control(hello(99, 99))), 0, "versions 99 to 99"},
 		{"a HELLO cut short", join(control(hello(1, 1)[:20])), 0, "type 1 has 20 bytes"},
-		{"an oversized message", join(control(append(hello(1, 1), make([]byte, 65000)...))), 0, "type 1 has 65036 bytes"},
-		{"a huge first credit", join(control(append(hello(1, 1)[:20], 0x3f, 255, 255, 255, 255, 255, 255, 255))), 0, "first credit"},
+		{"an oversized message", join(control(append(hello(1, 1), make([]byte, 65000)...))), 0, "type 1 has 65040 bytes"},
+		{"a huge first credit", join(control(append(hello(1, 1)[:20], 0x3f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0))), 0, "first credit"},
 		{"an unknown message", join(good, data(1, stream, 0, ppidSession, []byte{200, 0, 0, 0})), 0, "type 200 is not known"},
 		{"a resume of another's session", join(good, data(1, stream, 0, ppidSession, resume())), 4, "resume refused"},
 		{"an acknowledgement of what was never sent", after(2, positions([]byte{7, 0, 0, 0}, 1<<40, 1<<41)), 9, "acknowledgement of 1099511627776"},
