@@ -31,12 +31,11 @@ func (s *Shard) record(r Record) {
 	}
 	s.records = append(s.records, r)
 	s.log.Info("failover", "pool_user", r.User, "session", r.Session, "leg", r.Leg, "kind", r.Kind, "from", r.From, "to", r.To,
-		"cause", r.Cause, "pause", r.Pause, "first_reply", r.First, "replayed_messages", r.Messages, "replayed_bytes", r.Bytes,
-		"discarded", r.Skipped, "saved", r.Saved, "verdict", r.Verdict)
-	s.count("failover."+r.Kind, r.User)
-	if r.Kind != session.KindEnded {
-		s.sample("failover.pause", r.User, r.Pause)
-	}
+		"cause", r.Cause, "detector", r.Detector, "detect", r.Detect, "fence", r.Fence, "choose", r.Choose, "pause", r.Pause,
+		"restored", r.Restored, "replayed", r.Replayed, "first_reply", r.First, "elements_tried", r.Tried,
+		"replayed_messages", r.Messages, "replayed_bytes", r.Bytes, "discarded", r.Skipped, "saved", r.Saved,
+		"lost_replies", r.Lost, "verdict", r.Verdict)
+	s.measure(r)
 }
 
 // status fills in what the shard is doing.

@@ -84,8 +84,8 @@ func TestHealthCheckOfFrozenServer(t *testing.T) {
 	waitFor(t, "all sessions to be at b, idle ones too", func() bool { return f.at("b") == len(all) })
 	frozen.sidecar.said(t, "server unhealthy", 1)
 	for _, r := range f.records("moved", 5) {
-		if !strings.Contains(r.Cause, "health check") || !strings.Contains(r.Cause, "no answer within 150ms") {
-			t.Errorf("moved because of: %s", r.Cause)
+		if r.Detector != "health check" || !strings.Contains(r.Cause, "no answer within 150ms") {
+			t.Errorf("moved because of: %s: %s", r.Detector, r.Cause)
 		}
 	}
 	frozen.server.thaw(t)
@@ -153,7 +153,7 @@ func movesAndReturns(t *testing.T, f *fleet, fall func(ill bool), reason string)
 	waitFor(t, "all sessions to be at b", func() bool { return f.at("b") == len(all) })
 	for _, r := range f.records("moved", 2) {
 		if !strings.Contains(r.Cause, reason) {
-			t.Errorf("moved because of: %s", r.Cause)
+			t.Errorf("moved because of: %s: %s", r.Detector, r.Cause)
 		}
 	}
 	all = append(all, f.visitors(4)...)

@@ -1,0 +1,58 @@
+package proxy
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// A failover is one line of the log and a sample for each step that there was.
+func TestFailoverIsMeasured(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		record session.Record
+		steps  map[string]float64 // seconds
+	}{
+		"moved": {session.Record{Kind: session.KindMoved, Detector: "heartbeats", Detect: 800 * ms, Fence: 5 * ms, Choose: 6 * ms, Pause: 8 * ms,
+			Restored: 9 * ms, Replayed: 10 * ms, First: 12 * ms, Messages: 3, Lost: 1},
+			map[string]float64{"detect": .8, "fence": .005, "choose": .006, "pause": .008, "restored": .009, "replayed": .01, "first_reply": .012}},
+		"moved, idle": {session.Record{Kind: session.KindMoved, Detector: "health check", Pause: 2 * ms},
+			map[string]float64{"choose": 0, "pause": .002}},
+		"resumed": {session.Record{Kind: session.KindResumed, Detector: "association", Pause: 3 * ms}, map[string]float64{"pause": .003}},
+		"ended":   {session.Record{Kind: session.KindEnded, Detector: "reset", Verdict: "why"}, map[string]float64{}},
+	} {
+		sink := metrics.NewInmemSink(time.Hour, time.Hour)
+		meter, err := metrics.New(&metrics.Config{FilterDefault: true}, sink)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var log bytes.Buffer
+		s := &Shard{log: hclog.New(&hclog.LoggerOptions{Output: &log}), metrics: meter}
+		s.record(Record{User: "u", Record: c.record})
+		data := sink.Data()[0]
+		for step, seconds := range c.steps {
+			got := data.Samples["failover."+step+".seconds;name=u"]
+			if got.AggregateSample == nil || got.Count != 1 || got.Sum < seconds*0.999 || got.Sum > seconds*1.001 {
+				t.Errorf("%s: %s: %+v, not %v", name, step, got.AggregateSample, seconds)
+			}
+		}
+		if len(data.Samples) != len(c.steps) {
+			t.Errorf("%s: %d samples, not %d", name, len(data.Samples), len(c.steps))
+		}
+		for counter, n := range map[string]int{"failover." + c.record.Kind + ";name=u": 1, "failover.replayed.messages;name=u": c.record.Messages,
+			"failover.detected;name=u;detector=" + strings.ReplaceAll(c.record.Detector, " ", "_"): 1, "failover.lost.replies;name=u": c.record.Lost} {
+			if got := data.Counters[counter]; (got.AggregateSample == nil) != (n == 0) || n > 0 && got.Sum != float64(n) {
+				t.Errorf("%s: %s is %+v, not %d", name, counter, got.AggregateSample, n)
+			}
+		}
+		if strings.Count(log.String(), "\n") != 1 || !strings.Contains(log.String(), c.record.Detector) {
+			t.Errorf("%s: the log says: %s", name, &log)
+		}
+	}
+}
