@@ -14,7 +14,7 @@ const gaugeEvery = 5 * time.Second
 // gauge sets the gauges, and comes again.
 func (s *Shard) gauge() {
 	for _, u := range s.users {
-		s.set("sessions", u.config.Name, u.rules.Count())
+		u.gauge()
 	}
 	for _, e := range s.elements {
 		live, held := e.rules.Legs()
@@ -30,6 +30,32 @@ func (s *Shard) gauge() {
 	}
 	s.set("buffers.bytes", "all", s.loop.Buffers().Out())
 	s.loop.Schedule(&s.gauges, s.loop.Now().Add(gaugeEvery))
+}
+
+// mostJudged is how many sessions of a pool_user are asked each time whether they would survive: with more, the gauges tell what
+// these say of all.
+const mostJudged = 2000
+
+// gauge sets the gauges of a pool_user, and counts what its clients have sent since the last time.
+func (u *userSide) gauge() {
+	s, name := u.shard, u.config.Name
+	s.set("sessions", name, u.rules.Count())
+	now, last := u.rules.Traffic(), u.counted
+	u.counted = now
+	s.add("traffic.protected.messages", name, int(now.ProtectedMessages-last.ProtectedMessages))
+	s.add("traffic.protected.bytes", name, int(now.ProtectedBytes-last.ProtectedBytes))
+	s.add("traffic.unprotected.messages", name, int(now.UnprotectedMessages-last.UnprotectedMessages))
+	s.add("traffic.unprotected.bytes", name, int(now.UnprotectedBytes-last.UnprotectedBytes))
+	found := map[session.Protection]int{session.Protected: 0, session.Degraded: 0, session.Unprotected: 0, session.Moving: 0}
+	judged := 0
+	u.rules.Sessions(func(x *session.Session) {
+		if judged++; judged <= mostJudged {
+			found[x.Info().Protection]++
+		}
+	})
+	for p, n := range found {
+		s.set("sessions."+string(p), name, n*judged/max(min(judged, mostJudged), 1))
+	}
 }
 
 func (s *Shard) set(what, name string, n int) {

@@ -41,7 +41,15 @@ type UserStatus struct {
 	Listen   string `json:"listen"`
 	Pool     string `json:"pool"`
 	Protocol string `json:"protocol"`
-	Sessions int    `json:"sessions"`
+	Ack      string `json:"ack"` // as configured
+
+	// The clients' messages since the start, by whether their session would have survived the death of its server meanwhile.
+	ProtectedMessages   uint64 `json:"protected_messages"`
+	ProtectedBytes      uint64 `json:"protected_bytes"`
+	UnprotectedMessages uint64 `json:"unprotected_messages"`
+	UnprotectedBytes    uint64 `json:"unprotected_bytes"`
+
+	Sessions int `json:"sessions"`
 }
 
 // ElementStatus is one pool_element of this process.
@@ -81,6 +89,8 @@ type SessionStatus struct {
 	ToClient    int64     `json:"to_client_bytes"`
 	Retained    int64     `json:"retained_bytes"`
 	Outstanding int       `json:"outstanding_requests"`
+	Ack         string    `json:"ack"`        // in force: reply | delivered | read
+	AckNote     string    `json:"ack_note"`   // why that is not what is configured; "" where it is
 	Protection  string    `json:"protection"` // protected | degraded | unprotected | moving
 	Reason      string    `json:"protection_reason"`
 }

@@ -44,8 +44,7 @@ func (s *Shard) status(to *Status) {
 		to.Pools = append(to.Pools, s.poolStatus(c))
 	}
 	for _, u := range s.users {
-		to.Users = append(to.Users, UserStatus{Name: u.config.Name, Listen: u.listener.Addr().String(), Pool: u.config.Pool,
-			Protocol: u.config.Protocol.Name(), Sessions: u.rules.Count()})
+		to.Users = append(to.Users, u.status())
 		u.rules.Sessions(func(x *session.Session) { to.Sessions = append(to.Sessions, sessionStatus(u.config.Name, x.Info())) })
 		m := s.poolConfig(u.config.Pool).Mapping
 		u.rules.Links(func(e pool.Element, a mapping.Association, up bool, legs int) {
@@ -61,6 +60,13 @@ func (s *Shard) status(to *Status) {
 		})
 	}
 	to.Failovers = append(to.Failovers, s.records...)
+}
+
+func (u *userSide) status() UserStatus {
+	t := u.rules.Traffic()
+	return UserStatus{Name: u.config.Name, Listen: u.listener.Addr().String(), Pool: u.config.Pool, Protocol: u.config.Protocol.Name(),
+		Sessions: u.rules.Count(), Ack: u.config.Failover.Ack.String(), ProtectedMessages: t.ProtectedMessages,
+		ProtectedBytes: t.ProtectedBytes, UnprotectedMessages: t.UnprotectedMessages, UnprotectedBytes: t.UnprotectedBytes}
 }
 
 func (s *Shard) poolStatus(c Pool) PoolStatus {
@@ -81,7 +87,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 func sessionStatus(user string, i session.Info) SessionStatus {
 	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
 		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding,
-		Protection: string(i.Protection), Reason: i.Reason}
+		Ack: i.Ack.String(), AckNote: i.AckNote, Protection: string(i.Protection), Reason: i.Reason}
 }
 
 func associationStatus(side, name string, m mapping.ID, a mapping.Association, up bool, legs int) AssociationStatus {

@@ -16,6 +16,8 @@ type userSide struct {
 	listener loop.Listener
 	servers  []*elementSide // mapping none: the element's rules, in this process
 	asker    *asker         // protocol redis; else nil
+
+	counted session.Traffic // what the metrics have of it
 }
 
 func newUserSide(s *Shard, c User) (*userSide, error) {

@@ -1,8 +1,11 @@
 package session
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -262,7 +265,8 @@ func (e *Element) SetHealth(err error) {
 	if err == nil {
 		return
 	}
-	for _, leg := range e.legs {
+	legs := slices.SortedFunc(maps.Values(e.legs), func(a, b *Leg) int { return bytes.Compare(a.token[:], b.token[:]) })
+	for _, leg := range legs {
 		leg.abortive = true
 		leg.fail(CodeHealth, false, err.Error())
 	}

@@ -1,6 +1,7 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,51 +78,6 @@ func (s *Session) legResumed() {
 	}
 }
 
-// notice begins the record of a failover, if none is going on.
-func (s *Session) notice(f failure) {
-	if s.record != nil {
-		return
-	}
-	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: f.cause, Detector: f.detector, Kind: KindMoved}
-	if f.detector == "reply timeout" {
-		s.record.Detect = s.u.c.Failover.ReplyTimeout
-	}
-}
-
-// replayed notes that everything that was sent before has been sent again.
-func (s *Session) replayed() {
-	if s.record != nil {
-		s.record.Replayed = s.u.c.Loop.Now().Sub(s.record.Time)
-	}
-}
-
-// report hands the record of the failover to the trace and forgets it.
-func (s *Session) report(verdict string) {
-	r := s.record
-	if r == nil {
-		return
-	}
-	s.record = nil
-	r.Leg = s.legs
-	if verdict != "" {
-		r.Verdict, r.Kind = verdict, KindEnded
-	}
-	if s.leg != nil {
-		if s.leg.link != nil {
-			r.To = s.leg.link.element.Name
-		}
-		if j := s.leg.joiner; j != nil {
-			r.Skipped, r.Saved = j.Skipped(), j.Saved()
-		}
-		if s.leg.verifier != nil {
-			r.Skipped = s.leg.verifier.Compared()
-		}
-	}
-	if s.u.c.Trace.Failover != nil {
-		s.u.c.Trace.Failover(*r)
-	}
-}
-
 // legEnded takes the element's terminal message.
 func (s *Session) legEnded(m *message) {
 	leg := s.leg
@@ -171,7 +127,7 @@ func (s *Session) serverFailed(m *message, cause string) {
 			return
 		}
 	}
-	f := failure{cause: cause, detector: detectors[m.code], reach: m.received, confirmed: true}
+	f := failure{cause: cause, detector: cmp.Or(detectors[m.code], "element"), reach: m.received, confirmed: true}
 	if leg.gaveUp != "" {
 		f.cause, f.detector = leg.gaveUp+" ("+cause+")", "reply timeout"
 	}
@@ -234,32 +190,6 @@ func (s *Session) failed(f failure) {
 	}
 	s.fence(leg, f, next)
 	s.place(next)
-}
-
-// fenceShare is the share of a fence by which the clocks of two machines may differ while it passes (1/50, where quartz keeps within
-// 1/10000), and fenceMore what a message may be under way.
-const (
-	fenceShare = 50
-	fenceMore  = 100 * time.Millisecond
-)
-
-// fence sees to it that what is not safe is repeated only when the old leg is certain to be dead.
-func (s *Session) fence(leg *userLeg, f failure, next *plan) {
-	if f.confirmed || !next.unsafe {
-		return
-	}
-	since := leg.lostAt
-	if since.IsZero() {
-		since = s.u.c.Loop.Now()
-	}
-	wait := s.u.c.Failover.fence() + leg.silence
-	s.notYet = since.Add(wait + wait/fenceShare + fenceMore)
-	if limit := s.notYet.Add(restoreTimeout); s.deadline.Before(limit) {
-		s.deadline = limit
-	}
-	if s.record != nil {
-		s.record.Fence = max(0, s.notYet.Sub(s.record.Time))
-	}
 }
 
 // failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it.
@@ -372,13 +302,9 @@ func (s *Session) wake() {
 		leg.abandon(CodeAbandoned, "not resumed in time")
 		s.legFailed(failure{cause: "the element did not answer the resumption", detector: "association", reach: leg.highest})
 	case !s.leg.open:
-		s.leg.abandon(CodeAbandoned, "not open in time")
-		if s.leg.highest > 0 { // it may have come to a server all the same
-			s.refuse("a pool element has taken the session and did not answer (failover.deadline)")
-			return
-		}
-		s.leg = nil
-		s.tooLate()
+		leg := s.leg
+		leg.abandon(CodeAbandoned, "not open in time")
+		s.legFailed(failure{cause: "the element did not answer", detector: "silence", reach: leg.highest}) // it is too late for another
 	}
 }
 
@@ -390,20 +316,35 @@ func (s *Session) mixed(err error) {
 // refuse ends a session that cannot be carried on, by the protocol's own error where one can still be told.
 func (s *Session) refuse(reason string) { s.end(reason, false) }
 
+// invalid ends a session whose client does not speak the protocol. It is told so where no other reply is due before that.
+func (s *Session) invalid(err error) {
+	reason := "the request is not valid: " + err.Error()
+	if r, ok := s.u.c.Protocol.(protocol.Refuser); ok && s.awaiting.len() == 0 {
+		s.endWith(reason, r.Invalid(reason))
+		return
+	}
+	s.refuse(reason)
+}
+
 // lingering is how long a client may take to read the protocol's own error.
 const lingering = 2 * time.Second
 
 // end ends the session for a reason that the operator is told, and the client where its protocol has words for it.
 func (s *Session) end(reason string, mixed bool) {
+	var text []byte
+	if !s.done && !s.closing && !mixed && s.unanswered() && !s.answering() {
+		text = s.u.c.Protocol.Abort(reason)
+	}
+	s.endWith(reason, text)
+}
+
+// endWith ends the session with a last text for the client; nil: it is reset.
+func (s *Session) endWith(reason string, text []byte) {
 	if s.done || s.closing {
 		return
 	}
 	s.notice(failure{cause: reason, detector: "refused"})
 	leg := s.leg
-	var text []byte
-	if !mixed && s.unanswered() && !s.answering() {
-		text = s.u.c.Protocol.Abort(reason)
-	}
 	if leg != nil {
 		leg.abandon(CodeAbandoned, reason)
 	}

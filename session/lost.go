@@ -48,6 +48,9 @@ func (s *Session) letLose(p *plan) {
 			s.broken = u.unit
 		}
 	}
+	if last := s.store.Last(); s.broken != nil && last != nil && !last.Complete() {
+		s.sendable = min(s.sendable, last.Start) // it may turn out to be a part of the unit
+	}
 }
 
 func (s *Session) lostCount() {
@@ -194,7 +197,7 @@ func (s *Session) expired(reason string) bool {
 		}
 		losses = append(losses, loss{m, text})
 	}
-	s.report(reason)
+	s.reportAs(KindAnswered, reason)
 	for _, x := range losses {
 		x.m.About.lost = x.text
 		s.skip(x.m)

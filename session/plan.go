@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
@@ -28,8 +29,9 @@ var (
 		`if the servers answer the same to the same`)
 	errStreamAnswered = errors.New(`replay = "unacked" cannot join the answers of two servers, and the server has answered: ` +
 		`failover { replay = "session" } compares all of them`)
-	errHistory = errors.New(`the session's history passed retrieval.memory: a larger one would keep it`)
-	errUnasked = errors.New("the server spoke without being asked, so its replies cannot be told apart")
+	errHistory  = errors.New(`the session's history passed retrieval.memory: a larger one would keep it`)
+	errGreeting = errors.New("the server's greeting was cut in the middle")
+	errUnasked  = errors.New("the server spoke without being asked, so its replies cannot be told apart")
 )
 
 // maxHead is how much of a request is handed to the protocol to be rewritten.
@@ -43,6 +45,9 @@ func (s *Session) plan(reach int64) (*plan, error) {
 	}
 	if err := s.states.possible(); err != nil {
 		return nil, err
+	}
+	if s.leg.greeting != nil && s.leg.replies.Delivered().Bytes > 0 {
+		return nil, errGreeting
 	}
 	switch {
 	case s.u.c.Failover.Replay == ReplaySession:
@@ -144,6 +149,9 @@ func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) 
 	if s.continues(m) {
 		return true, s.continueReply(p, m)
 	}
+	if !m.Complete() && p.breaks(unitOf(m)) { // it is answered when it is complete
+		return false, nil
+	}
 	doubt, err := s.mayRepeat(p, m, reach)
 	if err == nil {
 		return true, s.repeat(p, m)
@@ -171,11 +179,9 @@ func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64
 	f := &s.u.c.Failover
 	text := label(m)
 	unit := unitOf(m)
-	if unit != nil {
-		for _, x := range p.units {
-			if x.unit == unit {
-				return !unread, errors.New(x.reason)
-			}
+	for _, x := range p.units {
+		if x.unit == unit {
+			return !unread, errors.New(x.reason)
 		}
 	}
 	switch {
@@ -194,6 +200,11 @@ func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64
 	}
 	p.unsafe = true
 	return false, nil
+}
+
+// breaks reports whether the unit is given up.
+func (p *plan) breaks(u *protocol.Unit) bool {
+	return u != nil && slices.ContainsFunc(p.units, func(x unitLoss) bool { return x.unit == u })
 }
 
 // unread reports whether no server can have read all of m, so that none has executed it.

@@ -1,6 +1,8 @@
 package session
 
 import (
+	"errors"
+
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
 )
@@ -164,6 +166,10 @@ func (s *Session) synced(m *retrieval.Message[*request]) {
 // serverEnd takes the server's end of file, from a server that still listens: a close, unless a request is in flight.
 func (s *Session) serverEnd() {
 	leg := s.leg
+	if leg.restore != nil {
+		leg.restore.fail(errors.New("the server closed the connection"))
+		return
+	}
 	switch {
 	case leg.joiner != nil && leg.joiner.Finish():
 		s.joined(leg)
@@ -214,7 +220,7 @@ func (s *Session) closed() {
 		}
 	}
 	leg.abandon(CodeAbandoned, cause)
-	s.legFailed(failure{cause: cause, reach: leg.sent, confirmed: true})
+	s.legFailed(failure{cause: cause, detector: "closed", reach: leg.sent, confirmed: true})
 }
 
 // cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished,

@@ -16,6 +16,10 @@ const (
 	// restoreTimeout is how long a new server may be silent meanwhile.
 	restoreTimeout = 5 * time.Second
 
+	// firstPause and lastPause bound the pause between two elements that could not be restored.
+	firstPause = 25 * time.Millisecond
+	lastPause  = 2 * time.Second
+
 	// maxAnswer bounds an answer that is swallowed, in bytes; of COMMAND redis has some hundred KiB.
 	maxAnswer = 1 << 20
 
@@ -284,7 +288,7 @@ func (r *restore) finish() {
 		r.fail(errors.New("no callback has continued the interrupted request"))
 		return
 	}
-	leg.restore = nil
+	leg.restore, s.restores = nil, 0
 	for _, x := range next.spans {
 		if c := next.continued; c != nil && x.own == nil && x.from <= c.Start && (x.to == toEnd || x.to >= c.End) {
 			if x.from < c.Start {
@@ -314,9 +318,14 @@ func (r *restore) fail(err error) {
 		return
 	}
 	s := r.s
-	s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	now := s.u.c.Loop.Now()
+	s.u.c.Pool.Failed(now, s.from)
+	if s.restores > 0 { // another element is tried at once, then it takes longer each time
+		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
+	}
+	s.restores++
 	r.leg.abandon(CodeAbandoned, "the session could not be restored")
-	s.legFailed(failure{cause: "the session could not be restored: " + err.Error(), reach: r.leg.highest, confirmed: true})
+	s.legFailed(failure{cause: "the session could not be restored: " + err.Error(), detector: "restore", reach: r.leg.highest, confirmed: true})
 }
 
 // between gives the client what does not belong into the middle of a reply.

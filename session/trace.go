@@ -23,6 +23,8 @@ const (
 	KindResumed = "resumed" // the association broke, the same leg went on
 	KindMoved   = "moved"   // a new leg
 	KindEnded   = "ended"   // the session could not be carried on
+
+	KindAnswered = "answered" // no element was found in time: what waited was answered by an error, and the session waits
 )
 
 // Record is what remains of one failover.
@@ -32,9 +34,9 @@ type Record struct {
 	Leg      uint32        `json:"leg"` // the one that carries the session on, or the last one
 	From     string        `json:"from"`
 	To       string        `json:"to"`
-	Kind     string        `json:"kind"`           // resumed | moved | ended
+	Kind     string        `json:"kind"`           // resumed | moved | answered | ended
 	Cause    string        `json:"cause"`          // how it was noticed, in words
-	Detector string        `json:"detector"`       // reset | end of file | silence | reply timeout | health check | association | refused | closed
+	Detector string        `json:"detector"`       // reset | end of file | closed | heartbeats | association | reply timeout | health check | restore | element | silence | refused
 	Detect   time.Duration `json:"detect_ns"`      // from the last sign of life until noticing, where silence is what was noticed
 	Fence    time.Duration `json:"fence_ns"`       // from noticing until the old leg was certain to be dead; 0: at once, or it did not matter
 	Choose   time.Duration `json:"choose_ns"`      // from noticing until the element was chosen

@@ -35,6 +35,7 @@ type User struct {
 	links    map[string]*userLink // by the name of the element
 	sessions map[uint64]*Session
 	acks     *acks[userLeg]
+	traffic  Traffic
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
 }
 
@@ -123,10 +124,12 @@ type Info struct {
 	Leg         uint32
 	State       string // opening | open | resuming | failing over | closing
 	Since       time.Time
-	FromClient  int64 // bytes
-	ToClient    int64 // bytes
-	Retained    int64 // bytes
-	Outstanding int   // requests whose replies are due
+	FromClient  int64  // bytes
+	ToClient    int64  // bytes
+	Retained    int64  // bytes
+	Outstanding int    // requests whose replies are due
+	Ack         Ack    // what is in force: with AckRead, AckDelivered where it cannot be known how far the server reads
+	AckNote     string // why it is not what was configured; "" if it is
 	Protection  Protection
 	Reason      string // why it is not protected, and which setting would change that
 }
@@ -140,12 +143,17 @@ func (s *Session) Info() Info {
 		i.State = "closing"
 	case s.leg != nil && s.leg.lost:
 		i.State = "resuming"
-	case s.leg != nil && s.leg.open:
+	case s.leg != nil && s.leg.open && s.leg.restore == nil:
 		i.State = "open"
 	case s.record != nil:
 		i.State, i.Element = "failing over", ""
 	default:
 		i.State, i.Element = "opening", ""
+	}
+	i.Ack = s.u.c.Failover.Ack
+	if g := s.leg; i.Ack == AckRead && g != nil && g.open && !g.reads {
+		i.Ack = AckDelivered
+		i.AckNote = `ack = "read" is not possible: element ` + s.from + " cannot see how far its server reads, so what was delivered counts as read"
 	}
 	i.Protection, i.Reason = s.protection()
 	return i

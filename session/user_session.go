@@ -62,6 +62,7 @@ type Session struct {
 	notYet     time.Time  // no leg before: the last one may still be alive
 	failedOver bool       // a leg that was open has failed
 	failures   int        // legs that ended with a request in flight and brought nothing new
+	restores   int        // legs in a row that could not be restored
 	timer      loop.Timer // retry, deadline, and the end of closing
 	record     *Record    // of the failover that is going on
 	silence    loop.Timer // see listen
@@ -103,7 +104,7 @@ func (s *Session) Take(buffer *loop.Buffer, n int) (kept bool) {
 	}
 	kept = s.store.Take(s.u.c.Loop.Buffers(), buffer, n)
 	if err := s.parse(buffer.Bytes[:n]); err != nil {
-		s.refuse("the request is not valid: " + err.Error())
+		s.invalid(err)
 		return kept
 	}
 	if s.leg != nil {
@@ -142,7 +143,11 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	if cut.End {
 		s.complete(m)
 	}
-	if !(cut.End || cut.Known) || s.opaque {
+	if s.opaque {
+		s.countStream(cut.N)
+		return
+	}
+	if !(cut.End || cut.Known) {
 		return
 	}
 	if !about.queued && r.Expect != protocol.ExpectNone {
@@ -154,6 +159,9 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	}
 	s.expectReply()
 	s.unsafe = s.unsafe || !r.Safe
+	if cut.End {
+		s.countMessage(m)
+	}
 	if s.broken != nil && cut.End {
 		s.inBroken(m)
 	}

@@ -70,12 +70,12 @@ func printPools(w io.Writer, pools []proxy.PoolStatus) {
 func printSides(w io.Writer, s *proxy.Status) {
 	var users, elements [][]string
 	for _, u := range s.Users {
-		users = append(users, []string{u.Name, u.Listen, u.Pool, u.Protocol, fmt.Sprint(u.Sessions)})
+		users = append(users, []string{u.Name, u.Listen, u.Pool, u.Protocol, u.Ack, fmt.Sprint(u.Sessions), protectedShare(u)})
 	}
 	for _, e := range s.Elements {
 		elements = append(elements, []string{e.Name, e.Listen, e.Server, fmt.Sprint(e.Legs), fmt.Sprint(e.Held), health(e)})
 	}
-	table(w, "Pool users", []string{"NAME", "LISTEN", "POOL", "PROTOCOL", "SESSIONS"}, users)
+	table(w, "Pool users", []string{"NAME", "LISTEN", "POOL", "PROTOCOL", "ACK", "SESSIONS", "PROTECTED TRAFFIC"}, users)
 	table(w, "Pool elements", []string{"NAME", "LISTEN", "SERVER", "LEGS", "HELD", "HEALTH"}, elements)
 }
 
@@ -177,10 +177,26 @@ func why(r proxy.Record) string {
 	return r.Cause + "; " + r.Verdict
 }
 
+// protectedShare is how much of what clients have sent was protected, in messages where the protocol knows them.
+func protectedShare(u proxy.UserStatus) string {
+	protected, all, what := u.ProtectedMessages, u.ProtectedMessages+u.UnprotectedMessages, "messages"
+	if all == 0 {
+		protected, all, what = u.ProtectedBytes, u.ProtectedBytes+u.UnprotectedBytes, "bytes"
+	}
+	if all == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.1f%% of %d %s", 100*float64(protected)/float64(all), all, what)
+}
+
 // protection is whether a session would survive its server, and if not, why.
 func protection(s proxy.SessionStatus) string {
-	if s.Reason == "" {
-		return s.Protection
+	text := s.Protection
+	if s.Reason != "" {
+		text += ": " + s.Reason
 	}
-	return s.Protection + ": " + s.Reason
+	if s.AckNote != "" {
+		text += " (" + s.AckNote + ")"
+	}
+	return text
 }

@@ -28,7 +28,8 @@ func sampleStatus(now time.Time) *proxy.Status {
 				{Name: "b", Address: "10.0.0.12:7001", Alive: true, Sessions: 2},
 			},
 		}},
-		Users: []proxy.UserStatus{{Name: "web", Listen: "127.0.0.1:8080", Pool: "web", Protocol: "http", Sessions: 2}},
+		Users: []proxy.UserStatus{{Name: "web", Listen: "127.0.0.1:8080", Pool: "web", Protocol: "http", Ack: "reply", Sessions: 2,
+			ProtectedMessages: 997, UnprotectedMessages: 3}},
 		Elements: []proxy.ElementStatus{
 			{Name: "web-a", Listen: "10.0.0.11:7001", Server: "127.0.0.1:8081", Legs: 1, Held: 1},
 			{Name: "web-b", Listen: "10.0.0.11:7002", Server: "127.0.0.1:8082", Legs: 5, Health: "healthy"},
