@@ -21,6 +21,8 @@ type request struct {
 	bytes          []byte
 	sent           time.Time // when its last byte was written; zero: it was not
 	executed       int       // times that a server has read it to its end
+	lost           bool      // it was answered by an error of the sidecar's own
+	never          bool      // which says that it was not carried out
 }
 
 // words are what every request says of itself, in any dialect.

@@ -1,7 +1,9 @@
 package proxy
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"time"
 
 	"github.com/poolproxy/poolproxy/mapping"
@@ -80,6 +82,22 @@ func (s *scenario) narrow() {
 		s.elements, s.differs = 1, false
 		s.failover.Resume, s.failover.Deadline = 10*time.Second, 20*time.Second
 	}
+}
+
+// lost takes an honest error in place of the reply to r. never: it says that r was not carried out.
+func (s *scenario) lost(r *request, never bool, reason string) error {
+	r.lost, r.never = true, never
+	f := &s.failover
+	limit := strings.Contains(reason, "failover.deadline") || strings.Contains(reason, "failover.attempts") || strings.Contains(reason, "retrieval.memory")
+	switch {
+	case s.class != anything:
+		return fmt.Errorf("%c %d was answered by an error: %s", r.kind, r.number, reason)
+	case never && r.executed > 0:
+		return fmt.Errorf("%c %d was executed, but the error says it was not: %s", r.kind, r.number, reason)
+	case limit || f.Replay == session.ReplayNone || f.Ack != session.AckReply || r.kind != 'S' && f.Unsafe == session.UnsafeRefuse:
+		return nil
+	}
+	return fmt.Errorf("%c %d could have been repeated, but was answered by an error: %s", r.kind, r.number, reason)
 }
 
 func pick[T any](r *rand.Rand, from ...T) T { return from[r.IntN(len(from))] }

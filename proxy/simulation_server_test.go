@@ -132,6 +132,9 @@ func (c *serverConn) check(r *request, raw []byte) error {
 	c.client, c.last = r.client, r.number
 	mine.executed++
 	m.tracef("server%d executes %c %d %d", c.server.element.index, r.kind, r.client, r.number)
+	if mine.never {
+		return errors.New("a request was executed behind an error which says that it was not")
+	}
 	if r.kind == 'U' && mine.executed > 1 && m.mayNotRepeat() {
 		return errors.New("an unsafe request was executed twice")
 	}

@@ -113,8 +113,11 @@ type webReader struct {
 	body     int // bytes of the body that came
 	want     [2][]byte
 	mixed    [2]bool
-	refused  bool
-	end      bool // of a refusal
+	refused  bool // it is an error of the sidecar's own
+	closes   bool // behind which the connection ends
+	never    bool // that says that the request was not carried out
+	reason   string
+	end      bool // of a refusal that closes
 }
 
 func (x *webReader) replies() int  { return x.at }
@@ -149,10 +152,13 @@ func (x *webReader) step() (more bool, err error) {
 		return x.chunk()
 	}
 	x.inBody = false
-	if x.refused {
+	if x.closes {
 		x.end = true
-	} else {
-		x.at++
+		return true, nil
+	}
+	x.at++
+	if x.refused {
+		return true, x.scenario.lost(x.due[x.at-1], x.never, x.reason)
 	}
 	return true, nil
 }
@@ -163,11 +169,14 @@ func (x *webReader) head() (bool, error) {
 		return false, nil
 	}
 	head := x.in[:n]
-	x.refused = bytes.HasPrefix(head, []byte("HTTP/1.1 502 ")) && field(head, "Poolproxy-Reason") != ""
+	x.reason = field(head, "Poolproxy-Reason")
+	x.never = bytes.HasPrefix(head, []byte("HTTP/1.1 503 "))
+	x.refused = (x.never || bytes.HasPrefix(head, []byte("HTTP/1.1 502 "))) && x.reason != ""
+	x.closes = x.refused && field(head, "Connection") == "close"
 	if !x.refused && !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
 		return false, errors.New("not the head that a server has sent")
 	}
-	if x.at == len(x.due) || x.due[x.at].sent.IsZero() && !x.refused {
+	if x.at == len(x.due) || x.due[x.at].sent.IsZero() && !x.closes {
 		return false, errors.New("a reply to nothing")
 	}
 	x.chunks = field(head, "Transfer-Encoding") != ""

@@ -16,13 +16,14 @@ type loss struct {
 	text []byte
 }
 
-// lose returns the honest error in place of m's reply; nil if there is none, or the client has a part of the reply.
+// lose returns the honest error in place of m's reply; nil if there is none, or the client has a part of the reply. A session that
+// is repeated from its beginning has none: it would not be what the next server says.
 func (s *Session) lose(m *retrieval.Message[*request], doubt bool, reason string) []byte {
 	l, ok := s.u.c.Protocol.(protocol.LostReplies)
-	if !ok || !m.Complete() || m.About.Request == nil || m.About.Expect != protocol.ExpectOne || s.begun(m) {
+	if !ok || s.whole || !m.Complete() || m.About.Request == nil || m.About.Expect != protocol.ExpectOne || s.begun(m) {
 		return nil
 	}
-	return l.Lost(m.About.Request, doubt, reason)
+	return l.Lost(m.About.Request, doubt || m.About.tried, reason)
 }
 
 // begun reports whether the client has a part of the reply to m.
@@ -33,11 +34,14 @@ func (s *Session) begun(m *retrieval.Message[*request]) bool {
 // losesReplies reports whether the protocol has words for a lost reply.
 func (s *Session) losesReplies() bool {
 	_, ok := s.u.c.Protocol.(protocol.LostReplies)
-	return ok && !s.opaque
+	return ok && !s.opaque && !s.whole
 }
 
 // letLose takes what a plan gives up off what is to be sent.
 func (s *Session) letLose(p *plan) {
+	for _, m := range p.tried {
+		m.About.tried = true
+	}
 	for _, x := range p.losses {
 		x.m.About.lost = x.text
 		s.lostCount()
