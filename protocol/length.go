@@ -42,8 +42,8 @@ func (r *lengthRequests) judge(req *Request, text []byte) {
 	req.Sync = matchAny(r.split.length.Sync, text)
 }
 
-// lengthReplies splits the server's messages. Each is one reply. Where messages answer nothing (ReplyNone), an unfinished one
-// is held as long as it is no longer than maxHeld, so that a leg ends between whole messages.
+// lengthReplies splits the server's messages. Each is one reply. Where messages answer nothing (ReplyNone), and in a
+// greeting, an unfinished one is held as long as it is no longer than maxHeld, so that a leg ends between whole messages.
 type lengthReplies struct {
 	split   lengthSplitter
 	prefix  Prefix // what was let pass of the current reply; with holding set, it counts the held bytes as well
@@ -62,7 +62,7 @@ func (r *lengthReplies) Next(req *Request, p []byte) (Cut, error) {
 	if err != nil {
 		return Cut{}, err
 	}
-	r.holding = !end && r.split.length.expect() == ExpectNone && max(r.split.seen, r.split.total) <= maxHeld
+	r.holding = !end && (r.split.length.expect() == ExpectNone || d.greets()) && max(r.split.seen, r.split.total) <= maxHeld
 	if end {
 		d.answered(head, head != nil && int64(len(head)) == r.split.total) // a whole one is complete with its end
 		r.prefix.Reset()

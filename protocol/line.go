@@ -90,7 +90,7 @@ func matchAny(list []*regexp.Regexp, text []byte) bool {
 }
 
 // lineReplies splits the server's lines into replies. Where lines answer nothing (ReplyNone, ReplyStream), an unfinished one is held,
-// so that a leg ends between whole lines; if it passes maxHeld it is let go, since it must not be kept.
+// so that a leg ends between whole lines; if it passes maxHeld it is let go, since it must not be kept. The same holds for greetings.
 type lineReplies struct {
 	line    *line
 	scan    lineScanner
@@ -123,14 +123,16 @@ func (r *lineReplies) split(d *textDetail, p []byte) Cut {
 			d.answered(text, ok)
 			return Cut{N: total, End: true}
 		case total == len(p):
-			return Cut{N: total, Hold: !end && last == nil && r.line.expect() == ExpectNone && size <= maxHeld}
+			hold := !end && last == nil && r.line.expect() == ExpectNone && size <= maxHeld ||
+				d.greets() && r.prefix.Bytes()+int64(total) <= maxHeld
+			return Cut{N: total, Hold: hold}
 		}
 	}
 }
 
 // last matches the last line of the reply; nil: it has one line.
 func (r *lineReplies) last(d *textDetail) *regexp.Regexp {
-	if d != nil && d.greeting {
+	if d.greets() {
 		return r.line.LineConfig.Greeting
 	}
 	return r.line.Until
@@ -139,7 +141,7 @@ func (r *lineReplies) last(d *textDetail) *regexp.Regexp {
 // Finish reports whether nothing is open: an end of file completes no line, and no reply.
 func (r *lineReplies) Finish(req *Request) bool { return req == nil && r.prefix.Bytes() == 0 }
 
-// Delivered describes the current reply. A line that is still held counts nothing, since lines are held from their first byte.
+// Delivered describes the current reply. What is still held counts nothing, since it is held from its first byte.
 func (r *lineReplies) Delivered() Delivered {
 	if r.holding {
 		return new(Prefix).Delivered()

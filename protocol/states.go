@@ -101,6 +101,10 @@ func textDetailOf(req *Request) *textDetail {
 // looks reports whether the text of the reply matters.
 func (d *textDetail) looks() bool { return d != nil && d.expect != nil }
 
+// greets reports whether this is what the server says first. That is held until it is complete, as long as it is not longer than
+// maxHeld: a client that has a part of one server's greeting could not be given that of another.
+func (d *textDetail) greets() bool { return d != nil && d.greeting }
+
 // answered notes the end of the reply. ok: text is what is to be matched; else it was too long.
 func (d *textDetail) answered(text []byte, ok bool) {
 	switch {
