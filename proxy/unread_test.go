@@ -112,7 +112,7 @@ func (c *caller) unread() (n int, ok bool) {
 // expect waits until exactly so many are unread: delayed acknowledgements make it more for a while, nothing may make it less.
 func (c *caller) expect(t *testing.T, want int) {
 	t.Helper()
-	waitFor(t, fmt.Sprintf("%d unread bytes", want), func() bool {
+	eventually(t, fmt.Sprintf("%d unread bytes", want), func() bool {
 		n, ok := c.unread()
 		if !ok || n < want {
 			t.Fatalf("%d unread (%t): %d are", n, ok, want)
@@ -230,7 +230,7 @@ func TestUnreadAfterClose(t *testing.T) {
 	r.expect("read 4 ok", "read 4")
 	c.expect(t, 6)
 	c.do(func() { _ = c.socket.CloseWrite() })
-	waitFor(t, "the kernel to forget it", func() bool { _, ok := c.unread(); return !ok })
+	eventually(t, "the kernel to forget it", func() bool { _, ok := c.unread(); return !ok })
 	r.expect("read 10 ok", "read 6") // all the same
 
 	r = startReader(t, "127.0.0.1:0")
@@ -364,7 +364,7 @@ func TestUnreadIsNeverTooLittle(t *testing.T) {
 			}
 		}
 	})
-	waitFor(t, "all to be read", func() bool { n, _ := c.unread(); return n == 0 })
+	eventually(t, "all to be read", func() bool { n, _ := c.unread(); return n == 0 })
 	if read := counts.read.Load(); read != int64(c.written) {
 		t.Errorf("nothing is unread, of %d written %d were read", c.written, read)
 	}

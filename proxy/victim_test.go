@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -118,7 +117,7 @@ func (r *victim) expect(want, format string, args ...any) {
 func (r *victim) freeze() {
 	r.Helper()
 	r.signal(syscall.SIGSTOP)
-	waitFor(r.T, "the reader to freeze", func() bool { return r.state() == "T" })
+	eventually(r.T, "the reader to freeze", func() bool { return r.state() == "T" })
 }
 
 func (r *victim) thaw() { r.signal(syscall.SIGCONT) }
@@ -127,7 +126,7 @@ func (r *victim) thaw() { r.signal(syscall.SIGCONT) }
 func (r *victim) kill() {
 	r.Helper()
 	r.signal(syscall.SIGKILL)
-	waitFor(r.T, "the reader to die", func() bool { return r.state() == "Z" })
+	eventually(r.T, "the reader to die", func() bool { return r.state() == "Z" })
 }
 
 func (r *victim) signal(s syscall.Signal) {
@@ -144,16 +143,6 @@ func (r *victim) state() string {
 		return "Z"
 	}
 	return strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))[0]
-}
-
-// waitFor polls for what only the system knows.
-func waitFor(t *testing.T, what string, done func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(patience); !done(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("waited in vain for %s", what)
-		}
-	}
 }
 
 // TestHelperReader is what the helper process runs. Each line of its input is a command: accept, read N, finish, close.
