@@ -3,6 +3,8 @@
 package proxy
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"syscall"
 )
@@ -10,5 +12,11 @@ import (
 // ownGroup gives the program a process group of its own, which is killed as a whole.
 func ownGroup(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	c.Cancel = func() error { return syscall.Kill(-c.Process.Pid, syscall.SIGKILL) }
+	c.Cancel = func() error {
+		err := syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
+		if errors.Is(err, syscall.ESRCH) { // it has ended by itself just now: that is not a failure
+			err = os.ErrProcessDone
+		}
+		return err
+	}
 }
