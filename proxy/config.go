@@ -65,7 +65,7 @@ type User struct {
 type Callback struct {
 	Rule    session.Callback
 	Exec    []string      // a program's path and its arguments
-	Timeout time.Duration // how long the program may take
+	Timeout time.Duration // how long the program may take; 0: 5 s
 }
 
 // Element is the pool_element side: it stands in front of one server.
@@ -79,6 +79,6 @@ type Element struct {
 	Hold      time.Duration // the longest that a leg is kept for a pool user out of touch
 
 	FenceExec    []string      // a program's path and its arguments, which makes certain that the server is dead; nil: there is none
-	FenceTimeout time.Duration // how long it may take
+	FenceTimeout time.Duration // how long it may take; 0: 10 s
 	Health       *HealthCheck  // nil: the server is not checked
 }

@@ -139,7 +139,7 @@ func NewShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics) (*Sha
 }
 
 // NewVirtualShard is NewShard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and the kernel
-// is not asked about hosts that it does not know.
+// is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
 	s := &Shard{loop: l, config: c, log: log, metrics: m, pools: make(map[string]*pool.Pool), random: random}
 	return s, s.listen()

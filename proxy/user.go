@@ -14,6 +14,7 @@ type userSide struct {
 	config   User
 	rules    *session.User
 	listener loop.Listener
+	programs *runner        // of callbacks; nil: none is a program
 	servers  []*elementSide // mapping none: the element's rules, in this process
 	asker    *asker         // protocol redis; else nil
 
@@ -41,11 +42,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 		u.asker = newAsker(s, c)
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
-	for _, x := range c.Callbacks {
-		if x.Rule != nil {
-			callbacks = append(callbacks, x.Rule)
-		}
-	}
+	callbacks = append(callbacks, u.makeCallbacks()...)
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
 		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Random: s.random,
 		Number: s.nextNumber, Trace: s.trace(c.Name)})
@@ -92,6 +89,7 @@ func (u *userSide) close() {
 	if u.rules != nil {
 		u.rules.Close()
 	}
+	u.programs.close()
 	for _, e := range u.servers {
 		e.close()
 	}
