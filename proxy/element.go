@@ -20,6 +20,7 @@ type elementSide struct {
 	listener loop.Listener
 	probe    *probe
 	health   *health // nil: it is not checked
+	fence    *fence  // nil: there is no program for it
 }
 
 // serverTimeout bounds a connect to the server.
@@ -29,6 +30,9 @@ var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	e := &elementSide{shard: s, name: c.Name, server: c.Server}
+	if len(c.FenceExec) > 0 {
+		e.fence = newFence(s, c)
+	}
 	e.makeRules(c)
 	var err error
 	e.listener, err = mapping.TCPMapping{}.Listen(s.loop, c.Listen, associationConfig(c.Heartbeat), e.accept)
@@ -53,9 +57,13 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*
 
 func (e *elementSide) makeRules(c Element) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
-	e.rules = session.NewElement(session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: c.Memory,
+	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Unread: e.unread,
-		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)})
+		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+	if e.fence != nil {
+		config.Fence = e.fence.ask
+	}
+	e.rules = session.NewElement(config)
 }
 
 // accept takes the association of a pool user.
@@ -79,6 +87,7 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 			return
 		}
 		e.probe.connected()
+		e.fence.connected(leg)
 		leg.Connected()
 	}
 	limit.Func = func() {
@@ -87,25 +96,29 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
 	c.Conn = e.shard.loop.Dial(e.server, c)
-	return &serverSocket{local: c, limit: limit}
+	return &serverSocket{local: c, limit: limit, fence: e.fence, leg: leg}
 }
 
 // serverSocket is the socket of a leg's server: with it goes the timer of its connecting.
 type serverSocket struct {
 	*local
 	limit    *loop.Timer
+	fence    *fence
+	leg      *session.Leg
 	finished bool // our end has been sent
 }
 
 // Close ends the connection in order (session.Socket).
 func (c *serverSocket) Close() {
 	c.shard.loop.Cancel(c.limit)
+	c.fence.closed(c.leg)
 	c.local.Close()
 }
 
 // Reset ends the connection abortively (session.Socket).
 func (c *serverSocket) Reset() {
 	c.shard.loop.Cancel(c.limit)
+	c.fence.closed(c.leg)
 	c.local.Reset()
 }
 
@@ -113,6 +126,7 @@ func (e *elementSide) close() {
 	e.listener.Close()
 	e.health.close()
 	e.rules.Close()
+	e.fence.close()
 	e.probe.close()
 }
 

@@ -1,0 +1,133 @@
+package proxy
+
+import (
+	"encoding/json"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// fence has a server stopped for certain, by a program (Element.FenceExec): a service manager's kill, a power switch. The program
+// ends with status 0 when every process that served at the address when the program began is certainly dead.
+//
+// What is dead is told by numbers, which connections to the server get as they are made: a run that ended well has brought down
+// those made before it began. So requests share a run if their connections are older than it, however many come; and a request
+// about a server that was started meanwhile does not believe a run that was about the one before.
+type fence struct {
+	runner  *runner
+	element string
+	server  netip.AddrPort
+	exec    []string
+	timeout time.Duration
+
+	numbers map[*session.Leg]uint64 // of the legs' connections
+	made    uint64                  // connections so far
+	dead    uint64                  // those up to this number are
+	reach   uint64                  // and up to this one, if the present run ends well; 0: none runs
+	waiting []fencing
+}
+
+// fencing is one request.
+type fencing struct {
+	leg    *session.Leg
+	number uint64 // of its connection
+	answer func(error)
+}
+
+const defaultFenceTimeout = 10 * time.Second
+
+var errNotConnected = errors.New("fence_exec: the leg has no connection to its server")
+
+// fenceInput is what the program reads on its standard input, in JSON.
+type fenceInput struct {
+	Element string `json:"pool_element"`
+	Server  string `json:"server"`  // its address and port
+	Session uint64 `json:"session"` // the pool user's number of the session that asked first
+}
+
+func newFence(s *Shard, c Element) *fence {
+	f := &fence{runner: newRunner(s.loop, s.log.Named(c.Name)), element: c.Name, server: c.Server, exec: c.FenceExec,
+		timeout: c.FenceTimeout, numbers: make(map[*session.Leg]uint64)}
+	if f.timeout <= 0 {
+		f.timeout = defaultFenceTimeout
+	}
+	return f
+}
+
+// connected gives a leg's connection its number.
+func (f *fence) connected(leg *session.Leg) {
+	if f != nil {
+		f.made++
+		f.numbers[leg] = f.made
+	}
+}
+
+// closed forgets a leg's connection.
+func (f *fence) closed(leg *session.Leg) {
+	if f != nil {
+		delete(f.numbers, leg)
+	}
+}
+
+// ask has the process at the other end of a leg's connection stopped (session.ElementConfig.Fence). Once the fence is closed
+// nobody is answered.
+func (f *fence) ask(leg *session.Leg, answer func(error)) {
+	number := f.numbers[leg]
+	switch {
+	case number == 0:
+		answer(errNotConnected)
+	case number <= f.dead:
+		answer(nil)
+	default:
+		f.waiting = append(f.waiting, fencing{leg, number, answer})
+		if f.reach == 0 {
+			f.run()
+		}
+	}
+}
+
+// run begins a run for all that wait.
+func (f *fence) run() {
+	input, err := json.Marshal(fenceInput{f.element, f.server.String(), f.waiting[0].leg.Session})
+	if err != nil {
+		panic(err) // it is made of strings and a number
+	}
+	f.reach = f.made
+	f.runner.run(job{args: f.exec, input: input, timeout: f.timeout}, f.ended)
+}
+
+// ended answers those that the run was for. Those whose connections were made since wait for a run of their own.
+func (f *fence) ended(_ []byte, err error) {
+	reach := f.reach
+	f.reach = 0
+	if err == nil {
+		f.dead = reach
+	}
+	var answered []fencing
+	later := f.waiting[:0]
+	for _, r := range f.waiting {
+		if r.number <= reach {
+			answered = append(answered, r)
+		} else {
+			later = append(later, r)
+		}
+	}
+	clear(f.waiting[len(later):])
+	f.waiting = later
+	if len(later) > 0 {
+		f.run()
+	}
+	for _, r := range answered {
+		r.answer(err)
+	}
+}
+
+// close kills what runs. Twice is harmless, and so is none.
+func (f *fence) close() {
+	if f != nil {
+		f.runner.close()
+		f.waiting = nil
+	}
+}
