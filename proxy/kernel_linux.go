@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"os"
+	"syscall"
 
 	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
@@ -14,17 +14,34 @@ import (
 // kernel asks the Linux kernel about sockets (sock_diag(7)). It needs no privileges. It belongs to the loop's goroutine: a
 // question takes some microseconds and is answered within the call.
 type kernel struct {
-	conn   *netlink.Conn
-	owners map[netip.AddrPort]*owners // of the sockets that listen at these addresses
+	conn     *netlink.Conn
+	raw      syscall.RawConn            // of conn
+	sequence uint32                     // of the last question
+	buf      [4096]byte                 // of the last answer
+	owners   map[netip.AddrPort]*owners // of the sockets that listen at these addresses
 }
 
 // openKernel returns nil where the kernel cannot be asked.
 func openKernel() *kernel {
-	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
-	if err != nil {
+	k := &kernel{owners: make(map[netip.AddrPort]*owners)}
+	if k.open() != nil {
 		return nil
 	}
-	return &kernel{conn: conn, owners: make(map[netip.AddrPort]*owners)}
+	return k
+}
+
+func (k *kernel) open() error {
+	conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil)
+	if err != nil {
+		return err
+	}
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		_ = conn.Close()
+		return err
+	}
+	k.conn, k.raw = conn, raw
+	return nil
 }
 
 func (k *kernel) close() { _ = k.conn.Close() }
@@ -77,32 +94,61 @@ func (k *kernel) listener(at netip.AddrPort) (inode uint32, err error) {
 	return msg.inode(), nil
 }
 
-// ask returns what the kernel knows of one socket, nil if there is none.
+// ask returns what the kernel knows of one socket, nil if there is none. It is valid until the next question.
 func (k *kernel) ask(request []byte) (diagMessage, error) {
-	replies, err := k.conn.Execute(netlink.Message{
-		Header: netlink.Header{Type: sockDiagByFamily, Flags: netlink.Request},
-		Data:   request,
-	})
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	answer, err := k.exchange(request)
+	switch {
+	case err != nil:
 		k.reopen()
 		return nil, err
-	}
-	for _, r := range replies {
-		if len(r.Data) >= diagMessageSize {
-			return r.Data, nil
+	case answer.Header.Type == netlink.Error && len(answer.Data) >= 4:
+		errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(answer.Data)))
+		if errno == syscall.ENOENT {
+			return nil, nil
 		}
+		return nil, errno
+	case answer.Header.Type != sockDiagByFamily || len(answer.Data) < diagMessageSize:
+		return nil, fmt.Errorf("an answer of type %d with %d bytes", answer.Header.Type, len(answer.Data))
 	}
-	return nil, nil
+	return answer.Data, nil
 }
+
+// exchange asks one question. The kernel answers it while it takes it, so nothing is waited for, and one call each way does:
+// netlink.Conn's Execute, which is made for answers that are long or late, costs four times as much.
+func (k *kernel) exchange(request []byte) (answer netlink.Message, err error) {
+	k.sequence++
+	question := netlink.Message{Header: netlink.Header{Length: uint32(netlinkHeader + len(request)), Type: sockDiagByFamily,
+		Flags: netlink.Request, Sequence: k.sequence}, Data: request}
+	q, err := question.MarshalBinary()
+	if err != nil {
+		return answer, err
+	}
+	n := 0
+	closed := k.raw.Control(func(fd uintptr) {
+		if _, err = unix.Write(int(fd), q); err == nil {
+			n, err = unix.Read(int(fd), k.buf[:])
+		}
+	})
+	if err = errors.Join(closed, err); err != nil {
+		return answer, err
+	}
+	if err := answer.UnmarshalBinary(k.buf[:n]); err != nil {
+		return answer, err
+	}
+	if answer.Header.Sequence != k.sequence {
+		return answer, fmt.Errorf("answer number %d to question number %d", answer.Header.Sequence, k.sequence)
+	}
+	return answer, nil
+}
+
+// netlinkHeader is the size of struct nlmsghdr.
+const netlinkHeader = 16
 
 // reopen begins a new conversation: an answer to the old one's last question may still come, and would be taken for that to the next.
 func (k *kernel) reopen() {
-	if conn, err := netlink.Dial(unix.NETLINK_SOCK_DIAG, nil); err == nil {
-		k.close()
-		k.conn = conn
+	old := k.conn
+	if k.open() == nil {
+		_ = old.Close()
 	}
 }
 

@@ -11,10 +11,12 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/mdlayher/netlink"
 	"golang.org/x/sys/unix"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -299,6 +301,31 @@ func TestUnreadOfOthers(t *testing.T) {
 	if n, ok, err := c.socket.unread(nil); n != 0 || ok || err != nil {
 		t.Errorf("without a kernel: %d, %t, %v", n, ok, err)
 	}
+}
+
+// An answer that was left behind is not taken for that to the next question.
+func TestKernelRecovers(t *testing.T) {
+	c := call(t, startReader(t, "127.0.0.1:0").at)
+	c.write(10)
+	c.expect(t, 10)
+	us, they := c.socket.Local(), c.socket.Remote()
+	left := netlink.Message{Header: netlink.Header{Length: netlinkHeader + inetDiagReqSize, Type: sockDiagByFamily, Flags: netlink.Request,
+		Sequence: 1 << 31}, Data: diagRequest(us, they, 0)}
+	if err := c.kernel.raw.Control(func(fd uintptr) {
+		b, err := left.MarshalBinary()
+		if err == nil {
+			_, err = unix.Write(int(fd), b)
+		}
+		if err != nil {
+			t.Error(err)
+		}
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n, ok, err := c.kernel.queued(us, they); n != 0 || ok || err == nil || !strings.Contains(err.Error(), they.String()) {
+		t.Errorf("%d, %t, %v", n, ok, err)
+	}
+	c.expect(t, 10)
 }
 
 // From another network namespace the other end is not seen.
