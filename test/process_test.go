@@ -142,6 +142,7 @@ func logDir(t *testing.T) string {
 		if t.Failed() {
 			showLogs(t, dir)
 		}
+		os.RemoveAll(dir) // so that the test can be run again (-count)
 	})
 	return dir
 }
