@@ -37,12 +37,11 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 			u.servers = append(u.servers, side)
 		}
 	}
-	var callbacks []session.Callback
+	callbacks := u.makeCallbacks()
 	if c.Commands != nil {
 		u.asker = newAsker(s, c)
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
-	callbacks = append(callbacks, u.makeCallbacks()...)
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
 		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Random: s.random,
 		Number: s.nextNumber, Trace: s.trace(c.Name)})
