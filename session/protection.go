@@ -26,7 +26,7 @@ func (s *Session) protection() (p Protection, reason string) {
 	case err != nil:
 		return Unprotected, err.Error()
 	case len(next.units) > 0:
-		return Degraded, "in a transaction: it would fail, and the session go on"
+		return Degraded, fmt.Sprintf("in a transaction since %s: it would fail, and the session go on", s.unitSince.UTC().Format("15:04:05"))
 	case len(next.losses) > 0:
 		return Degraded, fmt.Sprintf("an unsafe request is in flight (%s): it would be answered by an error, and the session go on", label(next.losses[0].m))
 	}

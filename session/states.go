@@ -30,11 +30,16 @@ const maxOwn = 64 << 10
 // complete keeps a copy of a request that will have to be sent again to set its state, before it can be released.
 func (s *Session) complete(m *retrieval.Message[*request]) {
 	c := connectionOf(m.About.Request)
+	var unit *protocol.Unit
+	if c != nil {
+		unit = c.Unit()
+	}
+	if s.inUnit != unit {
+		s.inUnit, s.unitSince = unit, s.u.c.Loop.Now()
+	}
 	if c == nil {
-		s.inUnit = nil
 		return
 	}
-	s.inUnit = c.Unit()
 	for _, change := range c.Changes() {
 		if change.Send == nil && !change.Void && change.Never == "" && m.End-m.Start <= maxOwn && s.store.Start() <= m.Start {
 			m.About.own = s.store.Copy(nil, m.Start, m.End)

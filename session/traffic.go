@@ -29,10 +29,13 @@ func (u *User) Traffic() Traffic { return u.traffic }
 func (s *Session) countMessage(m *retrieval.Message[*request]) {
 	f := &s.u.c.Failover
 	r := m.About.Request
+	if r.Expect == protocol.ExpectUnknown { // it was counted as it came
+		return
+	}
 	keeps := f.Ack != AckDelivered || r.Expect == protocol.ExpectNone
 	protected := s.whole && (!s.unsafe || f.Unsafe == UnsafeReplay)
 	if f.Replay == ReplayUnacked {
-		protected = keeps && !m.Lost && r.Expect != protocol.ExpectUnknown && (r.Safe || f.Unsafe == UnsafeReplay)
+		protected = keeps && !m.Lost && (r.Safe || f.Unsafe == UnsafeReplay)
 	}
 	s.u.traffic.add(protected, 1, int(m.End-m.Start))
 }

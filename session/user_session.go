@@ -31,17 +31,18 @@ type Session struct {
 	opaque bool // nothing is known of messages
 
 	// From the client.
-	requests protocol.Requests
-	store    retrieval.Store[*request]
-	sendable int64 // the part of the store that may be sent: what a parser holds may not
-	ended    bool  // the client has finished
-	stopped  bool  // the owner found no Room
-	whole    bool  // everything is kept, for replay = "session"
-	begin    int64 // where that begins: at the last sync point
-	states   states
-	inUnit   *protocol.Unit // of the last complete request
-	broken   *protocol.Unit // lost its leg, and the client has not come to its end yet
-	unsafe   bool           // an unsafe request was among them
+	requests  protocol.Requests
+	store     retrieval.Store[*request]
+	sendable  int64 // the part of the store that may be sent: what a parser holds may not
+	ended     bool  // the client has finished
+	stopped   bool  // the owner found no Room
+	whole     bool  // everything is kept, for replay = "session"
+	begin     int64 // where that begins: at the last sync point
+	states    states
+	inUnit    *protocol.Unit // of the last complete request
+	unitSince time.Time
+	broken    *protocol.Unit // lost its leg, and the client has not come to its end yet
+	unsafe    bool           // an unsafe request was among them
 
 	// To the client.
 	out      outlet
@@ -147,6 +148,9 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	if s.opaque {
 		s.countStream(cut.N)
 		return
+	}
+	if r.Expect == protocol.ExpectUnknown {
+		s.u.traffic.add(false, 0, cut.N)
 	}
 	if !(cut.End || cut.Known) {
 		return
