@@ -42,8 +42,8 @@ type redisWorker struct {
 	over  atomic.Bool
 
 	commands int
-	refused  map[int64]int // requests answered by an honest error, a transaction being one, by the kill before
-	errors   int           // honest errors
+	refused  map[int64][]string // requests answered by an honest error, a transaction being one, by the kill before
+	errors   int                // honest errors
 	slowest  time.Duration
 	acked    []string // keys of which the client was told that they were changed
 	aborted  []string // keys of which it was told that they were not
@@ -221,7 +221,7 @@ func (w *redisWorker) ask(asks ...redisAsk) error {
 		case err != nil:
 			return err
 		case lost != "":
-			w.refused[w.run.kills.Load()]++
+			w.refuse(fmt.Sprintf("%s %q (%d of %d): %s", a.name, a.keys, i+1, len(asks), lost))
 			w.doubtful = append(w.doubtful, a.keys...)
 			continue
 		}
@@ -232,6 +232,12 @@ func (w *redisWorker) ask(asks ...redisAsk) error {
 	}
 	w.slowest = max(w.slowest, time.Since(began))
 	return nil
+}
+
+// refuse notes a request that was answered by an honest error.
+func (w *redisWorker) refuse(what string) {
+	kill := w.run.kills.Load()
+	w.refused[kill] = append(w.refused[kill], what)
 }
 
 func (w *redisWorker) send(asks ...redisAsk) error {
@@ -306,7 +312,7 @@ func (w *redisWorker) transaction(stepwise bool) error {
 	w.slowest = max(w.slowest, time.Since(began))
 	w.pairs = append(w.pairs, [2]string{one, two}, [2]string{two, three})
 	if before != "" {
-		w.refused[w.run.kills.Load()]++
+		w.refuse("transaction: " + before)
 	}
 	w.noteTransaction(keys, before)
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,30 +71,22 @@ func (h *redisHost) do(name string, args ...any) any {
 	return reply
 }
 
-// info reports whether INFO has all of these lines.
-func (h *redisHost) info(lines ...string) bool {
+// info is the fields of INFO.
+func (h *redisHost) info() map[string]string {
 	h.t.Helper()
 	text, _ := redis.String(h.do("INFO"), nil)
-	for _, line := range lines {
-		if !strings.Contains(text, line+"\r\n") {
-			return false
-		}
+	fields := make(map[string]string)
+	for line := range strings.Lines(text) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		fields[name] = value
 	}
-	return true
-}
-
-// waitInSync returns when the replica follows its primary, and its append-only file is complete.
-func (h *redisHost) waitInSync() {
-	h.t.Helper()
-	waitFor(h.t, "redis "+h.name+" to be in sync", func() bool {
-		return h.info("master_link_status:up", "master_sync_in_progress:0", "aof_rewrite_in_progress:0", "aof_rewrite_scheduled:0", "loading:0")
-	})
+	return fields
 }
 
 // promote makes a replica the primary, once it has taken all that the dead one had sent to it.
 func (h *redisHost) promote() {
 	h.t.Helper()
-	waitFor(h.t, "redis "+h.name+" to see that its primary is gone", func() bool { return h.info("master_link_status:down") })
+	waitFor(h.t, "redis "+h.name+" to see that its primary is gone", func() bool { return h.info()["master_link_status"] == "down" })
 	h.do("REPLICAOF", "NO", "ONE")
 	h.open()
 	_, port, _ := strings.Cut(h.address, ":")
@@ -134,8 +127,24 @@ func newRedisPair(t *testing.T) *redisPair {
 	p.primary.do("SELECT", 0)
 	p.primary.open()
 	p.replica.start(p.primary)
-	p.replica.waitInSync()
+	p.waitInSync()
 	return p
+}
+
+// waitInSync returns when the replica has everything that the primary had been told when this was called, follows it, and has a complete
+// append-only file.
+func (p *redisPair) waitInSync() {
+	p.t.Helper()
+	offset := func(text string) (n int64) {
+		n, _ = strconv.ParseInt(text, 10, 64)
+		return n
+	}
+	told := offset(p.primary.info()["master_repl_offset"])
+	waitFor(p.t, "redis "+p.replica.name+" to be in sync", func() bool {
+		i := p.replica.info()
+		return i["master_link_status"] == "up" && i["loading"] == "0" && i["aof_rewrite_in_progress"] == "0" && i["aof_rewrite_scheduled"] == "0" &&
+			offset(i["slave_repl_offset"]) >= told && strings.Contains(p.primary.info()["slave0"], "state=online")
+	})
 }
 
 // fail kills the primary, promotes the replica, and starts the dead one again as a replica of it.
