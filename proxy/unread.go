@@ -23,7 +23,7 @@ func (e *elementSide) unread(s session.Socket) (n int, ok bool) {
 // unread is never less than what is unread: our kernel's own queue is asked first, for what the server's has not acknowledged,
 // then the receive queue of the server's socket. Bytes only ever move from the first to the second to the process, so one that
 // moves between the two questions is counted twice, never missed. Too much is counted, too, while an acknowledgement is on its
-// way or delayed: Linux delays one by up to 40 ms if the server has read a small request and not answered yet.
+// way or delayed: Linux delays one by 40 ms, at most 200, if the server has read a small request and not answered yet.
 //
 // A FIN of ours counts as one in either queue until it has been read, which is after all else. ok is false where it cannot be known.
 // An error means that the kernel could not be asked, which it should be.

@@ -78,9 +78,26 @@ func (p *process) kill() {
 	<-p.gone
 }
 
-// freeze is SIGSTOP, thaw SIGCONT.
-func (p *process) freeze(t *testing.T) { p.signal(t, syscall.SIGSTOP) }
-func (p *process) thaw(t *testing.T)   { p.signal(t, syscall.SIGCONT) }
+// freeze is SIGSTOP, thaw SIGCONT. The process has stopped when freeze returns: on a busy machine it may go on for a while.
+func (p *process) freeze(t *testing.T) {
+	t.Helper()
+	p.signal(t, syscall.SIGSTOP)
+	waitFor(t, p.name+" to freeze", p.frozen)
+}
+
+// frozen reports whether all threads have stopped (T in proc_pid_stat(5)).
+func (p *process) frozen() bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
+	for _, thread := range threads {
+		stat, err := os.ReadFile(thread)
+		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T") {
+			return false
+		}
+	}
+	return len(threads) > 0
+}
+
+func (p *process) thaw(t *testing.T) { p.signal(t, syscall.SIGCONT) }
 
 func (p *process) signal(t *testing.T, sig syscall.Signal) {
 	t.Helper()
