@@ -4,8 +4,8 @@ package loop
 // nothing of the peer's process: see Unread.
 type Acknowledged interface {
 	// Unacknowledged is how many written bytes the peer's system has not acknowledged (SIOCOUTQ). A FIN counts as one more until
-	// it is acknowledged. Acknowledgements may come late (Linux delays those of small messages by 40 ms, at most 200), so the bytes that
-	// have not arrived are at most so many. It is an error before Connected, and once the connection has failed or was closed.
+	// it is acknowledged. Acknowledgements may come late (Linux delays those of small messages by 40 ms, at most 200), so the bytes
+	// that have not arrived are at most so many. It is an error before Connected, and once the connection has failed or was closed.
 	Unacknowledged() (int, error)
 }
 
