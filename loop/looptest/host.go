@@ -27,6 +27,7 @@ type Host struct {
 	vanished bool // the whole host is gone
 	life     int  // counts ends of the process: a turn stops when its process has ended
 	lost     []*pipe
+	rate     int64 // by how many parts in a million its clock is fast
 
 	socks     []*conn // all that the kernel or the process still knows
 	listeners map[netip.AddrPort]*listener
@@ -83,8 +84,27 @@ func (h *Host) Sockets() int {
 // Timers counts the armed timers.
 func (h *Host) Timers() int { return len(h.alarms) }
 
-// Now implements loop.Loop.
-func (h *Host) Now() time.Time { return h.w.Now() }
+// Now implements loop.Loop. It is the host's own clock: see Drift.
+func (h *Host) Now() time.Time { return begin.Add(time.Duration(h.clock(h.w.now))) }
+
+// Drift has the host's clock go fast by ppm parts in a million, or slow where that is negative. It is called before the host does
+// anything. The world and all other hosts are not affected; a time that the world tells is not one for Schedule then.
+func (h *Host) Drift(ppm int) { h.rate = int64(ppm) }
+
+const million = 1_000_000
+
+// clock is what the host's clock shows at a time of the world's.
+func (h *Host) clock(now int64) int64 {
+	speed := million + h.rate
+	return now/million*speed + now%million*speed/million
+}
+
+// when is the first time of the world's at which the host's clock shows at, or more.
+func (h *Host) when(at int64) int64 {
+	speed := million + h.rate
+	at = min(at, 1<<60)
+	return at/speed*million + (at%speed*million+speed-1)/speed
+}
 
 // Buffers implements loop.Loop. After a Kill the process that Restart begins has a new pool.
 func (h *Host) Buffers() *loop.Pool { return h.pool }

@@ -94,7 +94,7 @@ func (h *Host) Schedule(t *loop.Timer, at time.Time) {
 	a.timer = t
 	a.timers.Schedule(t, at)
 	h.alarms[t] = a
-	h.w.events.schedule(&a.event, max(h.w.now, int64(at.Sub(begin))))
+	h.w.events.schedule(&a.event, max(h.w.now, h.when(int64(at.Sub(begin)))))
 }
 
 // Cancel implements loop.Loop.
