@@ -39,14 +39,6 @@ func (ss spans) add(from, to int64, own []byte) spans {
 	return append(ss, span{leg: at, from: from, to: to, own: own})
 }
 
-// join appends the spans of more, which keep their order.
-func (ss spans) join(more spans) spans {
-	for i := range more {
-		ss = ss.add(more[i].from, more[i].to, more[i].own)
-	}
-	return ss
-}
-
 // without returns the spans without the part [from, to) of the log. Nothing of that, or behind it, may have been sent.
 func (ss spans) without(from, to int64) spans {
 	out := make(spans, 0, len(ss)+1)
