@@ -214,7 +214,7 @@ func (s *Session) remember() {
 	switch leg := s.leg; {
 	case leg.joiner != nil:
 		s.partial = leg.joiner.Delivered()
-	case leg.replies == nil || leg.received == 0 || leg.restore != nil || leg.greeting != nil:
+	case leg.replies == nil || leg.received == 0 || leg.restore != nil:
 	case leg.verifier == nil || leg.verifier.Remaining() == 0:
 		s.partial = leg.replies.Delivered()
 	}
@@ -256,9 +256,6 @@ func (s *Session) place(next *plan) {
 	leg := &userLeg{s: s, number: s.legs, spans: next.spans, joiner: next.joiner}
 	if !s.opaque {
 		leg.replies = s.u.c.Protocol.Replies()
-		if !s.greeted {
-			leg.greeting = s.greeting()
-		}
 	}
 	if s.whole && s.history.Bytes() > 0 {
 		leg.verifier = s.history.Verify()

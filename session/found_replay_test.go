@@ -1,6 +1,8 @@
 package session
 
 import (
+	"fmt"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +47,72 @@ func TestFoundErrorInHistory(t *testing.T) {
 	r.w.RunFor(time.Minute)
 	if !c.finished {
 		t.Error("the connection is not closed")
+	}
+	r.close()
+}
+
+// greeter is protocol line whose servers speak first, in two lines.
+func greeter(t *testing.T) protocol.Protocol {
+	return lineProtocol(t, protocol.LineConfig{Greeting: regexp.MustCompile("^ready"), Safe: []*regexp.Regexp{regexp.MustCompile("^GET")}})
+}
+
+const greetingText = "hello\nready\n"
+
+// A server that died in the middle of its greeting left a half of it with the client, which then got a whole one.
+func TestFoundGreetingTwice(t *testing.T) {
+	r := newRig(t, options{protocol: greeter(t), elements: 2, priority: true, failover: quick})
+	r.stations[0].greeting, r.stations[1].greeting = "hello\n", greetingText
+	c := r.client()
+	r.until("open", func() bool { return r.stations[0].server() != nil && c.session.leg.open })
+	r.w.RunFor(time.Second)
+	r.stations[0].die(true)
+	r.until("the other", func() bool { return r.stations[1].server() != nil })
+	c.says("GET 1\n", false)
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != greetingText+"re GET 1\n" {
+		t.Errorf("the client got %q", got)
+	}
+	r.close()
+}
+
+// With replay = "session" the greeting was a part of what the next server had to say, and was swallowed there.
+func TestFoundGreetingInHistory(t *testing.T) {
+	r := newRig(t, options{protocol: greeter(t), elements: 2, priority: true,
+		failover: with(quick, func(f *Failover) { f.Replay = ReplaySession })})
+	r.stations[0].greeting, r.stations[1].greeting = greetingText, greetingText
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.until("1", func() bool { return strings.HasSuffix(string(c.got), "re GET 1\n") })
+	r.stations[0].die(true)
+	c.says("GET 2\n", false)
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != greetingText+"re GET 1\nre GET 2\n" || c.reset {
+		t.Errorf("the client got %q, reset %t", got, c.reset)
+	}
+	r.close()
+}
+
+// saying is a callback that says a line and wants it echoed.
+type saying string
+
+func (x saying) Call(_ Moment, answer func(Reaction, error)) {
+	answer(Reaction{Send: []byte(x + "\n"), Expect: func(reply []byte) error {
+		if string(reply) != "re "+string(x)+"\n" {
+			return fmt.Errorf("it said %q", reply)
+		}
+		return nil
+	}}, nil)
+}
+
+// On the first leg the greeting was taken for the answer to the first callback.
+func TestFoundGreetingAnswersCallback(t *testing.T) {
+	r := newRig(t, options{protocol: greeter(t), failover: quick, callbacks: []Callback{saying("GET me")}})
+	r.stations[0].greeting = greetingText
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != greetingText+"re GET 1\n" {
+		t.Errorf("the client got %q", got)
 	}
 	r.close()
 }

@@ -30,9 +30,8 @@ var (
 		`if the servers answer the same to the same`)
 	errStreamAnswered = errors.New(`replay = "unacked" cannot join the answers of two servers, and the server has answered: ` +
 		`failover { replay = "session" } compares all of them`)
-	errHistory  = errors.New(`the session's history passed retrieval.memory: a larger one would keep it`)
-	errGreeting = errors.New("the server's greeting was cut in the middle")
-	errUnasked  = errors.New("the server spoke without being asked, so its replies cannot be told apart")
+	errHistory = errors.New(`the session's history passed retrieval.memory: a larger one would keep it`)
+	errUnasked = errors.New("the server spoke without being asked, so its replies cannot be told apart")
 )
 
 // maxHead is how much of a request is handed to the protocol to be rewritten.
@@ -46,9 +45,6 @@ func (s *Session) plan(reach int64) (*plan, error) {
 	}
 	if err := s.states.possible(); err != nil {
 		return nil, err
-	}
-	if s.leg.greeting != nil && s.leg.replies.Delivered().Bytes > 0 {
-		return nil, errGreeting
 	}
 	switch {
 	case s.u.c.Failover.Replay == ReplaySession:

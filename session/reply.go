@@ -2,6 +2,7 @@ package session
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
@@ -69,9 +70,6 @@ func (s *Session) joined(leg *userLeg) {
 // split finds the replies in p and returns what the parser has not looked at yet.
 func (s *Session) split(leg *userLeg, p []byte) []byte {
 	req := s.due()
-	if leg.greeting != nil {
-		req = leg.greeting
-	}
 	cut, err := leg.replies.Next(req, p)
 	if err != nil {
 		s.refuse("the server's reply is not valid: " + err.Error())
@@ -97,8 +95,6 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 	}
 	switch {
 	case !cut.End || s.done || cut.Push:
-	case leg.greeting != nil:
-		leg.greeting, s.greeted = nil, true
 	case req != nil:
 		s.replied()
 	}
@@ -163,11 +159,23 @@ func (s *Session) synced(m *retrieval.Message[*request]) {
 	}
 }
 
+// greet gives the client the greeting of its first server, whole. It is no part of the history that other servers repeat: theirs is
+// swallowed.
+func (s *Session) greet(p []byte) {
+	if s.greeted {
+		return
+	}
+	s.greeted = true
+	if err := s.out.put(p); err != nil {
+		s.Broken(err)
+	}
+}
+
 // serverEnd takes the server's end of file, from a server that still listens: a close, unless a request is in flight.
 func (s *Session) serverEnd() {
 	leg := s.leg
-	if leg.restore != nil {
-		leg.restore.fail(errors.New("the server closed the connection"))
+	if r := leg.restore; r != nil && (r.greeting == nil || s.greeted || s.awaiting.len() > 0) {
+		r.fail(errors.New("the server closed the connection"))
 		return
 	}
 	switch {
@@ -187,6 +195,9 @@ func (s *Session) serverEnd() {
 	if len(leg.kept) > 0 {
 		s.pass(leg, leg.kept)
 		leg.kept = nil
+	}
+	if r := leg.restore; r != nil && r.greeting != nil {
+		s.greet(slices.Concat(r.answer, r.held)) // it says why it does not want the client
 	}
 	if s.ended && leg.endSent && leg.acked >= leg.sent && s.out.spill.Len() == 0 {
 		s.out.end, s.out.ended = true, true // closing, which is next, sends the end as well: a system call saved

@@ -8,9 +8,9 @@ import (
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
-// A new leg begins with what its server has to hear before it can carry the session on: its greeting is swallowed, the states
-// are set again in their order, the callbacks are asked. Only then the messages are sent. What fails on the way ends the leg, and
-// the session tries another element.
+// A new leg begins with what its server has to hear before it can carry the session on: its greeting is awaited, and swallowed where
+// the client has one already, the states are set again in their order, the callbacks are asked. Only then the messages are
+// sent. What fails on the way ends the leg, and the session tries another element.
 
 const (
 	// restoreTimeout is how long a new server may be silent meanwhile.
@@ -53,10 +53,7 @@ type step struct {
 // newRestore returns nil where nothing has to be done.
 func newRestore(leg *userLeg) *restore {
 	s := leg.s
-	r := &restore{s: s, leg: leg}
-	if s.greeted {
-		r.greeting = s.greeting()
-	}
+	r := &restore{s: s, leg: leg, greeting: s.greeting()}
 	if r.greeting == nil && len(r.states()) == 0 && len(s.u.c.Callbacks) == 0 {
 		return nil
 	}
@@ -186,7 +183,9 @@ func (r *restore) answered() {
 	r.answer = nil
 	if r.greeting != nil {
 		r.greeting = nil
-		r.setStates()
+		if r.s.greet(answer); r.here() {
+			r.setStates()
+		}
 		return
 	}
 	x := r.due.pop()

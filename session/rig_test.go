@@ -32,16 +32,17 @@ type rig struct {
 }
 
 type options struct {
-	seed     uint64
-	protocol protocol.Protocol
-	failover Failover
-	memory   int // of the user's sessions
-	elements int
-	legs     int           // the bytes of a leg's buffers at an element
-	hold     time.Duration // at an element
-	maxLegs  int
-	beat     mapping.Heartbeat
-	priority bool // the first element is preferred
+	seed      uint64
+	protocol  protocol.Protocol
+	failover  Failover
+	memory    int // of the user's sessions
+	elements  int
+	legs      int           // the bytes of a leg's buffers at an element
+	hold      time.Duration // at an element
+	maxLegs   int
+	beat      mapping.Heartbeat
+	callbacks []Callback
+	priority  bool // the first element is preferred
 }
 
 // lines is the protocol of most tests: requests and replies are lines; GET is safe; TELL has no reply.
@@ -99,7 +100,7 @@ func newRig(t *testing.T, o options) *rig {
 	}
 	r.pool = pool.New("things", policy, members)
 	r.user = NewUser(UserConfig{Loop: r.host, Name: "user", Instance: token16(1), Pool: r.pool, Dialer: mapping.TCPMapping{},
-		Association: r.association(), Protocol: o.protocol, Memory: o.memory, Failover: o.failover,
+		Association: r.association(), Protocol: o.protocol, Memory: o.memory, Failover: o.failover, Callbacks: o.callbacks,
 		Random: func(p []byte) {
 			for i := range p {
 				p[i] = byte(r.w.Rand().Uint32())
@@ -194,6 +195,7 @@ type station struct {
 	room     int           // of new servers: what they read at once; -1: all
 	gone     bool          // the server refuses, and does not listen
 	slow     time.Duration // of connecting
+	greeting string        // what new servers say at once
 }
 
 func (r *rig) station(name string) *station {
@@ -231,6 +233,7 @@ func (s *station) connect(leg *Leg) Socket {
 			leg.ConnectFailed(loop.ErrRefused)
 		default:
 			leg.Connected()
+			server.says(s.greeting, false)
 		}
 	}}
 	s.host.Schedule(timer, s.host.Now().Add(s.slow))

@@ -59,7 +59,7 @@ func (s *Session) listen() {
 func (s *Session) listenToBeginning(r *restore) {
 	now := s.u.c.Loop.Now()
 	switch {
-	case r.asking: // it is the callback's turn, which has a limit of its own
+	case r.asking, !s.greeted && r.greeting != nil: // a callback has a limit of its own, a client that is not greeted waits as without us
 		s.heard = now
 	case now.Sub(s.heard) >= restoreTimeout:
 		r.fail(fmt.Errorf("no answer within %v", restoreTimeout))

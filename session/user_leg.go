@@ -31,9 +31,8 @@ type userLeg struct {
 	replay  int64        // where what was sent before ends, for the record; 0: that was told
 
 	// Towards the client.
-	greeting *protocol.Request // the server's, which the client has not
-	replies  protocol.Replies  // nil: opaque
-	joiner   protocol.Joiner   // stands in for replies while an interrupted reply is joined
+	replies  protocol.Replies // nil: opaque
+	joiner   protocol.Joiner  // stands in for replies while an interrupted reply is joined
 	verifier *protocol.Verifier
 	kept     []byte // reply bytes that the protocol does not let pass yet
 	received int64
