@@ -116,3 +116,20 @@ func TestFoundGreetingAnswersCallback(t *testing.T) {
 	}
 	r.close()
 }
+
+// Where a protocol has no words for a lost reply, the rest of a transaction that has lost its server was swallowed: a hang.
+func TestFoundBrokenUnitUnanswered(t *testing.T) {
+	p := lineProtocol(t, protocol.LineConfig{Begin: regexp.MustCompile("^BEGIN"), End: regexp.MustCompile("^END"), Abort: []byte("ERR sorry\n")})
+	r := newRig(t, options{protocol: p, elements: 2, priority: true, failover: quick})
+	c := r.client()
+	c.says("BEGIN\n", false)
+	r.until("begun", func() bool { return string(c.got) == "re BEGIN\n" })
+	r.stations[0].die(true)
+	r.w.RunFor(time.Second)
+	c.says("END\n", false)
+	r.w.RunFor(time.Second)
+	if !c.reset && !c.finished {
+		t.Errorf("the client waits for ever, having %q", c.got)
+	}
+	r.close()
+}

@@ -94,7 +94,9 @@ func (s *Session) planMessages(reach int64) (*plan, error) {
 	if err := s.planGone(p); err != nil {
 		return nil, err
 	}
-	p.units = s.judgeUnits(reach)
+	if p.units = s.judgeUnits(reach); len(p.units) > 0 && !s.losesReplies() {
+		return nil, errors.New(p.units[0].reason)
+	}
 	sentTo := s.sentTo()
 	for m := range s.store.Kept() {
 		if m.About.lost != nil {
