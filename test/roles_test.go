@@ -23,6 +23,9 @@ var roles = map[string]func(args []string) error{
 	"deliver": deliverServer,
 	"closer":  closeServer,
 	"hang":    hangingClient,
+	"journal": journalServer,
+	"store":   storeServer,
+	"front":   frontServer,
 }
 
 // play is the main function of a role.
