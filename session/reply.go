@@ -136,6 +136,7 @@ func (s *Session) replied() {
 	m := s.awaiting.pop()
 	m.About.replied = true
 	m.Released = true
+	s.answered = m.End
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
 		s.partial = protocol.Delivered{}
 		s.changed(m)

@@ -77,9 +77,13 @@ func (g *userLeg) giveUp(cause string) {
 	g.s.u.c.Loop.Schedule(&g.s.timer, g.s.u.c.Loop.Now().Add(g.s.u.c.Failover.Deadline))
 }
 
-// taken notes that the server has taken received bytes of the leg. While that is not all of the request, it is busy with it.
+// taken notes that the server has taken received bytes of the leg. While that is not all of the request, it is busy with it. That it
+// has taken what it has answered is no news: such an acknowledgement comes up to ackEvery late.
 func (s *Session) taken(received int64) {
 	if s.awaiting.len() == 0 || received <= s.leg.acked {
+		return
+	}
+	if answered, ok := s.leg.spans.legOffset(s.answered); ok && received <= answered {
 		return
 	}
 	if end, ok := s.leg.spans.legOffset(s.awaiting.first().End); ok && received < end {

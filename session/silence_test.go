@@ -39,6 +39,32 @@ func TestServerHangs(t *testing.T) {
 	r.close()
 }
 
+// That the server has read what it answered long ago is told late (ackEvery). It says nothing of the next request, which hangs.
+func TestServerHangsBehindAnAnswer(t *testing.T) {
+	r := newRig(t, options{elements: 2, failover: with(patient, func(f *Failover) { f.Ack = AckRead })})
+	hanging := r.stations[0]
+	hanging.app = func(e *end) {
+		if e.answered == 0 {
+			echo(e)
+		}
+	}
+	hanging.e.c.Unread = func(s Socket) (int, bool) { return len(s.(*end).got) - s.(*end).answered, true }
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.until("the first answer", func() bool { return string(c.got) == "re GET 1\n" })
+	c.says("GET 2\n", false)
+	began := r.w.Now()
+	r.until("the second answer", func() bool { return string(c.got) == "re GET 1\nre GET 2\n" })
+	if waited := r.w.Now().Sub(began); waited < 200*time.Millisecond || waited > 250*time.Millisecond {
+		t.Errorf("it took %v", waited)
+	}
+	if string(hanging.server().got) != "GET 1\nGET 2\n" {
+		t.Errorf("the server that hangs has got %q", hanging.server().got)
+	}
+	r.only(KindMoved)
+	r.close()
+}
+
 // An unsafe request at a server that hangs may still be carried out: it is not repeated, and the client is told.
 func TestServerHangsUnsafe(t *testing.T) {
 	r := newRig(t, options{elements: 2, failover: patient})

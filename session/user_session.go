@@ -68,6 +68,7 @@ type Session struct {
 	timer      loop.Timer // retry, deadline, and the end of closing
 	record     *Record    // of the failover that is going on
 	silence    loop.Timer // see listen
+	answered   int64      // the end of the last request that a server has answered
 	heard      time.Time  // when the server last said or took something, or a reply has become due
 	closing    bool       // nothing more is taken from the client; what is left for it is written, then it is closed
 	done       bool
