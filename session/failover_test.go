@@ -312,3 +312,23 @@ func TestPipelineMoves(t *testing.T) {
 	}
 	r.close()
 }
+
+// The error in place of a lost reply reaches the client before another server is found. The record waits for that server.
+func TestRecordOfALostReply(t *testing.T) {
+	p := lineProtocol(t, protocol.LineConfig{Lost: []byte("ERR lost\n")})
+	r := newRig(t, options{elements: 2, failover: quick, protocol: p})
+	r.stations[0].app = silent
+	c := r.client()
+	c.says("PAY 1\n", false)
+	r.until("a server has the request", func() bool { return r.serving() != nil && len(r.serving().got) > 0 })
+	r.stations[0].die(false)
+	r.until("the error", func() bool { return string(c.got) == "ERR lost\n" })
+	r.until("the record", func() bool { return len(r.records) > 0 })
+	if x := r.records[0]; x.Kind != KindMoved || x.To != "element2" || x.Lost != 1 || x.Tried != 1 || x.Pause == 0 || x.First != 0 {
+		t.Errorf("%+v", x)
+	}
+	c.says("PAY 2\n", false)
+	r.until("the answer of the other", func() bool { return string(c.got) == "ERR lost\nre PAY 2\n" })
+	r.only(KindMoved)
+	r.close()
+}

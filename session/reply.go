@@ -122,7 +122,7 @@ func (s *Session) give(p []byte) {
 	if s.whole {
 		s.history.Add(p)
 	}
-	if s.record != nil && s.record.First == 0 {
+	if s.record != nil && s.record.First == 0 && s.leg != nil { // else it is the error in place of a lost reply
 		s.record.First = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report(s.record.Verdict)
 	}
