@@ -6,9 +6,9 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
+	"os"
+	"path/filepath"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 )
@@ -22,7 +22,7 @@ func launchJournals(t *testing.T, mapping, protocol, failover, element string, w
 	server := "journal -work " + work.String()
 	return launch(t, plan{
 		mapping:  mapping,
-		protocol: "  protocol \"line\" { " + protocol + " }",
+		protocol: protocol,
 		failover: fmt.Sprintf("    reply_timeout = %q\n    %s", frozenTimeout, failover),
 		servers:  []string{server, server},
 		checks:   element,
@@ -33,10 +33,10 @@ func launchJournals(t *testing.T, mapping, protocol, failover, element string, w
 // silence tells. The client goes on at the other server, and what the frozen one says when it wakes reaches nobody: its connection
 // was reset.
 func TestFrozenServer(t *testing.T) {
-	const rounds = 6
-	for _, mapping := range []string{"tcp", "none"} {
-		t.Run("mapping "+mapping, func(t *testing.T) {
-			f := launchJournals(t, mapping, `safe = ["."]`, "", "", 0)
+	const rounds = 4
+	for _, c := range []struct{ mapping, ack string }{{"tcp", "reply"}, {"tcp", "read"}, {"none", "read"}} {
+		t.Run(c.mapping+" "+c.ack, func(t *testing.T) {
+			f := launchJournals(t, c.mapping, `  protocol "line" { safe = ["."] }`+"\n", fmt.Sprintf("ack = %q", c.ack), "", 0)
 			client := &visitor{conn: f.dial()}
 			client.in = bufio.NewReader(client.conn)
 			var waits []time.Duration
@@ -75,10 +75,14 @@ func (f *fleet) freezeOne(client *visitor) time.Duration {
 	waited := time.Since(began)
 	frozen.thaw(f.t)
 	client.ask(f.t)
-	waitFor(f.t, frozen.name+" to find its connection reset", func() bool {
-		return countEnds(frozen.journal(f.t), "reset") > resets
-	})
+	frozen.awaitResets(f.t, resets+1)
 	return waited
+}
+
+// awaitResets returns when so many connections of a journalServer have ended by a reset.
+func (p *process) awaitResets(t *testing.T, n int) {
+	t.Helper()
+	waitFor(t, fmt.Sprintf("%s to see %d connections reset", p.name, n), func() bool { return countEnds(p.journal(t), "reset") >= n })
 }
 
 // countEnds counts the connections that have ended in a way.
@@ -102,97 +106,27 @@ func (v *visitor) quiet(t *testing.T) {
 	}
 }
 
-// frozenDoubt is the protocol's word for a request of which nobody knows.
-const frozenDoubt = "ERR in doubt"
-
-// orders are unsafe requests, each with a number of its own, that one client pipelines.
-type orders struct {
-	t        *testing.T
-	conn     *net.TCPConn
-	in       *bufio.Reader
-	asked    int
-	done     []string // answered by their server
-	doubtful []string // answered by the honest error
-}
-
-func newOrders(f *fleet) *orders {
-	c := f.dial()
-	return &orders{t: f.t, conn: c, in: bufio.NewReader(c)}
-}
-
-// send pipelines n orders in one write, and returns the first.
-func (o *orders) send(n int) (first string) {
-	o.t.Helper()
-	var all strings.Builder
-	for i := range n {
-		fmt.Fprintf(&all, "order %d\n", o.asked+i)
-	}
-	if _, err := io.WriteString(o.conn, all.String()); err != nil {
-		o.t.Fatal(err)
-	}
-	first = fmt.Sprintf("order %d", o.asked)
-	o.asked += n
-	return first
-}
-
-// receive takes the answers to the next n orders.
-func (o *orders) receive(n int) {
-	o.t.Helper()
-	for range n {
-		order := fmt.Sprintf("order %d", len(o.done)+len(o.doubtful))
-		reply, err := o.in.ReadString('\n')
-		switch {
-		case err == nil && reply == "did "+order+"\n":
-			o.done = append(o.done, order)
-		case err == nil && reply == frozenDoubt+"\n":
-			o.doubtful = append(o.doubtful, order)
-		default:
-			o.t.Fatalf("the answer to %s is %q, error %v", order, reply, err)
-		}
-	}
-}
-
-// compare checks what the client was told against what the servers did.
-func (o *orders) compare(f *fleet) {
-	o.t.Helper()
-	counts := did(f.elements[0].server.journal(o.t), f.elements[1].server.journal(o.t))
-	for _, order := range o.done {
-		if counts[order] != 1 {
-			o.t.Errorf("%s was answered, and carried out %d times", order, counts[order])
-		}
-	}
-	for _, order := range o.doubtful {
-		if counts[order] > 1 {
-			o.t.Errorf("%s, answered by the error, was carried out %d times", order, counts[order])
-		}
-	}
-}
-
 // TestFrozenOrders pipelines unsafe requests to a frozen server. With ack = "read" only the first is in its hands; it may carry that
 // out when it wakes, and does. That one is answered by the honest error, all others are carried out once, elsewhere.
 func TestFrozenOrders(t *testing.T) {
 	const pipeline = 20
 	for _, mapping := range []string{"tcp", "none"} {
 		t.Run("mapping "+mapping, func(t *testing.T) {
-			f := launchJournals(t, mapping, fmt.Sprintf("lost = %q", frozenDoubt+"\n"), `ack = "read"`, "", 0)
-			o := newOrders(f)
-			o.send(3)
-			o.receive(3)
+			f := launchJournals(t, mapping, ordersProtocol, `ack = "read"`, "", 0)
+			o := newOrders("a", f.dial())
+			o.deal(t, 3)
 			i := f.serving()
 			frozen, other := f.elements[i].server, f.elements[1-i].server
 			frozen.freeze(t)
 			began := time.Now()
-			first := o.send(pipeline)
-			o.receive(pipeline)
+			first := o.order(o.asked)
+			o.deal(t, pipeline)
 			waited := time.Since(began)
 			frozen.thaw(t)
-			waitFor(t, "the frozen server to find its connection reset", func() bool {
-				return countEnds(frozen.journal(t), "reset") == 1
-			})
-			o.send(pipeline)
-			o.receive(pipeline)
-			t.Logf("%d requests answered within %s; in doubt: %q", pipeline, waited, o.doubtful)
-			if !slices.Equal(o.doubtful, []string{first}) {
+			frozen.awaitResets(t, 1)
+			o.deal(t, pipeline)
+			t.Logf("%d requests answered within %s (reply_timeout %s); in doubt: %q", pipeline, waited, frozenTimeout, o.doubtful)
+			if !o.inDoubt(first) {
 				t.Errorf("in doubt are %q, not just the first", o.doubtful)
 			}
 			if woken := did(frozen.journal(t)); len(woken) != 4 || woken[first] != 1 {
@@ -201,7 +135,7 @@ func TestFrozenOrders(t *testing.T) {
 			if n := len(did(other.journal(t))); n != 2*pipeline-1 {
 				t.Errorf("the other server has done %d orders", n)
 			}
-			o.compare(f)
+			o.check(t, did(frozen.journal(t), other.journal(t)), 1)
 		})
 	}
 }
@@ -209,29 +143,61 @@ func TestFrozenOrders(t *testing.T) {
 // TestFrozenAtWork freezes servers in the midst of pipelined unsafe requests. In doubt is then, beside the one in the server's queue,
 // what it had read and not answered, which is one, too.
 func TestFrozenAtWork(t *testing.T) {
-	const rounds, pipeline = 5, 40
+	const rounds, pipeline = 4, 40
 	for _, mapping := range []string{"tcp", "none"} {
 		t.Run("mapping "+mapping, func(t *testing.T) {
-			f := launchJournals(t, mapping, fmt.Sprintf("lost = %q", frozenDoubt+"\n"), `ack = "read"`, "", 2*time.Millisecond)
-			o := newOrders(f)
+			f := launchJournals(t, mapping, ordersProtocol, `ack = "read"`, "", 2*time.Millisecond)
+			o := newOrders("a", f.dial())
 			for round := range rounds {
-				o.send(pipeline)
-				o.receive(5 + round)
+				if err := o.send(pipeline); err != nil {
+					t.Fatal(err)
+				}
+				o.collect(t, 5+round)
 				frozen := f.elements[f.serving()].server
 				frozen.freeze(t)
-				resets := countEnds(frozen.journal(t), "reset")
-				before := len(o.doubtful)
-				o.receive(pipeline - 5 - round)
+				resets, before := countEnds(frozen.journal(t), "reset"), len(o.doubtful)
+				o.collect(t, pipeline-5-round)
 				frozen.thaw(t)
 				if n := len(o.doubtful) - before; n < 1 || n > 2 {
 					t.Errorf("round %d: %d in doubt", round, n)
 				}
-				waitFor(t, "the frozen server to find its connection reset", func() bool {
-					return countEnds(frozen.journal(t), "reset") > resets
-				})
+				frozen.awaitResets(t, resets+1)
 			}
-			t.Logf("%d requests, %d times a server frozen; in doubt: %q", o.asked, rounds, o.doubtful)
-			o.compare(f)
+			late := o.check(t, did(f.elements[0].server.journal(t), f.elements[1].server.journal(t)), 1)
+			t.Logf("%d requests, %d times a server frozen; %d in doubt, of which %d were carried out", o.asked, rounds, len(o.doubtful), late)
 		})
 	}
+}
+
+// TestFrozenFenced is TestFrozenOrders with a fence_exec that kills the frozen server: then it is certain that not even the first was
+// read, and all are carried out once, elsewhere.
+func TestFrozenFenced(t *testing.T) {
+	const pipeline = 20
+	pids := logDir(t)
+	// The frozen process is dead when its parent, this test, has waited for it.
+	script := fmt.Sprintf("pid=$(cat %s/NAME.pid) && kill -9 $pid && while kill -0 $pid 2>/dev/null; do sleep 0.01; done", pids)
+	f := launchJournals(t, "tcp", ordersProtocol, `ack = "read"`, fmt.Sprintf("  fence_exec = [\"/bin/sh\", \"-c\", %q]\n", script), 0)
+	for _, e := range f.elements {
+		if err := os.WriteFile(filepath.Join(pids, e.name+".pid"), fmt.Append(nil, e.server.cmd.Process.Pid), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	o := newOrders("a", f.dial())
+	o.deal(t, 3)
+	i := f.serving()
+	frozen, other := f.elements[i].server, f.elements[1-i].server
+	frozen.freeze(t)
+	began := time.Now()
+	o.deal(t, pipeline)
+	t.Logf("%d requests answered within %s; in doubt: %q; %s", pipeline, time.Since(began), o.doubtful, f.records("moved", 1)[0].Cause)
+	if !o.inDoubt() {
+		t.Errorf("in doubt are %q", o.doubtful)
+	}
+	if status := frozen.wait(t, patience); status != -1 { // -1: by a signal
+		t.Errorf("the frozen server has ended with %d", status)
+	}
+	if n := len(did(frozen.journal(t))); n != 3 {
+		t.Errorf("the frozen server has done %d orders", n)
+	}
+	o.check(t, did(frozen.journal(t), other.journal(t)), 1)
 }

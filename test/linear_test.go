@@ -191,12 +191,15 @@ func (r *linearRun) check(kills int) porcupine.CheckResult {
 // each operation once, at a moment between the question and the answer. An operation answered by the protocol's error may be
 // carried out at any time, or never.
 func TestLinearizable(t *testing.T) {
-	kills := 30
-	if raceDetector {
-		kills = 15
-	}
-	for _, c := range []struct{ mapping, ack string }{{"tcp", "reply"}, {"tcp", "read"}, {"none", "read"}} {
+	for _, c := range []struct {
+		mapping, ack string
+		kills        int
+	}{{"tcp", "reply", 20}, {"tcp", "read", 20}, {"none", "read", 10}} {
 		t.Run(c.mapping+" "+c.ack, func(t *testing.T) {
+			kills := c.kills
+			if raceDetector {
+				kills /= 2
+			}
 			r := newLinearRun(t, c.mapping, "^GET ", fmt.Sprintf("    ack = %q", c.ack))
 			for i := range kills {
 				r.round(i % 2)
@@ -211,7 +214,7 @@ func TestLinearizable(t *testing.T) {
 // TestNotLinearizable is the same with a lie in the configuration, that all operations are safe to repeat: the checker finds it. Were
 // it to find nothing, TestLinearizable would prove nothing.
 func TestNotLinearizable(t *testing.T) {
-	const kills = 10
+	const kills = 5
 	r := newLinearRun(t, "tcp", ".", "")
 	for i := range kills {
 		r.round(i % 2)
