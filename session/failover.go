@@ -103,8 +103,7 @@ func (s *Session) legEnded(m *message) {
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 		f.cause = "the element ended the leg: " + cause
 		s.legFailed(f)
-	case m.listens && s.awaiting.len() == 0 && s.u.c.Failover.OnServerClose != CloseIsFailed && leg.restore == nil:
-		// A server that lives has reset a quiet connection, or one of which nothing is known: it wants to.
+	case m.listens && leg.restore == nil && s.resetIsMeant():
 		s.u.c.Trace.log('d', "reset by server", "session", s.ID)
 		s.over(true)
 	default:

@@ -221,6 +221,18 @@ func (s *Session) closeIsFailure() bool {
 	return waits
 }
 
+// resetIsMeant judges the reset of a server that lives: of a quiet connection, or one of which nothing is known, it is meant, unless
+// failover.on_server_close says otherwise.
+func (s *Session) resetIsMeant() bool {
+	switch s.u.c.Failover.OnServerClose {
+	case CloseIsClose:
+		return true
+	case CloseIsFailed:
+		return false
+	}
+	return s.awaiting.len() == 0
+}
+
 // closed has the session survive a server that closes the connection. One that does so again and again is not asked at full speed.
 func (s *Session) closed() {
 	leg := s.leg
