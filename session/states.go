@@ -21,8 +21,11 @@ type state struct {
 // states are kept in the order in which they were last set, one of a key.
 type states struct {
 	list  []state
-	bytes int // of send, tell and key
+	bytes int // what they take: see size
 }
+
+// overflow is the one key of all that there was no room for. No protocol has it: it begins with a space.
+const overflow = " more"
 
 // maxOwn is the longest request that is kept to set a state again.
 const maxOwn = 64 << 10
@@ -70,8 +73,9 @@ func (s *Session) apply(m *retrieval.Message[*request], c protocol.Connection) {
 			continue
 		case x.send == nil && x.never == "":
 			x.never = fmt.Sprintf("%s is longer than %d bytes", m.About.Label, maxOwn)
-		case s.states.bytes+len(x.send) > s.u.c.Memory:
-			x.send, x.never = nil, fmt.Sprintf("the state of the connection (%s) passed retrieval.memory", change.Key)
+		}
+		if s.states.without(x.key)+x.size() > s.u.c.Memory {
+			x = state{key: overflow, end: m.End, never: "it passed retrieval.memory"}
 		}
 		s.states.set(x)
 	}
@@ -103,7 +107,18 @@ func (l *states) remove(is func(key string) bool) {
 	l.list = kept
 }
 
-func (x *state) size() int { return len(x.send) + len(x.tell) + len(x.key) }
+// size is what a state takes: its bytes, and what it costs to remember it.
+func (x *state) size() int { return len(x.send) + len(x.tell) + len(x.key) + messageBytes }
+
+// without is what all states take but that of the key.
+func (l *states) without(key string) int {
+	for i := range l.list {
+		if l.list[i].key == key {
+			return l.bytes - l.list[i].size()
+		}
+	}
+	return l.bytes
+}
 
 // upTo are the states that were set before the offset; of toEnd, all.
 func (l *states) upTo(end int64) []state {
