@@ -174,6 +174,7 @@ func (s *Session) failed(f failure) {
 		s.refuse(err.Error())
 		return
 	}
+	s.doubted(f.reach)
 	leg := s.leg
 	leg.over = true
 	s.leg = nil

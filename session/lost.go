@@ -12,8 +12,9 @@ import (
 
 // loss is a request that is lost when a plan is carried out.
 type loss struct {
-	m    *retrieval.Message[*request]
-	text []byte
+	m      *retrieval.Message[*request]
+	text   []byte
+	reason string
 }
 
 // lose returns the honest error in place of m's reply; nil if there is none, or the client has a part of the reply. A session that
@@ -35,6 +36,17 @@ func (s *Session) begun(m *retrieval.Message[*request]) bool {
 func (s *Session) losesReplies() bool {
 	_, ok := s.u.c.Protocol.(protocol.LostReplies)
 	return ok && !s.opaque && !s.whole
+}
+
+// doubted notes what the server of the leg that ends may have carried out, having read reach bytes: when it is lost later, on a leg
+// of which that is not true or while no element is found, nobody must be told that it was not.
+func (s *Session) doubted(reach int64) {
+	if s.leg.restore != nil {
+		return // no message was sent
+	}
+	for _, m := range s.awaiting.all() {
+		m.About.doubt = m.About.doubt || m.About.lost == nil && !s.unread(m, reach)
+	}
 }
 
 // letLose takes what a plan gives up off what is to be sent.
@@ -195,11 +207,11 @@ func (s *Session) expired(reason string) bool {
 	}
 	var losses []loss
 	for _, m := range s.awaiting.all() {
-		text := s.lose(m, false, reason)
+		text := s.lose(m, m.About.doubt, reason)
 		if text == nil {
 			return false
 		}
-		losses = append(losses, loss{m, text})
+		losses = append(losses, loss{m, text, reason})
 	}
 	s.reportAs(KindAnswered, reason)
 	for _, x := range losses {

@@ -128,7 +128,7 @@ func (s *Session) planGone(p *plan) error {
 		if text == nil {
 			return err
 		}
-		p.losses = append(p.losses, loss{m, text})
+		p.losses = append(p.losses, loss{m, text, err.Error()})
 	}
 	if m := s.store.Last(); m != nil && m.Released && !m.Complete() {
 		return fmt.Errorf("the request (%s) was answered before it was complete: its rest cannot be given to another server", m.About.Label)
@@ -158,11 +158,11 @@ func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) 
 		}
 		return true, s.repeat(p, m)
 	}
-	text := s.lose(m, doubt, err.Error())
+	text := s.lose(m, doubt || m.About.doubt, err.Error())
 	if text == nil {
 		return false, err
 	}
-	p.losses = append(p.losses, loss{m, text})
+	p.losses = append(p.losses, loss{m, text, err.Error()})
 	return false, nil
 }
 

@@ -1,7 +1,5 @@
 package session
 
-import "fmt"
-
 // Protection says whether a session would survive the death of its server at this moment.
 type Protection string
 
@@ -28,7 +26,7 @@ func (s *Session) protection() (p Protection, reason string) {
 	case len(next.units) > 0:
 		return Degraded, fmt.Sprintf("in a transaction since %s: it would fail, and the session go on", s.unitSince.UTC().Format("15:04:05"))
 	case len(next.losses) > 0:
-		return Degraded, fmt.Sprintf("an unsafe request is in flight (%s): it would be answered by an error, and the session go on", label(next.losses[0].m))
+		return Degraded, next.losses[0].reason + "; it would be answered by an error, and the session go on"
 	}
 	if !s.u.c.Pool.Others(s.u.c.Loop.Now(), s.from) {
 		return Degraded, "no other element of the pool is believed alive"

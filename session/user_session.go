@@ -17,6 +17,7 @@ type request struct {
 	own     []byte // a copy of its bytes, where it sets a state
 	tried   bool   // a server before may have executed it
 	lost    []byte // the honest error in place of its reply: it is not sent any more; nil while it is not lost
+	doubt   bool   // a server of a leg before this one may have carried it out
 }
 
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
