@@ -210,7 +210,7 @@ func (s *station) at() netip.AddrPort { return s.host.Addr(7001) }
 func (s *station) start(first byte) {
 	s.e = NewElement(ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
 		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) },
-		Trace: Trace{Log: s.r.log(s.name)}})
+		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}})
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
 		if h := s.e.Accept(a); h != nil {
@@ -281,6 +281,8 @@ type end struct {
 	// From the rules to the test.
 	got                     []byte
 	answered                int // bytes of got that echo has answered
+	read                    int // bytes of got that the process has read; the rest is in its receive queue
+	frozen                  bool
 	room                    int // bytes that are taken now; -1: all
 	finished, closed, reset bool
 }
@@ -368,10 +370,18 @@ func (e *end) Write(bufs ...[]byte) (n int, err error) {
 			break
 		}
 	}
-	if n > 0 && e.app != nil {
-		e.app(e)
+	if n > 0 && !e.frozen {
+		e.run()
 	}
 	return n, err
+}
+
+// run has the process read what is in its receive queue.
+func (e *end) run() {
+	e.read = len(e.got)
+	if e.app != nil {
+		e.app(e)
+	}
 }
 
 func (e *end) CloseWrite() error {

@@ -1,0 +1,229 @@
+package session
+
+import (
+	"strings"
+	"testing"
+	"time"
+)
+
+// Traps about servers that are not dead, or not for ever.
+
+// T10. The path to the server falls silent; the server lives. A safe request is moved at once; an unsafe one that is to be repeated
+// waits until the old server's connection has been reset by its sidecar. The other ways of being sure: a newer leg ends an older one;
+// what a frozen server does when it wakes reaches nobody, and is not done elsewhere.
+func trapFence(t *testing.T) {
+	t.Run("partition", trapPartition)
+	t.Run("newer leg", trapNewerLeg)
+	t.Run("frozen", trapFrozen)
+}
+
+func trapPartition(t *testing.T) {
+	fenced := Failover{Replay: ReplayUnacked, Unsafe: UnsafeReplay, Resume: time.Second, Fence: 3 * time.Second, Deadline: 30 * time.Second, Attempts: 5}
+	for request, unsafe := range map[string]bool{"GET 1": false, "PAY 1": true} {
+		r, b := trap(t, options{failover: fenced})
+		old, next := r.stations[0], r.stations[1]
+		old.app = silent
+		c := r.client()
+		c.says(request+"\n", false)
+		r.until("it has come", func() bool { return old.server() != nil && len(old.server().got) > 0 })
+		began := r.w.Now()
+		r.w.Stall(r.host, old.host)
+		r.until("it is repeated", func() bool { return b.at(next, request) > 0 })
+		took := r.w.Now().Sub(began)
+		// 4 s until the silence is noticed here, fence + 4 s until the other side has noticed, too, and acted.
+		if unsafe != (took > 11*time.Second) || unsafe && !old.server().reset {
+			t.Errorf("%s: repeated after %v, the old server's connection reset %v", request, took, old.server().reset)
+		}
+		r.gets(c, "re "+request+"\n")
+		r.until("the old server's connection is reset", func() bool { return old.server().reset })
+		if x := r.records[len(r.records)-1]; unsafe != (x.Fence > 0) {
+			t.Errorf("%s: record %+v", request, x)
+		}
+		r.w.Heal(r.host, old.host)
+		r.w.RunFor(10 * time.Second)
+		r.stays(c)
+		r.close()
+	}
+}
+
+func trapNewerLeg(t *testing.T) {
+	r, b := trap(t, options{failover: with(quick, func(f *Failover) { f.Resume, f.Fence = 0, time.Minute })})
+	r.stations[1].host.Kill() // there is only one to go to
+	s := r.stations[0]
+	s.app = silent
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) > 0 })
+	b.serve(s, never, "")
+	r.cut(s)
+	r.gets(c, "re GET 1\n")
+	if len(s.servers) != 2 || !s.servers[0].reset {
+		t.Errorf("%d connections, the first one reset: %v", len(s.servers), s.servers[0].reset)
+	}
+	r.close()
+}
+
+func trapFrozen(t *testing.T) {
+	for _, command := range []bool{false, true} { // fence_exec
+		r, b := trap(t, options{failover: with(patient, func(f *Failover) { f.Ack = AckRead })})
+		s := r.stations[0]
+		if command {
+			s.e.c.Fence = func(_ *Leg, answer func(error)) { s.kill(); answer(nil) }
+		}
+		c := r.client()
+		c.says("GET 0\n", false)
+		r.gets(c, "re GET 0\n")
+		frozen := s.server()
+		frozen.frozen = true
+		c.says("PAY 1\nPAY 2\nPAY 3\n", false)
+		want := "ERR lost\n" // it lies in the queue of a process that may wake
+		if command {
+			want = "re PAY 1\n"
+		}
+		r.gets(c, "re GET 0\n"+want+"re PAY 2\nre PAY 3\n")
+		if !frozen.reset && !command {
+			t.Error("the connection of the frozen server was not reset")
+		}
+		if !command {
+			frozen.thaw()
+		}
+		r.gets(c, "re GET 0\n"+want+"re PAY 2\nre PAY 3\n")
+		for _, request := range []string{"PAY 1", "PAY 2", "PAY 3"} {
+			b.times(request, 1) // of the first without fence_exec: by the server that woke
+		}
+		if command == (b.at(s, "PAY 1") > 0) {
+			t.Errorf("fence_exec %v: %q", command, b.done)
+		}
+		r.stays(c)
+		r.close()
+	}
+}
+
+// T14. An end of file or a reset, from a server that has died or lives, with a request in flight or none, or behind a goodbye.
+func trapEndOfFile(t *testing.T) {
+	for _, c := range []struct {
+		name, request string
+		dead, reset   bool
+		moves         bool
+	}{
+		{"death, idle", "", true, false, true},
+		{"death by reset, idle", "", true, true, true},
+		{"death, in flight", "GET 1\n", true, false, true},
+		{"close, idle", "", false, false, false},
+		{"reset of a server that lives, idle", "", false, true, false},
+		{"close, in flight", "GET 1\n", false, false, true},
+		{"close behind a goodbye", "QUIT\n", false, false, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, b := trap(t, options{})
+			client := r.client()
+			server := r.heard(client, c.request)
+			r.stations[0].gone = c.dead
+			if c.reset {
+				server.breaks()
+			} else {
+				server.says("", true)
+			}
+			r.w.RunFor(5 * time.Second)
+			if c.moves {
+				r.stays(client)
+				client.says("GET 2\n", false)
+				r.until("it goes on", func() bool { return strings.HasSuffix(string(client.got), "re GET 2\n") })
+			} else if client.reset != c.reset || client.finished == c.reset || len(client.got) > 0 || len(r.stations[1].servers) > 0 {
+				t.Errorf("reset %v, finished %v, %q, %q", client.reset, client.finished, client.got, b.done)
+			}
+			r.close()
+		})
+	}
+}
+
+// T17. The association breaks, or the server dies, before anything has happened in the session, at every moment of its beginning. Nothing
+// is lost, and an unsafe request that was under way is carried out once.
+func trapFirstEvent(t *testing.T) {
+	const step = 50 * time.Microsecond
+	for _, how := range []string{"association cut", "sidecar killed", "server killed"} {
+		for at := range 60 {
+			r, b := trap(t, options{})
+			for _, s := range r.stations {
+				s.slow = time.Millisecond
+			}
+			c := r.client()
+			request := ""
+			if at%2 == 1 {
+				request = "PAY 1\n" // the first event comes with the OPEN
+			}
+			c.says(request, false)
+			r.w.RunFor(time.Duration(at) * step)
+			executed := b.count("PAY 1") > 0
+			switch how {
+			case "association cut":
+				r.cut(r.stations[0])
+			case "sidecar killed":
+				r.stations[0].host.Kill()
+			default:
+				r.stations[0].kill()
+			}
+			r.w.RunFor(3 * time.Second)
+			c.says("GET 2\n", false)
+			r.until("it goes on", func() bool { return strings.HasSuffix(string(c.got), "re GET 2\n") })
+			n := b.count("PAY 1")
+			if n > 1 || how != "sidecar killed" && request != "" && !executed && n != 1 {
+				t.Errorf("%s at step %d: carried out %d times, %q", how, at, n, c.got)
+			}
+			r.stays(c)
+			r.close()
+			if t.Failed() {
+				return
+			}
+		}
+	}
+}
+
+// T19. The only server is away for a while, and tried in vain all the time. When it is back a session is served within the longest
+// pause, 250 ms, however often it has failed.
+func trapCachedFailure(t *testing.T) {
+	for _, away := range []time.Duration{time.Second, 10 * time.Second, 25 * time.Second} {
+		r, _ := trap(t, options{failover: with(quick, func(f *Failover) { f.Deadline = 30 * time.Second })})
+		for _, s := range r.stations {
+			s.gone = true
+		}
+		c := r.client()
+		c.says("GET 1\n", false)
+		r.w.RunFor(away)
+		r.stations[0].gone = false
+		began := r.w.Now()
+		r.until("it is answered", func() bool { return string(c.got) == "re GET 1\n" })
+		if took := r.w.Now().Sub(began); took > 300*time.Millisecond {
+			t.Errorf("away for %v: served %v after it was back", away, took)
+		}
+		r.close()
+	}
+}
+
+// T22. The preferred server comes back. A session that has left it stays where it is, with its connection; new ones go to it.
+func trapFailBack(t *testing.T) {
+	r, b := trap(t, options{})
+	c := r.client()
+	c.says("PAY 1\n", false)
+	r.gets(c, "re PAY 1\n")
+	r.stations[0].kill()
+	r.w.RunFor(time.Second)
+	r.stations[0].gone = false
+	other := r.client()
+	for range 3 { // the first look at it may fail
+		r.w.RunFor(time.Second)
+		other.says("GET 0\n", false)
+		if other = r.client(); len(r.stations[0].servers) > 1 {
+			break
+		}
+	}
+	r.w.RunFor(time.Minute)
+	other.says("GET 1\n", false)
+	r.until("a new session is served by it", func() bool { return b.at(r.stations[0], "GET 1") == 1 })
+	c.says("PAY 2\n", false)
+	r.gets(c, "re PAY 1\nre PAY 2\n")
+	if len(r.stations[1].servers) == 0 || r.stations[1].servers[0].reset || b.at(r.stations[1], "PAY 2") != 1 || c.session.Info().Leg != 2 {
+		t.Errorf("%q, leg %d", b.done, c.session.Info().Leg)
+	}
+	r.close()
+}
