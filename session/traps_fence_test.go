@@ -1,6 +1,7 @@
 package session
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -64,38 +65,51 @@ func trapNewerLeg(t *testing.T) {
 }
 
 func trapFrozen(t *testing.T) {
-	for _, command := range []bool{false, true} { // fence_exec
-		r, b := trap(t, options{failover: with(patient, func(f *Failover) { f.Ack = AckRead })})
-		s := r.stations[0]
-		if command {
-			s.e.c.Fence = func(_ *Leg, answer func(error)) { s.kill(); answer(nil) }
-		}
-		c := r.client()
-		c.says("GET 0\n", false)
-		r.gets(c, "re GET 0\n")
-		frozen := s.server()
-		frozen.frozen = true
-		c.says("PAY 1\nPAY 2\nPAY 3\n", false)
-		want := "ERR lost\n" // it lies in the queue of a process that may wake
-		if command {
-			want = "re PAY 1\n"
-		}
-		r.gets(c, "re GET 0\n"+want+"re PAY 2\nre PAY 3\n")
-		if !frozen.reset && !command {
-			t.Error("the connection of the frozen server was not reset")
-		}
-		if !command {
-			frozen.thaw()
-		}
-		r.gets(c, "re GET 0\n"+want+"re PAY 2\nre PAY 3\n")
-		for _, request := range []string{"PAY 1", "PAY 2", "PAY 3"} {
-			b.times(request, 1) // of the first without fence_exec: by the server that woke
-		}
-		if command == (b.at(s, "PAY 1") > 0) {
-			t.Errorf("fence_exec %v: %q", command, b.done)
-		}
-		r.stays(c)
-		r.close()
+	for _, c := range []struct {
+		name        string
+		command     bool          // fence_exec
+		wakes       time.Duration // before the command has killed it
+		first, done string        // what the client gets of the first request, and who carries it out
+	}{
+		{"it wakes later", false, 0, "ERR lost\n", "element1"}, // in its queue, and nobody can take it from there
+		{"fence_exec", true, 0, "re PAY 1\n", "element2"},
+		{"it wakes while fence_exec runs", true, 10 * time.Millisecond, "ERR lost\n", "element1"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, b := trap(t, options{failover: with(patient, func(f *Failover) { f.Ack = AckRead })})
+			s := r.stations[0]
+			client := r.client()
+			client.says("GET 0\n", false)
+			r.gets(client, "re GET 0\n")
+			frozen := s.server()
+			frozen.frozen = true
+			if c.command {
+				s.e.c.Fence = func(_ *Leg, answer func(error)) {
+					r.w.After(50*time.Millisecond, func() { s.kill(); answer(nil) })
+					if c.wakes > 0 {
+						r.w.After(c.wakes, frozen.thaw)
+					}
+				}
+			}
+			client.says("PAY 1\nPAY 2\nPAY 3\n", false)
+			want := "re GET 0\n" + c.first + "re PAY 2\nre PAY 3\n"
+			r.gets(client, want)
+			if !c.command {
+				if !frozen.reset {
+					t.Error("the connection of the frozen server was not reset")
+				}
+				frozen.thaw()
+			}
+			r.gets(client, want)
+			for _, request := range []string{"PAY 1", "PAY 2", "PAY 3"} {
+				b.times(request, 1)
+			}
+			if !slices.Contains(b.done, c.done+": PAY 1") {
+				t.Errorf("%q", b.done)
+			}
+			r.stays(client)
+			r.close()
+		})
 	}
 }
 
@@ -202,28 +216,36 @@ func trapCachedFailure(t *testing.T) {
 
 // T22. The preferred server comes back. A session that has left it stays where it is, with its connection; new ones go to it.
 func trapFailBack(t *testing.T) {
-	r, b := trap(t, options{})
-	c := r.client()
-	c.says("PAY 1\n", false)
-	r.gets(c, "re PAY 1\n")
-	r.stations[0].kill()
-	r.w.RunFor(time.Second)
-	r.stations[0].gone = false
-	other := r.client()
-	for range 3 { // the first look at it may fail
-		r.w.RunFor(time.Second)
-		other.says("GET 0\n", false)
-		if other = r.client(); len(r.stations[0].servers) > 1 {
-			break
+	for _, sidecar := range []bool{false, true} { // what dies and comes back: the server alone, or its host with the sidecar
+		r, b := trap(t, options{})
+		c := r.client()
+		c.says("PAY 1\n", false)
+		r.gets(c, "re PAY 1\n")
+		s := r.stations[0]
+		if s.kill(); sidecar {
+			s.host.Kill()
+			r.w.RunFor(time.Second)
+			s.host.Restart()
+			s.start(0xd0)
 		}
+		r.w.RunFor(time.Second)
+		s.gone = false
+		for range 5 { // the first one that looks at it may be served by the other, still
+			r.client()
+			r.w.RunFor(time.Second)
+		}
+		r.w.RunFor(time.Minute)
+		other := r.client()
+		other.says("GET 1\n", false)
+		r.gets(other, "re GET 1\n")
+		if b.at(s, "GET 1") != 1 {
+			t.Error("a new session is not served by it")
+		}
+		c.says("PAY 2\n", false)
+		r.gets(c, "re PAY 1\nre PAY 2\n")
+		if r.stations[1].servers[0].reset || b.at(r.stations[1], "PAY 2") != 1 || c.session.Info().Leg != 2 {
+			t.Errorf("%q, leg %d", b.done, c.session.Info().Leg)
+		}
+		r.close()
 	}
-	r.w.RunFor(time.Minute)
-	other.says("GET 1\n", false)
-	r.until("a new session is served by it", func() bool { return b.at(r.stations[0], "GET 1") == 1 })
-	c.says("PAY 2\n", false)
-	r.gets(c, "re PAY 1\nre PAY 2\n")
-	if len(r.stations[1].servers) == 0 || r.stations[1].servers[0].reset || b.at(r.stations[1], "PAY 2") != 1 || c.session.Info().Leg != 2 {
-		t.Errorf("%q, leg %d", b.done, c.session.Info().Leg)
-	}
-	r.close()
 }
