@@ -73,12 +73,14 @@ func (w *redisWorker) work() {
 		switch n := w.rnd.IntN(100); {
 		case n < 25:
 			err = w.ask(w.incr())
+		case n < 27:
+			err = w.ask(w.getBig())
 		case n < 45:
 			err = w.ask(w.get())
 		case n < 65:
 			err = w.ask(w.set())
 		case n < 80:
-			err = w.ask(w.lrange())
+			err = w.ask(w.lrange(50 + (n-65)*130))
 		case n < 88:
 			err = w.ask(w.pipeline()...)
 		default:
@@ -145,8 +147,8 @@ func (w *redisWorker) set() redisAsk {
 // get reads what was there before, or what this client has set. A write that the dead server had acknowledged and not yet
 // passed to its replica is redis's own loss: a key may be gone if there was a kill since it was asked for.
 func (w *redisWorker) get() redisAsk {
-	if len(w.sets) == 0 || w.rnd.IntN(20) == 0 {
-		return redisAsk{name: "GET", args: []any{redisBig}, check: is(redisBigValue(w.db))}
+	if len(w.sets) == 0 {
+		return w.lrange(1)
 	}
 	last := w.sets[max(0, len(w.sets)-100):]
 	s := last[w.rnd.IntN(len(last))]
@@ -158,12 +160,14 @@ func (w *redisWorker) get() redisAsk {
 	}}
 }
 
-func (w *redisWorker) lrange() redisAsk {
-	first, n := w.rnd.IntN(redisListLength), 1+w.rnd.IntN(50)
-	if w.rnd.IntN(10) == 0 {
-		first, n = 0, redisListLength
-	}
-	n = min(n, redisListLength-first)
+// getBig reads what takes many packets.
+func (w *redisWorker) getBig() redisAsk {
+	return redisAsk{name: "GET", args: []any{redisBig}, check: is(redisBigValue(w.db))}
+}
+
+func (w *redisWorker) lrange(most int) redisAsk {
+	n := 1 + w.rnd.IntN(most)
+	first := w.rnd.IntN(redisListLength - n + 1)
 	return redisAsk{name: "LRANGE", args: []any{redisList, first, first + n - 1}, check: func(reply any) error {
 		got, err := redis.Strings(reply, nil)
 		if err != nil || len(got) != n {
@@ -178,16 +182,23 @@ func (w *redisWorker) lrange() redisAsk {
 	}}
 }
 
+// pipeline is 50 commands: some only read, long replies too; others mix small ones. An unsafe command behind a long reply is another
+// matter (see TestRedisSlowReader).
 func (w *redisWorker) pipeline() []redisAsk {
 	asks := make([]redisAsk, 50)
+	reads := w.rnd.IntN(4) == 0
 	for i := range asks {
-		switch w.rnd.IntN(4) {
-		case 0:
+		switch n := w.rnd.IntN(4); {
+		case reads && n == 0:
+			asks[i] = w.lrange(redisListLength / 4)
+		case reads && i == 10:
+			asks[i] = w.getBig()
+		case reads || n == 1:
 			asks[i] = w.get()
-		case 1:
+		case n == 0:
+			asks[i] = w.lrange(50)
+		case n == 2:
 			asks[i] = w.set()
-		case 2:
-			asks[i] = w.lrange()
 		default:
 			asks[i] = w.incr()
 		}

@@ -20,12 +20,13 @@ import (
 // Every life of a server has a folder of its own with its append-only file: appended to before a reply is sent, and the kernel's
 // from then on, it tells after kill -9 what the server has carried out (see redisRecord).
 type redisHost struct {
-	t       *testing.T
-	name    string
-	address string // for clients and for the replica
-	lives   []string
-	server  *process
-	admin   redis.Conn // over the server's unix socket
+	t        *testing.T
+	name     string
+	address  string // for clients and for the replica
+	password string // "" is none
+	lives    []string
+	server   *process
+	admin    redis.Conn // over the server's unix socket
 }
 
 // start begins a life, as a replica of primary, or as the primary if that is nil.
@@ -41,6 +42,9 @@ func (h *redisHost) start(primary *redisHost) {
 	ip, port, _ := strings.Cut(h.address, ":")
 	args := []string{"redis-server", "--dir", dir, "--unixsocket", socket, "--bind", ip, "--save", "", "--appendonly", "yes",
 		"--appendfsync", "no", "--auto-aof-rewrite-percentage", "0", "--repl-diskless-sync-delay", "0"}
+	if h.password != "" {
+		args = append(args, "--requirepass", h.password, "--masterauth", h.password)
+	}
 	if primary == nil {
 		args = append(args, "--port", port)
 	} else {
@@ -50,7 +54,8 @@ func (h *redisHost) start(primary *redisHost) {
 	h.server = startProcess(h.t, command{name: life, args: args})
 	waitFor(h.t, life+" to take connections", func() (ok bool) {
 		var err error
-		h.admin, err = redis.Dial("unix", socket, redis.DialReadTimeout(patience), redis.DialWriteTimeout(patience))
+		h.admin, err = redis.Dial("unix", socket, redis.DialPassword(h.password), redis.DialReadTimeout(patience),
+			redis.DialWriteTimeout(patience))
 		if err != nil {
 			return false
 		}
@@ -109,10 +114,11 @@ type redisPair struct {
 	at               atomic.Pointer[string] // the primary's address
 }
 
-// newRedisPair starts both, and fills the primary with what clients read.
-func newRedisPair(t *testing.T) *redisPair {
+// newRedisPair starts both, with a password unless that is empty, and fills the primary with what clients read.
+func newRedisPair(t *testing.T, password string) *redisPair {
 	t.Helper()
-	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: freeAddress(t)}, replica: &redisHost{t: t, name: "b", address: freeAddress(t)}}
+	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: freeAddress(t), password: password},
+		replica: &redisHost{t: t, name: "b", address: freeAddress(t), password: password}}
 	p.at.Store(&p.primary.address)
 	p.primary.start(nil)
 	for db := range redisDatabases {
