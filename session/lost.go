@@ -24,7 +24,7 @@ func (s *Session) lose(m *retrieval.Message[*request], doubt bool, reason string
 	if !ok || s.whole || !m.Complete() || m.About.Request == nil || m.About.Expect != protocol.ExpectOne || s.begun(m) {
 		return nil
 	}
-	return l.Lost(m.About.Request, doubt || m.About.tried, reason)
+	return l.Lost(m.About.Request, doubt || m.About.doubt, reason)
 }
 
 // begun reports whether the client has a part of the reply to m.
@@ -51,9 +51,6 @@ func (s *Session) doubted(reach int64) {
 
 // letLose takes what a plan gives up off what is to be sent.
 func (s *Session) letLose(p *plan) {
-	for _, m := range p.tried {
-		m.About.tried = true
-	}
 	for _, x := range p.losses {
 		x.m.About.lost = x.text
 		s.lostCount()

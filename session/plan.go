@@ -18,7 +18,6 @@ type plan struct {
 	whole    bool  // the whole session is repeated
 	unsafe   bool  // something is repeated that may have been executed, and is not safe
 	losses   []loss
-	tried    []*retrieval.Message[*request] // are repeated though a server may have executed them
 	units    []unitLoss
 
 	continued *retrieval.Message[*request] // in place of which a callback asks for the rest of its reply; nil: none
@@ -153,9 +152,6 @@ func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) 
 	}
 	doubt, err := s.mayRepeat(p, m, reach)
 	if err == nil {
-		if m.Complete() && !s.unread(m, reach) {
-			p.tried = append(p.tried, m)
-		}
 		return true, s.repeat(p, m)
 	}
 	text := s.lose(m, doubt || m.About.doubt, err.Error())

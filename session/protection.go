@@ -1,5 +1,7 @@
 package session
 
+import "fmt"
+
 // Protection says whether a session would survive the death of its server at this moment.
 type Protection string
 

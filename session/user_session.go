@@ -15,7 +15,6 @@ type request struct {
 	replied bool
 	goodbye bool   // behind it the server closes by the protocol's rules
 	own     []byte // a copy of its bytes, where it sets a state
-	tried   bool   // a server before may have executed it
 	lost    []byte // the honest error in place of its reply: it is not sent any more; nil while it is not lost
 	doubt   bool   // a server of a leg before this one may have carried it out
 }

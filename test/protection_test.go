@@ -48,7 +48,7 @@ var protections = []struct {
 	{"safe", `protocol "line" { safe = ["^GET"] }`, "", 2, "GET 1\n", `protected$`},
 	{"alone", `protocol "line" { safe = ["^GET"] }`, "", 1, "GET 1\n", `degraded: no other element of the pool is believed alive$`},
 	{"answered", `protocol "http" {}`, "", 2, "POST /pay HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\nx",
-		`degraded: an unsafe request is in flight \(POST /pay\): it would be answered by an error, and the session go on$`},
+		`degraded: an unsafe request is in flight \(POST /pay\) and may have been executed: it is not repeated; it would be answered by an error, and the session go on$`},
 	{"unsafe", `protocol "line" {}`, "", 2, "PAY 1\n", `unprotected: an unsafe request is in flight \(line of up to \d bytes\) and may have been executed: it is not repeated$`},
 	{"opted", `protocol "line" {}`, `unsafe = "replay"`, 2, "PAY 1\n", `protected$`},
 	{"stream", `protocol "stream" {}`, "", 2, "x", `unprotected: replay is not allowed for protocol stream: failover { replay = "session" } would allow it.*$`},
