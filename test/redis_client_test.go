@@ -37,7 +37,6 @@ type redisWorker struct {
 	rnd   *rand.Rand
 	made  int        // keys
 	sets  []redisSet // those with an OK
-	due   []redisAsk // those whose replies have not come
 	steps atomic.Int64
 	over  atomic.Bool
 
@@ -86,9 +85,6 @@ func (w *redisWorker) work() {
 		default:
 			err = w.transaction(n%2 == 0)
 		}
-		if w.run.careless && errors.Is(err, errRedisLost) {
-			err = w.again()
-		}
 		if err != nil {
 			w.run.problem("client %d: %v", w.id, err)
 			return
@@ -98,29 +94,6 @@ func (w *redisWorker) work() {
 }
 
 var errRedisLost = errors.New("the connection is lost")
-
-// again is what clients do that are not told what was carried out: it connects once more, and asks for everything again that was
-// not answered.
-func (w *redisWorker) again() error {
-	for deadline := time.Now().Add(patience); ; {
-		conn, err := redis.Dial("tcp", w.run.address(), redis.DialDatabase(w.db))
-		if err == nil {
-			w.conn = conn
-			break
-		}
-		if time.Now().After(deadline) {
-			return err
-		}
-		time.Sleep(time.Millisecond) // between two tries
-	}
-	for _, a := range w.due {
-		w.doubtful = append(w.doubtful, a.keys...)
-		if _, err := w.conn.Do(a.name, a.args...); err != nil {
-			return nil // it has failed again already
-		}
-	}
-	return nil
-}
 
 // key is a new one.
 func (w *redisWorker) key(kind string) string {
@@ -226,7 +199,6 @@ func (w *redisWorker) ask(asks ...redisAsk) error {
 		return err
 	}
 	for i, a := range asks {
-		w.due = asks[i:]
 		reply, lost, err := w.receive(a)
 		switch {
 		case err != nil:
@@ -290,7 +262,6 @@ func (w *redisWorker) transaction(stepwise bool) error {
 		{name: "INCR", args: []any{two}, check: is("QUEUED")}, {name: "SET", args: []any{three, "x"}, check: is("QUEUED")},
 		{name: "EXEC", check: func(reply any) error { return is("[1 1 OK]")(fmt.Sprint(reply)) }}}
 	began := time.Now()
-	w.due = nil
 	if !stepwise {
 		if err := w.send(asks...); err != nil {
 			return err

@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync/atomic"
 	"testing"
 
 	"github.com/gomodule/redigo/redis"
@@ -111,7 +110,6 @@ func (h *redisHost) open() {
 type redisPair struct {
 	t                *testing.T
 	primary, replica *redisHost
-	at               atomic.Pointer[string] // the primary's address
 }
 
 // newRedisPair starts both, with a password unless that is empty, and fills the primary with what clients read.
@@ -119,7 +117,6 @@ func newRedisPair(t *testing.T, password string) *redisPair {
 	t.Helper()
 	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: freeAddress(t), password: password},
 		replica: &redisHost{t: t, name: "b", address: freeAddress(t), password: password}}
-	p.at.Store(&p.primary.address)
 	p.primary.start(nil)
 	for db := range redisDatabases {
 		p.primary.do("SELECT", db)
@@ -160,12 +157,8 @@ func (p *redisPair) fail() {
 	p.primary.admin.Close()
 	p.replica.promote()
 	p.primary, p.replica = p.replica, p.primary
-	p.at.Store(&p.primary.address)
 	p.replica.start(p.primary)
 }
-
-// serving is the address of the primary; it may be asked from any goroutine.
-func (p *redisPair) serving() string { return *p.at.Load() }
 
 // addresses of both, for the configuration of poolproxy; the primary's is the first.
 func (p *redisPair) addresses() []string { return []string{p.primary.address, p.replica.address} }
