@@ -144,6 +144,9 @@ func (s *Session) replied() {
 	}
 	s.answerLost()
 	s.release()
+	if s.leg != nil {
+		s.leg.answered()
+	}
 }
 
 // synced forgets, for replay = "session", what came before a point of rest.

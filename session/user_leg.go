@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/retrieval"
 )
 
 // userLeg is a session's stay at one pool element, as the pool user's side sees it.
@@ -18,17 +19,19 @@ type userLeg struct {
 	lost   bool // the association broke; to be resumed
 
 	// Towards the element.
-	spans   spans
-	sent    int64 // offset of the next byte to send over the present association
-	highest int64 // the same over any association
-	acked   int64 // written to the server, as far as is known
-	credit  int64
-	endSent bool
-	waits   bool         // in link.waiting
-	restore *restore     // what comes before the messages; nil when that is done
-	reads   bool         // the element acknowledges what its server has read
-	held    queue[int64] // where unsafe messages begin that were not acknowledged up to there
-	replay  int64        // where what was sent before ends, for the record; 0: that was told
+	spans      spans
+	sent       int64 // offset of the next byte to send over the present association
+	highest    int64 // the same over any association
+	acked      int64 // written to the server, as far as is known
+	credit     int64
+	endSent    bool
+	waits      bool                         // in link.waiting
+	restore    *restore                     // what comes before the messages; nil when that is done
+	reads      bool                         // the element acknowledges what its server has read
+	held       queue[int64]                 // where unsafe messages begin that were not acknowledged up to there
+	answer     bool                         // sending waits for an answer
+	lastUnsafe *retrieval.Message[*request] // the last unsafe message that was sent; nil: none
+	replay     int64                        // where what was sent before ends, for the record; 0: that was told
 
 	// Towards the client.
 	replies  protocol.Replies // nil: opaque
@@ -104,6 +107,7 @@ func (g *userLeg) receive(m *message) {
 			return
 		}
 		g.lost, g.sent, g.endSent = false, m.received, false
+		g.lastUnsafe = nil
 		g.held.keep(func(offset int64) bool { return offset < m.received }) // the others are told again
 		g.credit = max(g.credit, m.credit)
 		g.s.legResumed()
@@ -298,6 +302,9 @@ func (g *userLeg) unsafe(from, limit int64) int64 {
 		case m.About.Request != nil && m.About.Safe:
 		case m.Start > from:
 			return m.Start - from
+		case g.inDoubt(m):
+			g.answer = true
+			return 0
 		case g.sent == 0 || g.held.len() > 0 && g.held.last() == g.sent: // there is nothing before it, or it was told
 		case g.held.len() >= maxHolds-1:
 			return 0
@@ -307,6 +314,28 @@ func (g *userLeg) unsafe(from, limit int64) int64 {
 		}
 	}
 	return limit
+}
+
+// inDoubt reports whether an unsafe message has to wait because one before it has: a server whose answers nobody takes (the client
+// is slow to read a long one) reads and executes on, and what it has read tells nothing any more. So no second one is sent before
+// all answers ahead of the first have come.
+func (g *userLeg) inDoubt(m *retrieval.Message[*request]) bool {
+	last := g.lastUnsafe
+	if last != nil && last != m && !last.About.replied && g.s.awaiting.len() > 0 && g.s.awaiting.first() != last {
+		return true
+	}
+	if m.About.Request == nil || m.About.Expect == protocol.ExpectOne {
+		g.lastUnsafe = m
+	}
+	return false
+}
+
+// answered goes on with what waited for an answer.
+func (g *userLeg) answered() {
+	if g.answer {
+		g.answer = false
+		g.pump()
+	}
 }
 
 // total is the offset behind the last byte that the client has sent so far.
