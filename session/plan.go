@@ -16,7 +16,7 @@ type plan struct {
 	messages int   // that were sent before
 	bytes    int64 // of them
 	whole    bool  // the whole session is repeated
-	unsafe   bool  // something is repeated that may have been executed, and is not safe
+	unsafe   bool  // something is repeated that may have been executed, and is not safe, or of which nothing is known
 	losses   []loss
 	units    []unitLoss
 
@@ -71,7 +71,7 @@ func (s *Session) planWhole() (*plan, error) {
 		return nil, errors.New(`the session contains an unsafe request, which must not be repeated: failover { unsafe = "replay" } would allow it`)
 	}
 	return &plan{spans: spans{}.add(s.begin, toEnd, nil), messages: s.store.Messages(), bytes: min(s.sentTo(), s.store.End()) - s.begin,
-		whole: true, unsafe: s.unsafe}, nil
+		whole: true, unsafe: s.unsafe || s.opaque}, nil
 }
 
 // planStream carries on a stream of which nothing is known: only what no server can have read may be sent, and with replay =
@@ -84,7 +84,8 @@ func (s *Session) planStream(reach int64) (*plan, error) {
 		return nil, errStreamAnswered
 	}
 	start := s.store.Start()
-	return &plan{spans: spans{}.add(start, toEnd, nil), messages: 1, bytes: max(0, s.sentTo()-start)}, nil
+	again := max(0, s.sentTo()-start)
+	return &plan{spans: spans{}.add(start, toEnd, nil), messages: 1, bytes: again, unsafe: again > 0}, nil
 }
 
 // planMessages goes through the messages that are kept, and judges each.
