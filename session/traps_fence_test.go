@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/protocol"
 )
 
 // Traps about servers that are not dead, or not for ever.
@@ -18,32 +20,49 @@ func trapFence(t *testing.T) {
 	t.Run("frozen", trapFrozen)
 }
 
+// fenced repeats what is unsafe. With heartbeats of a second it takes 4 s until a silence is noticed, at either side.
+var fenced = Failover{Replay: ReplayUnacked, Unsafe: UnsafeReplay, Resume: time.Second, Fence: 3 * time.Second, Deadline: 30 * time.Second, Attempts: 5}
+
 func trapPartition(t *testing.T) {
-	fenced := Failover{Replay: ReplayUnacked, Unsafe: UnsafeReplay, Resume: time.Second, Fence: 3 * time.Second, Deadline: 30 * time.Second, Attempts: 5}
-	for request, unsafe := range map[string]bool{"GET 1": false, "PAY 1": true} {
-		r, b := trap(t, options{failover: fenced})
-		old, next := r.stations[0], r.stations[1]
-		old.app = silent
-		c := r.client()
-		c.says(request+"\n", false)
-		r.until("it has come", func() bool { return old.server() != nil && len(old.server().got) > 0 })
-		began := r.w.Now()
-		r.w.Stall(r.host, old.host)
-		r.until("it is repeated", func() bool { return b.at(next, request) > 0 })
-		took := r.w.Now().Sub(began)
-		// 4 s until the silence is noticed here, fence + 4 s until the other side has noticed, too, and acted.
-		if unsafe != (took > 11*time.Second) || unsafe && !old.server().reset {
-			t.Errorf("%s: repeated after %v, the old server's connection reset %v", request, took, old.server().reset)
-		}
-		r.gets(c, "re "+request+"\n")
-		r.until("the old server's connection is reset", func() bool { return old.server().reset })
-		if x := r.records[len(r.records)-1]; unsafe != (x.Fence > 0) {
-			t.Errorf("%s: record %+v", request, x)
-		}
-		r.w.Heal(r.host, old.host)
-		r.w.RunFor(10 * time.Second)
-		r.stays(c)
-		r.close()
+	stream := protocol.NewStream(protocol.StreamConfig{NoJoin: true})
+	whole := with(fenced, func(f *Failover) { f.Replay, f.Unsafe = ReplaySession, UnsafeRefuse })
+	for _, c := range []struct {
+		name, request string
+		o             options
+		waits         bool
+		cut           bool // the pool user's end is cut as well: it knows at once, the other side only when the silence has lasted
+	}{
+		{"safe", "GET 1", options{failover: fenced}, false, false},
+		{"unsafe", "PAY 1", options{failover: fenced}, true, false},
+		{"unsafe, cut", "PAY 1", options{failover: fenced}, true, true},
+		{"of which nothing is known", "PAY 1", options{failover: whole, protocol: stream}, true, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			r, b := trap(t, c.o)
+			old, next := r.stations[0], r.stations[1]
+			client := r.client()
+			server := r.heard(client, c.request+"\n")
+			old.host.Drift(-18_000) // as slow a clock as is reckoned with, nearly: 2%
+			r.w.Stall(r.host, old.host)
+			if c.cut {
+				r.user.links[old.name].violate("cut at this end")
+			}
+			began := r.w.Now()
+			r.until("it is repeated", func() bool { return b.at(next, c.request) > 0 })
+			took := r.w.Now().Sub(began)
+			if c.waits && !server.reset || c.waits != (took > 7*time.Second) {
+				t.Errorf("repeated after %v, the old server's connection is reset: %v", took, server.reset)
+			}
+			r.gets(client, "re "+c.request+"\n")
+			r.until("the old server's connection is reset", func() bool { return server.reset })
+			if x := r.records[len(r.records)-1]; c.waits != (x.Fence > 0) {
+				t.Errorf("record %+v", x)
+			}
+			r.w.Heal(r.host, old.host)
+			r.w.RunFor(10 * time.Second)
+			r.stays(client)
+			r.close()
+		})
 	}
 }
 
