@@ -133,3 +133,25 @@ func TestFoundBrokenUnitUnanswered(t *testing.T) {
 	}
 	r.close()
 }
+
+// With ack = "read", an acknowledgement that was sent at once, before the server had read what it acknowledged, was the last: where the
+// store was full, nobody asked again.
+func TestFoundNeverAskedAgain(t *testing.T) {
+	r := newRig(t, options{reads: true, failover: with(quick, func(f *Failover) { f.Ack = AckRead })})
+	s := r.stations[0]
+	unread := 0
+	s.unread = func() int { return unread }
+	c := r.client()
+	c.says("TELL 1\n", false)
+	r.until("open", func() bool { return c.session.leg.open && c.session.leg.acked == 7 })
+	const size = 12 << 10
+	unread = size
+	c.says(strings.Repeat("x", size-1)+"\n", false)
+	r.w.RunFor(time.Second)
+	unread = 0
+	r.w.RunFor(time.Second)
+	if n := c.session.leg.acked; n != 7+size {
+		t.Errorf("%d of %d bytes are acknowledged", n, 7+size)
+	}
+	r.close()
+}

@@ -28,6 +28,7 @@ type Leg struct {
 	granted int64 // credit told to the user, an offset
 	told    int64 // what was last told to be written
 	owes    bool  // an ACK is due with the next round
+	noted   bool  // this leg is on the list of those that are looked at then
 	endOwed bool  // an ACK is due when the end has been passed on
 	reads   reading
 	poll    loop.Timer // asks how far the server has read, while something is held
@@ -193,30 +194,38 @@ func (g *Leg) consumed() {
 	case farBack(g.granted-int64(g.e.c.Memory), written, g.e.c.Memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
 		g.ack()
 	case !g.owes:
-		g.owes = true
+		g.owe()
+	}
+}
+
+// owe sees to it that an ACK goes out with the next round.
+func (g *Leg) owe() {
+	g.owes = true
+	if !g.noted {
+		g.noted = true
 		g.e.acks.owe(g)
 	}
 }
 
-// ackDue sends an ACK. Where reading is what counts and the server has not read all, another one is due with the next round.
 func (g *Leg) ackDue() {
 	owes := g.owes && !g.over
-	g.owes = false
+	g.owes, g.noted = false, false
 	if owes {
 		g.ack()
-		if g.link != nil && g.failure == nil && g.told < g.out.written() {
-			g.owes = true
-			g.e.acks.owe(g)
-		}
 	}
 }
 
+// ack sends an ACK. Where reading is what counts and the server has not read all, another one is due with the next round.
 func (g *Leg) ack() {
 	if g.link == nil || g.failure != nil {
 		return
 	}
 	g.owes = false
-	told, credit := g.position(), g.out.written()+int64(g.e.c.Memory)
+	written := g.out.written()
+	told, credit := g.position(), written+int64(g.e.c.Memory)
+	if told < written {
+		g.owe()
+	}
 	if told == g.told && credit <= g.granted && !g.out.ended {
 		return
 	}

@@ -42,6 +42,7 @@ type options struct {
 	maxLegs   int
 	beat      mapping.Heartbeat
 	callbacks []Callback
+	reads     bool // it is known what servers have read: station.unread
 	priority  bool // the first element is preferred
 }
 
@@ -196,6 +197,7 @@ type station struct {
 	gone     bool          // the server refuses, and does not listen
 	slow     time.Duration // of connecting
 	greeting string        // what new servers say at once
+	unread   func() int    // what their processes have not read; nil: it cannot be known
 }
 
 func (r *rig) station(name string) *station {
@@ -208,8 +210,12 @@ func (s *station) at() netip.AddrPort { return s.host.Addr(7001) }
 
 // start runs the sidecar; first is the first byte of its instance.
 func (s *station) start(first byte) {
+	var unread func(Socket) (int, bool)
+	if s.r.o.reads {
+		unread = func(Socket) (int, bool) { return s.unread(), true }
+	}
 	s.e = NewElement(ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
-		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) },
+		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) }, Unread: unread,
 		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}})
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
