@@ -155,3 +155,63 @@ func TestFoundNeverAskedAgain(t *testing.T) {
 	}
 	r.close()
 }
+
+// A one-way message that was not acknowledged yet came again behind a state that was set after it, though the answer to that says that
+// the server had read it.
+func TestFoundOneWayBehindLaterState(t *testing.T) {
+	p := lineProtocol(t, protocol.LineConfig{OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}, Abort: []byte("ERR sorry\n"),
+		States: []protocol.StateRule{{Name: "user", Match: regexp.MustCompile("^USER")}}})
+	r := newRig(t, options{protocol: p, elements: 2, priority: true, failover: with(quick, func(f *Failover) { f.Unsafe = UnsafeReplay })})
+	c := r.client()
+	c.says("TELL 1\nUSER 2\n", false)
+	r.until("answered", func() bool { return string(c.got) == "re USER 2\n" })
+	r.stations[0].host.Kill()
+	r.w.RunFor(20 * time.Second)
+	if got := string(r.stations[1].server().got); got != "USER 2\n" {
+		t.Errorf("the new server got %q", got)
+	}
+	r.close()
+}
+
+// transactions is protocol line with BEGIN and END, one-way TELL, and words for a lost reply.
+func transactions(t *testing.T) protocol.Protocol {
+	return lineProtocol(t, protocol.LineConfig{Begin: regexp.MustCompile("^BEGIN"), End: regexp.MustCompile("^END"), Lost: []byte("LOST\n"),
+		OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}, Abort: []byte("ERR sorry\n")})
+}
+
+// The first request of a transaction was answered by an error at the deadline, and the others were carried out without it.
+func TestFoundUnitWithoutBeginning(t *testing.T) {
+	r := newRig(t, options{protocol: transactions(t), failover: quick}) // deadline 3 s
+	s := r.stations[0]
+	s.gone = true
+	c := r.client()
+	c.says("BEGIN\nTELL 1\nSE", false)
+	r.until("told", func() bool { return string(c.got) == "LOST\n" })
+	s.gone = false
+	c.says("T 2\nTELL 3\nEND\nGET 4\n", false)
+	r.w.RunFor(5 * time.Second)
+	if got := string(c.got); got != "LOST\nLOST\nLOST\nre GET 4\n" || string(s.server().got) != "GET 4\n" {
+		t.Errorf("the client got %q, the server %q", got, s.server().got)
+	}
+	r.close()
+}
+
+// A one-way message in a transaction that was lost ended the session; a request of it that was coming was sent to the next server
+// as far as it had come.
+func TestFoundOneWayInBrokenUnit(t *testing.T) {
+	r := newRig(t, options{protocol: transactions(t), elements: 2, priority: true, failover: quick})
+	c := r.client()
+	c.says("BEGIN\nSET 1\n", false)
+	r.until("answered", func() bool { return string(c.got) == "re BEGIN\nre SET 1\n" })
+	r.stations[0].app = silent
+	c.says("TELL 2\nSE", false)
+	r.until("come", func() bool { return strings.HasSuffix(string(r.stations[0].server().got), "TELL 2\nSE") })
+	r.stations[0].die(true)
+	r.w.RunFor(time.Second)
+	c.says("T 3\nEND\nGET 4\n", false)
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != "re BEGIN\nre SET 1\nLOST\nLOST\nre GET 4\n" || string(r.stations[1].server().got) != "GET 4\n" {
+		t.Errorf("the client got %q, the new server %q", got, r.stations[1].server().got)
+	}
+	r.close()
+}

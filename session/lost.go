@@ -55,10 +55,43 @@ func (s *Session) letLose(p *plan) {
 		x.m.About.lost = x.text
 		s.lostCount()
 	}
+	for _, m := range p.dropped {
+		m.Released = true
+	}
 	for _, u := range p.units {
-		u.unit.Break(u.reason)
-		if !u.unit.Ended {
-			s.broken = u.unit
+		s.breakUnit(u.unit, u.reason)
+	}
+}
+
+// breakUnit gives a unit up. What its client still sends of it must not be sent on, what has begun to come of it included.
+func (s *Session) breakUnit(u *protocol.Unit, reason string) {
+	u.Break(reason)
+	if u.Ended {
+		return
+	}
+	s.broken = u
+	if last := s.store.Last(); last != nil && !last.Complete() {
+		s.sendable = min(s.sendable, last.Start)
+	}
+}
+
+// loseUnit gives up the unit of a request that was given up by itself, and the rest of it that waits. doubt: a server may have carried
+// that out.
+func (s *Session) loseUnit(of *retrieval.Message[*request], doubt bool, reason string) {
+	u := unitOf(of)
+	if u == nil || u.Broken() != "" {
+		return
+	}
+	s.breakUnit(u, reason)
+	for m := range s.store.Kept() {
+		if m == of || unitOf(m) != u || m.About.lost != nil {
+			continue
+		}
+		if m.About.lost = s.lose(m, doubt, reason); m.About.lost == nil { // it has no reply
+			m.Released = true
+		}
+		if s.leg == nil { // else a plan is made for it
+			s.skip(m)
 		}
 	}
 	if last := s.store.Last(); s.broken != nil && last != nil && !last.Complete() {
@@ -124,19 +157,22 @@ type unitLoss struct {
 // judgeUnit says why the unit of a request that was not answered cannot be sent again; "" if it can, or need not be judged. reach is
 // how much of the leg the server may have read.
 func (s *Session) judgeUnit(u *protocol.Unit, reach int64) string {
-	members, touched := 0, false
+	members, touched, tooLarge := 0, false, false
 	for m := range s.store.Kept() {
 		c := connectionOf(m.About.Request)
 		if c == nil || c.Unit() != u {
 			continue
 		}
 		members++
+		tooLarge = tooLarge || m.Lost
 		end, sent := s.leg.spans.legOffset(m.End)
 		touched = touched || sent && m.Complete() && end <= reach
 	}
 	switch {
 	case members < u.Members: // the client has answers of it
 		return "the transaction has lost its server"
+	case tooLarge:
+		return "a request of the transaction passed retrieval.memory"
 	case !touched || u.Repeatable() && s.u.c.Failover.Replay != ReplayNone:
 		return ""
 	case u.Watched:
@@ -193,6 +229,7 @@ func (s *Session) poison() bool {
 	s.failures = 0
 	m.About.lost = text
 	s.lostCount()
+	s.loseUnit(m, true, reason)
 	return true
 }
 
@@ -214,6 +251,7 @@ func (s *Session) expired(reason string) bool {
 	for _, x := range losses {
 		x.m.About.lost = x.text
 		s.skip(x.m)
+		s.loseUnit(x.m, false, reason)
 	}
 	s.u.c.Trace.log('w', "requests answered by an error: "+reason, "session", s.ID, "client", s.Client, "requests", len(losses))
 	s.answerLost()

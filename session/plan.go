@@ -19,6 +19,7 @@ type plan struct {
 	unsafe   bool  // something is repeated that may have been executed, and is not safe, or of which nothing is known
 	losses   []loss
 	units    []unitLoss
+	dropped  []*retrieval.Message[*request] // parts of units, which have no replies
 
 	continued *retrieval.Message[*request] // in place of which a callback asks for the rest of its reply; nil: none
 }
@@ -156,10 +157,14 @@ func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) 
 		return true, s.repeat(p, m)
 	}
 	text := s.lose(m, doubt || m.About.doubt, err.Error())
-	if text == nil {
+	switch {
+	case text != nil:
+		p.losses = append(p.losses, loss{m, text, err.Error()})
+	case m.Complete() && m.About.Expect == protocol.ExpectNone && len(p.units) > 0 && unitOf(m) != nil: // its unit's end is answered
+		p.dropped = append(p.dropped, m)
+	default:
 		return false, err
 	}
-	p.losses = append(p.losses, loss{m, text, err.Error()})
 	return false, nil
 }
 

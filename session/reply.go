@@ -137,6 +137,7 @@ func (s *Session) replied() {
 	m.About.replied = true
 	m.Released = true
 	s.answered = m.End
+	s.readBefore(m)
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
 		s.partial = protocol.Delivered{}
 		s.changed(m)
@@ -146,6 +147,20 @@ func (s *Session) replied() {
 	s.release()
 	if s.leg != nil {
 		s.leg.answered()
+	}
+}
+
+// readBefore releases the one-way messages before m: the server that has answered m has read them, whatever it has acknowledged yet.
+// Behind a state that m has set they would mean something else to another server.
+func (s *Session) readBefore(m *retrieval.Message[*request]) {
+	if s.whole {
+		return
+	}
+	for x := range s.store.All() {
+		if x.Start >= m.Start {
+			return
+		}
+		x.Released = x.Released || x.About.Expect == protocol.ExpectNone
 	}
 }
 
