@@ -13,13 +13,19 @@ const (
 // endings are the legs that have ended, by token. The zero value is empty.
 type endings struct {
 	last  map[Token]ending
-	order queue[Token]
-	lost  time.Time // when one was last forgotten before its time; zero: never
+	order queue[ended] // one for each time that something was added; of a token only the last one counts
+	lost  time.Time    // when one was last forgotten before its time; zero: never
 }
 
 type ending struct {
 	number uint32
 	at     time.Time
+	times  int // in order
+}
+
+type ended struct {
+	token Token
+	at    time.Time
 }
 
 // add notes that a leg has ended, or must never begin.
@@ -27,25 +33,24 @@ func (e *endings) add(token Token, number uint32, now time.Time) {
 	if e.last == nil {
 		e.last = make(map[Token]ending)
 	}
-	if _, known := e.last[token]; !known {
-		e.order.push(token)
-	}
-	e.last[token] = ending{number: max(number, e.last[token].number), at: now}
+	x := e.last[token]
+	e.last[token] = ending{number: max(number, x.number), at: now, times: x.times + 1}
+	e.order.push(ended{token, now})
 	for e.order.len() > 0 {
 		oldest := e.order.first()
-		age := now.Sub(e.last[oldest].at)
+		age := now.Sub(oldest.at)
 		if age < endedFor && e.order.len() <= mostEnded {
 			return
 		}
 		e.order.pop()
-		switch {
-		case age >= endedFor:
-			delete(e.last, oldest)
-		case oldest == token || e.order.len() > mostEnded:
-			delete(e.last, oldest)
+		x := e.last[oldest.token]
+		if x.times--; x.times > 0 { // it has come again since
+			e.last[oldest.token] = x
+			continue
+		}
+		delete(e.last, oldest.token)
+		if age < endedFor {
 			e.lost = now
-		default: // it has come again since
-			e.order.push(oldest)
 		}
 	}
 }
