@@ -27,8 +27,7 @@ type Leg struct {
 	out     outlet
 	granted int64 // credit told to the user, an offset
 	told    int64 // what was last told to be written
-	owes    bool  // an ACK is due with the next round
-	noted   bool  // this leg is on the list of those that are looked at then
+	owes    bool  // it is in Element.acks: an ACK is due with the next round, unless there is nothing new by then
 	endOwed bool  // an ACK is due when the end has been passed on
 	reads   reading
 	poll    loop.Timer // asks how far the server has read, while something is held
@@ -189,48 +188,44 @@ func (g *Leg) consumed() {
 	switch {
 	case g.out.ended && g.endOwed:
 		g.endOwed = false
-		g.ack()
+		g.ack(true)
 	case written == g.told:
 	case farBack(g.granted-int64(g.e.c.Memory), written, g.e.c.Memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
-		g.ack()
-	case !g.owes:
+		g.ack(false)
+	default:
 		g.owe()
-	}
-}
-
-// owe sees to it that an ACK goes out with the next round.
-func (g *Leg) owe() {
-	g.owes = true
-	if !g.noted {
-		g.noted = true
-		g.e.acks.owe(g)
 	}
 }
 
 func (g *Leg) ackDue() {
-	owes := g.owes && !g.over
-	g.owes, g.noted = false, false
-	if owes {
-		g.ack()
+	g.owes = false
+	if !g.over {
+		g.ack(false)
 	}
 }
 
-// ack sends an ACK. Where reading is what counts and the server has not read all, another one is due with the next round.
-func (g *Leg) ack() {
+// ack sends an ACK, if it tells something new or is forced. Where reading is what counts and the server has not read all, another
+// one is due with the next round: nothing else may happen that would have it told.
+func (g *Leg) ack(force bool) {
 	if g.link == nil || g.failure != nil {
 		return
 	}
-	g.owes = false
-	written := g.out.written()
-	told, credit := g.position(), written+int64(g.e.c.Memory)
-	if told < written {
+	told, credit := g.position(), g.out.written()+int64(g.e.c.Memory)
+	if told != g.told || credit > g.granted || force {
+		g.told, g.granted = told, max(g.granted, credit)
+		g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
+	}
+	if g.told < g.out.written() {
 		g.owe()
 	}
-	if told == g.told && credit <= g.granted && !g.out.ended {
-		return
+}
+
+// owe has an ACK sent with the next round.
+func (g *Leg) owe() {
+	if !g.owes {
+		g.owes = true
+		g.e.acks.owe(g)
 	}
-	g.told, g.granted = told, max(g.granted, credit)
-	g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
 }
 
 // pump sends what the log holds and the association has room for, and what follows behind the last byte.

@@ -159,7 +159,7 @@ func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 	g.granted = max(g.granted, g.out.written()+int64(g.e.c.Memory))
 	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
 	if g.told = 0; g.out.written() > 0 {
-		g.ack() // what was written meanwhile; RESUMED tells only what was taken
+		g.ack(false) // what was written meanwhile; RESUMED tells only what was taken
 	}
 	if g.out.open {
 		l.tell(stream, g.opened())

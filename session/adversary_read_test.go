@@ -1,0 +1,65 @@
+package session
+
+import (
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/poolproxy/poolproxy/protocol"
+)
+
+var readFailover = with(quick, func(f *Failover) { f.Ack = AckRead })
+
+// reader makes a station's kernel tell how much its servers have read; the test sets how many bytes are unread.
+func (s *station) reader(unread *int) {
+	s.e.c.Unread = func(Socket) (int, bool) { return *unread, true }
+}
+
+// oneWay is a protocol of one-way messages that may be repeated.
+func oneWay(t testing.TB) protocol.Protocol {
+	return lineProtocol(t, protocol.LineConfig{Reply: protocol.ReplyNone, Safe: []*regexp.Regexp{regexp.MustCompile(".")}})
+}
+
+// With ack = "read" a one-way message that died unread in the server's receive queue is sent to the next server.
+func TestUnreadOneWaySentAgain(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true, failover: readFailover, protocol: oneWay(t)})
+	unread := 0
+	r.stations[0].app, r.stations[1].app = silent, silent
+	r.stations[0].reader(&unread)
+	c := r.client()
+	c.says("a1\n", false)
+	r.until("read", func() bool { return c.session.leg.acked == 3 })
+	unread = 9
+	c.says("a2\na3\na4\n", false)
+	r.until("written", func() bool { return string(r.serving().got) == "a1\na2\na3\na4\n" })
+	r.w.RunFor(time.Second)
+	r.stations[0].die(true)
+	r.w.RunFor(2 * time.Second)
+	if s := r.stations[1].server(); s == nil || string(s.got) != "a2\na3\na4\n" {
+		t.Errorf("the next server was not given what was unread: %+v", s)
+	}
+	r.close()
+}
+
+// A pool user hears that everything was read also when nothing else happens meanwhile.
+func TestReadIsTold(t *testing.T) {
+	for _, resumed := range []bool{false, true} {
+		r := newRig(t, options{failover: readFailover, protocol: oneWay(t)})
+		unread := 1 << 20
+		s := r.stations[0]
+		s.app = silent
+		s.e.c.Unread = func(x Socket) (int, bool) { return min(unread, len(x.(*end).got)), true }
+		c := r.client()
+		text := strings.Repeat("0123456789abcde\n", 8<<10)
+		c.says(text, false)
+		r.w.RunFor(5 * time.Second)
+		if resumed {
+			r.cut(s)
+			r.w.RunFor(2 * time.Second)
+		}
+		unread = 0
+		r.until("all has come", func() bool { return len(s.server().got) == len(text) })
+		r.close()
+	}
+}
