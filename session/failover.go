@@ -117,9 +117,11 @@ func (s *Session) serverFailed(m *message, cause string) {
 	if !m.listens {
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 	}
-	if m.received < leg.acked || m.received > leg.highest {
+	switch {
+	case m.received < leg.acked || m.received > leg.highest:
 		m.received = leg.highest
-	} else {
+	case leg.reads && m.code != CodeServerEnded: // so much it may have read; what it has read was acknowledged
+	default:
 		leg.acked = m.received
 		s.settle()
 		if s.leg != leg { // that was all there was to do
