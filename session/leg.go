@@ -159,6 +159,7 @@ func (g *Leg) fail(code Code, listens bool, text string) {
 		return
 	}
 	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.reach(), text: text}
+	g.out.open = false // it may take a while until that is told, and it must be true then: the server is given nothing more
 	g.pump()
 }
 

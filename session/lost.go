@@ -70,9 +70,15 @@ func (s *Session) breakUnit(u *protocol.Unit, reason string) {
 		return
 	}
 	s.broken = u
-	if last := s.store.Last(); last != nil && !last.Complete() {
-		s.sendable = min(s.sendable, last.Start)
+	if s.unfinished() {
+		s.sendable = min(s.sendable, s.store.Last().Start)
 	}
+}
+
+// unfinished reports whether the client is in the middle of a request that may be a part of a broken unit.
+func (s *Session) unfinished() bool {
+	last := s.store.Last()
+	return s.broken != nil && last != nil && !last.Complete()
 }
 
 // loseUnit gives up the unit of a request that was given up by itself, and the rest of it that waits. doubt: a server may have carried
@@ -90,13 +96,13 @@ func (s *Session) loseUnit(of *retrieval.Message[*request], doubt bool, reason s
 		if m.About.lost = s.lose(m, doubt, reason); m.About.lost == nil { // it has no reply
 			m.Released = true
 		}
-		if s.leg == nil { // else a plan is made for it
-			s.skip(m)
-		}
+		s.unplan(m)
 	}
-	if last := s.store.Last(); s.broken != nil && last != nil && !last.Complete() {
-		s.sendable = min(s.sendable, last.Start) // it may turn out to be a part of the unit
-	}
+}
+
+// unplan sees to it that the next leg does not get m, also if it is to get what the present one was to get.
+func (s *Session) unplan(m *retrieval.Message[*request]) {
+	s.next.spans = s.next.spans.without(m.Start, m.End)
 }
 
 func (s *Session) lostCount() {
@@ -229,6 +235,8 @@ func (s *Session) poison() bool {
 	s.failures = 0
 	m.About.lost = text
 	s.lostCount()
+	s.unplan(m)
+	s.next.joiner, s.next.continued = nil, nil // they were for m, which is the first
 	s.loseUnit(m, true, reason)
 	return true
 }

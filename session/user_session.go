@@ -183,6 +183,10 @@ func (s *Session) End() {
 		s.maybeClosed()
 		return
 	}
+	if s.unfinished() {
+		s.refuse("the client has ended within a request of a transaction that was lost")
+		return
+	}
 	s.sendable = s.store.Marked()
 	if s.leg != nil {
 		s.leg.pump()
