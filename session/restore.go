@@ -101,16 +101,16 @@ func (r *restore) setStates() {
 	r.advance()
 }
 
-// send sends requests of ours. like is what is done with the answer to each.
+// send sends requests of ours. like is what is done with the answer to each. What they say is in no error: it may be a login.
 func (r *restore) send(p []byte, like step) error {
 	r.leg.spans = r.leg.spans.add(r.base(), r.base(), p)
 	for rest := p; r.requests != nil && len(rest) > 0; {
 		cut, req, err := r.requests.Next(rest)
 		if err != nil {
-			return fmt.Errorf("%s: %w", like.what, err)
+			return fmt.Errorf("%s: %d bytes that are not valid in this protocol", like.what, len(p))
 		}
 		if rest = rest[cut.N:]; len(rest) == 0 && !cut.End {
-			return fmt.Errorf("%s: %q is not a whole request", like.what, p[:min(len(p), 100)])
+			return fmt.Errorf("%s: %d bytes that are not a whole request", like.what, len(p))
 		}
 		if cut.End && req.Expect == protocol.ExpectOne {
 			x := like
@@ -192,7 +192,7 @@ func (r *restore) answered() {
 	var err error
 	switch {
 	case failedOutcome(x.req):
-		err = fmt.Errorf("%s: the server answered %q", x.what, firstLine(answer))
+		err = fmt.Errorf("%s: the server answered %q, in %d bytes", x.what, firstWord(answer), len(answer))
 	case x.expect != nil:
 		err = x.expect(answer)
 	}
@@ -303,6 +303,7 @@ func (r *restore) finish() {
 	if s.record != nil {
 		s.record.Restored = s.u.c.Loop.Now().Sub(s.record.Time)
 	}
+	s.u.c.Loop.Cancel(&s.silence) // it ran for the beginning
 	leg.ready()
 	leg.pump()
 	if leg.open {
@@ -319,6 +320,7 @@ func (r *restore) fail(err error) {
 	s := r.s
 	now := s.u.c.Loop.Now()
 	s.u.c.Pool.Failed(now, s.from)
+	s.u.c.Trace.log('i', "session not restored at an element", "pool_element", s.from, "session", s.ID, "client", s.Client, "reason", err)
 	if s.restores > 0 { // another element is tried at once, then it takes longer each time
 		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
 	}
@@ -349,10 +351,10 @@ func (s *Session) giveBehind() {
 	}
 }
 
-// firstLine is the beginning of an answer, for people.
-func firstLine(p []byte) string {
+// firstWord is the beginning of an answer, for people. What follows may repeat what the server was told, which may be a login.
+func firstWord(p []byte) string {
 	for i, c := range p {
-		if c == '\r' || c == '\n' || i == 100 {
+		if c <= ' ' || i == 20 {
 			return string(p[:i])
 		}
 	}

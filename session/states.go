@@ -49,8 +49,32 @@ func (s *Session) complete(m *retrieval.Message[*request]) {
 			break
 		}
 	}
-	if m.About.Expect == protocol.ExpectNone {
+	if s.whole && m.About.Expect == protocol.ExpectNone {
 		s.apply(m, c)
+	}
+}
+
+// carried notes that a message without a reply was carried out, as far as that can be known. Until then it sets its state by itself:
+// behind the messages that came before it.
+func (s *Session) carried(m *retrieval.Message[*request]) {
+	m.Released = true
+	if c := connectionOf(m.About.Request); c != nil && !s.whole {
+		s.apply(m, c)
+	}
+}
+
+// carriedBefore notes that a server which has answered m has taken what came before it.
+func (s *Session) carriedBefore(m *retrieval.Message[*request]) {
+	if s.whole {
+		return
+	}
+	for before := range s.store.Kept() {
+		if before.Start >= m.Start {
+			return
+		}
+		if before.Complete() && before.About.Expect == protocol.ExpectNone {
+			s.carried(before)
+		}
 	}
 }
 

@@ -75,7 +75,7 @@ func (g *userLeg) ready() {
 
 // resume asks the element to go on with the leg on a stream of a new association.
 func (g *userLeg) resume(stream uint16) {
-	g.stream = stream
+	g.stream, g.lostAt = stream, time.Time{} // from here on the element may be in touch again: a fence begins anew
 	g.told = g.received
 	g.granted = max(g.granted, g.window())
 	g.link.tell(stream, &message{typ: typeResume, token: g.s.token, leg: g.number, received: g.received, credit: g.granted})

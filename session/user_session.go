@@ -233,7 +233,10 @@ func (s *Session) settle() {
 		if !m.Complete() || !sent || end > s.leg.acked {
 			break
 		}
-		if s.u.c.Failover.Ack == AckDelivered || m.About.Expect == protocol.ExpectNone {
+		switch {
+		case m.About.Expect == protocol.ExpectNone:
+			s.carried(m)
+		case s.u.c.Failover.Ack == AckDelivered:
 			m.Released = true
 		}
 	}
