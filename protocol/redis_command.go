@@ -73,6 +73,10 @@ type redisConnection struct {
 // judge says all that is known of a command, and notes what it does to the connection.
 func (k *redisConnection) judge(r *redis, c *redisCommand, req *Request) error {
 	silent := k.off || k.skip
+	if k.skip && c.argc == 0 { // that is what is skipped
+		k.once = false
+		k.endUnit()
+	}
 	k.skip = false
 	k.closing = false
 	if c.argc == 0 {
@@ -154,7 +158,7 @@ func (k *redisConnection) ordinary(r *redis, c *redisCommand, req *Request) {
 		k.endUnit()
 	default:
 		k.look(r, c, req)
-		if c.prefix() && k.unit == nil {
+		if k.prefix(c) && k.unit == nil {
 			req.Detail, req.Safe, k.once = &redisDetail{}, false, true
 			k.begin(redisDetailOf(req))
 		}
@@ -165,10 +169,11 @@ func (k *redisConnection) ordinary(r *redis, c *redisCommand, req *Request) {
 	}
 }
 
-// prefix reports whether the command changes nothing but how the next one is carried out. The next one by itself would be
-// another command: the two are a unit.
-func (c *redisCommand) prefix() bool {
-	return c.argc == 1 && c.name == "asking" || c.argc == 3 && c.name == "client" && c.sub() == "caching"
+// prefix reports whether the command changes nothing but how the next one is carried out, or answered. The next one by itself would
+// be another command: the two are a unit.
+func (k *redisConnection) prefix(c *redisCommand) bool {
+	return c.argc == 1 && c.name == "asking" ||
+		c.argc == 3 && c.name == "client" && (c.sub() == "caching" || c.sub() == "reply" && c.words.is(2, "skip") && !k.off)
 }
 
 // second judges the command behind a prefix, once it has been judged as if it stood alone.
@@ -181,7 +186,7 @@ func (k *redisConnection) second(c *redisCommand, req *Request) {
 	k.unit.Unsafe = k.unit.Unsafe || !req.Safe
 	req.Safe = false
 	k.join(d)
-	if k.once = c.prefix(); !k.once {
+	if k.once = k.prefix(c); !k.once {
 		k.endUnit()
 	}
 }
@@ -195,7 +200,7 @@ func (k *redisConnection) client(c *redisCommand, req *Request) {
 	case c.words.is(2, "off"):
 		k.off, req.Expect = true, ExpectNone
 	case c.words.is(2, "skip"):
-		k.skip, req.Expect, req.Safe = !k.off, ExpectNone, true
+		k.skip, req.Expect, req.Safe = !k.off, ExpectNone, k.off
 	}
 }
 

@@ -141,12 +141,17 @@ func (s *Session) inBroken(m *retrieval.Message[*request]) {
 	if c == nil || c.Unit() != s.broken {
 		return
 	}
-	text := s.lose(m, false, s.broken.Broken())
-	if s.broken.Ended {
+	unit := s.broken
+	text := s.lose(m, false, unit.Broken())
+	if unit.Ended {
 		s.broken = nil
 	}
 	s.skip(m)
-	if text == nil { // it has no reply
+	switch {
+	case text == nil && unit.Ended: // nothing else would tell the client
+		s.refuse(unit.Broken() + ", and its last request has no reply")
+		return
+	case text == nil:
 		m.Released = true
 		return
 	}

@@ -118,7 +118,7 @@ func (s *Session) Take(buffer *loop.Buffer, n int) (kept bool) {
 
 // parse finds the messages in p, which was appended to the store.
 func (s *Session) parse(p []byte) error {
-	for len(p) > 0 {
+	for len(p) > 0 && !s.done && !s.closing {
 		cut, r, err := s.requests.Next(p)
 		if err != nil {
 			return err
