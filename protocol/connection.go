@@ -76,6 +76,7 @@ type Unit struct {
 	Ended   bool // its last request has come
 	Unsafe  bool // one of its queued requests must not be repeated
 	Members int  // requests so far
+	Mute    bool // its last request has no reply that could tell the client of its loss; the session notes that
 
 	broken string
 }

@@ -160,7 +160,7 @@ func (s *Session) planOne(p *plan, m *retrieval.Message[*request], reach int64) 
 	switch {
 	case text != nil:
 		p.losses = append(p.losses, loss{m, text, err.Error()})
-	case m.Complete() && m.About.Expect == protocol.ExpectNone && len(p.units) > 0 && unitOf(m) != nil: // its unit's end is answered
+	case m.Complete() && m.About.Expect == protocol.ExpectNone && p.breaks(unitOf(m)) && !unitOf(m).Mute: // its unit's end is answered
 		p.dropped = append(p.dropped, m)
 	default:
 		return false, err

@@ -137,10 +137,9 @@ func (s *Session) replied() {
 	m.About.replied = true
 	m.Released = true
 	s.answered = m.End
-	s.readBefore(m)
+	s.carriedBefore(m)
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
 		s.partial = protocol.Delivered{}
-		s.carriedBefore(m)
 		s.changed(m)
 		s.synced(m)
 	}
@@ -148,20 +147,6 @@ func (s *Session) replied() {
 	s.release()
 	if s.leg != nil {
 		s.leg.answered()
-	}
-}
-
-// readBefore releases the one-way messages before m: the server that has answered m has read them, whatever it has acknowledged yet.
-// Behind a state that m has set they would mean something else to another server.
-func (s *Session) readBefore(m *retrieval.Message[*request]) {
-	if s.whole {
-		return
-	}
-	for x := range s.store.All() {
-		if x.Start >= m.Start {
-			return
-		}
-		x.Released = x.Released || x.About.Expect == protocol.ExpectNone
 	}
 }
 

@@ -43,6 +43,9 @@ func (s *Session) complete(m *retrieval.Message[*request]) {
 	if c == nil {
 		return
 	}
+	if unit != nil && unit.Ended && m.About.Expect == protocol.ExpectNone {
+		unit.Mute = true
+	}
 	for _, change := range c.Changes() {
 		if change.Send == nil && !change.Void && change.Never == "" && m.End-m.Start <= maxOwn && s.store.Start() <= m.Start {
 			m.About.own = s.store.Copy(nil, m.Start, m.End)
@@ -63,7 +66,8 @@ func (s *Session) carried(m *retrieval.Message[*request]) {
 	}
 }
 
-// carriedBefore notes that a server which has answered m has taken what came before it.
+// carriedBefore releases the one-way messages before m: the server that has answered m has read them, whatever it has acknowledged
+// yet. Behind a state that m has set they would mean something else to another server.
 func (s *Session) carriedBefore(m *retrieval.Message[*request]) {
 	if s.whole {
 		return
