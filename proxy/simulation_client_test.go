@@ -36,9 +36,10 @@ type client struct {
 	out     []byte // what is not written yet of the last one
 	timer   loop.Timer
 	reading loop.Timer
-	closed  bool   // it has finished sending
-	outcome string // "": it is not done
-	clean   bool   // it saw an end of file
+	seen    []sighting // by servers
+	closed  bool       // it has finished sending
+	outcome string     // "": it is not done
+	clean   bool       // it saw an end of file
 	at      time.Time
 }
 
@@ -55,7 +56,18 @@ func newClient(m *simulation, index int) *client {
 		if r.IntN(4) == 0 || m.class == pathOnly || m.dialect.opaque() {
 			q.kind = kinds[r.IntN(len(kinds))]
 		}
-		m.dialect.encode(q, c.size())
+		if d, ok := m.dialect.(*talks); ok {
+			var last *request
+			if number > 0 {
+				last = c.requests[number-1]
+			}
+			q.kind, q.unit = d.choose(r, q.kind, last)
+		}
+		size := c.size()
+		if group(q) > 0 || q.refused() {
+			size %= 2000 // a state that is longer than 64 KiB cannot be restored
+		}
+		m.dialect.encode(q, size)
 		c.requests = append(c.requests, q)
 	}
 	c.reader = m.dialect.reader(m.scenario, c.requests)
@@ -134,7 +146,12 @@ func (c *client) next() {
 }
 
 // mayHaveMore reports whether the window has room.
-func (c *client) mayHaveMore() bool { return c.dueOf(c.sent)-c.reader.replies() < c.window }
+func (c *client) mayHaveMore() bool {
+	if g, ok := c.reader.(interface{ greeted() bool }); ok && !g.greeted() {
+		return false
+	}
+	return c.dueOf(c.sent)-c.reader.replies() < c.window
+}
 
 // dueOf counts the first n requests that get replies.
 func (c *client) dueOf(n int) (due int) {

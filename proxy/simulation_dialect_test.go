@@ -16,13 +16,17 @@ import (
 // request is one message of a client.
 type request struct {
 	client, number int
-	kind           byte // 'S'afe, 'U'nsafe, 'O'ne-way
+	kind           byte // 'S'afe, 'U'nsafe, 'O'ne-way, a callback's ('K'), or what talks has
+	unit           int  // the transaction that it is a part of; 0: none
 	reply          int  // bytes of letters in the reply
 	bytes          []byte
 	sent           time.Time // when its last byte was written; zero: it was not
 	executed       int       // times that a server has read it to its end
-	lost           bool      // it was answered by an error of the sidecar's own
-	never          bool      // which says that it was not carried out
+	read           bool      // a server that died had read it, if it had not executed it
+	by             []execution
+	answered       bool // its client has the whole reply of a server
+	lost           bool // it was answered by an error of the sidecar's own
+	never          bool // which says that it was not carried out
 }
 
 // words are what every request says of itself, in any dialect.
@@ -69,7 +73,7 @@ type reader interface {
 	aborted() bool // the protocol's own error was the last thing
 }
 
-var dialects = []func(*scenario) dialect{newLines, newLengths, newStreams, newWeb}
+var dialects = []func(*scenario) dialect{newLines, newLengths, newStreams, newWeb, newTalks, newTalks}
 
 // letters is what bodies are cut from: alphabets[0] by honest servers, alphabets[1] by those that differ.
 var alphabets = [2][]byte{letters(1), letters(2)}

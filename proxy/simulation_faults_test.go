@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"errors"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -18,9 +19,12 @@ func (m *simulation) faultsOf() []fault {
 	if m.mapping == mapping.TCP {
 		deaths = append(deaths, (*simulation).killSidecar, (*simulation).killSidecar, (*simulation).vanish)
 	}
-	wild := []fault{(*simulation).freezeServer, (*simulation).freezeUser, (*simulation).closeConn, (*simulation).resetConn}
 	if m.mapping == mapping.TCP {
-		wild = append(wild, (*simulation).freezeSidecar)
+		deaths = append(deaths, (*simulation).sicken)
+	}
+	wild := []fault{(*simulation).freezeServer, (*simulation).freezeServer, (*simulation).freezeUser, (*simulation).closeConn, (*simulation).resetConn}
+	if m.mapping == mapping.TCP {
+		wild = append(wild, (*simulation).freezeSidecar, (*simulation).freezeSidecar)
 	}
 	if m.mapping == mapping.TCP && !m.shared {
 		wild = append(wild, (*simulation).cutServer, (*simulation).stallServer)
@@ -28,7 +32,7 @@ func (m *simulation) faultsOf() []fault {
 	switch {
 	case m.class == pathOnly:
 		return path
-	case m.class == anything:
+	case m.class == anything || m.class == partitions:
 		return append(append(path, deaths...), wild...)
 	case m.mapping == mapping.None: // a server that lives and resets means it
 		return append(deaths, (*simulation).slowPath)
@@ -61,7 +65,7 @@ func (m *simulation) stallPath(e *element) {
 		e.stalled = true
 	}
 	m.stall(m.user, far)
-	m.world.After(m.between(time.Millisecond, 1500*time.Millisecond), func() { m.heal(e) })
+	m.world.After(m.between(time.Millisecond, m.longest), func() { m.heal(e) })
 }
 
 func (m *simulation) stall(a, b *looptest.Host) {
@@ -77,6 +81,9 @@ func (m *simulation) stall(a, b *looptest.Host) {
 
 // heal heals all paths of an element.
 func (m *simulation) heal(e *element) {
+	if e.stalled {
+		e.trouble = m.world.Now()
+	}
 	e.stalled = false
 	m.world.Heal(m.user, m.path(e))
 	if e.sidecar != e.server && e.sidecar != m.user {
@@ -107,12 +114,43 @@ func (m *simulation) killServer(e *element) {
 		return
 	}
 	m.healServer(e)
+	e.noteRead()
 	e.process = nil
 	if e.sidecar == e.server {
 		e.shard = nil
 	}
 	e.server.Kill()
 	m.revive(e)
+}
+
+func (e *element) noteRead() {
+	if e.process != nil {
+		for _, c := range e.process.conns {
+			if !c.over {
+				c.noteRead()
+			}
+		}
+	}
+}
+
+var errSick = errors.New("the health check has failed")
+
+// sicken has the health check find the server ill for a while.
+func (m *simulation) sicken(e *element) {
+	shard := e.shard
+	if shard == nil {
+		return
+	}
+	set := func(err error) {
+		e.sidecar.Post(func() {
+			if e.shard == shard {
+				shard.elements[0].rules.SetHealth(err)
+			}
+		})
+	}
+	m.tracef("server%d is found ill", e.index)
+	set(errSick)
+	m.world.After(m.between(0, 1500*time.Millisecond), func() { set(nil) })
 }
 
 func (m *simulation) healServer(e *element) {
@@ -130,6 +168,7 @@ func (m *simulation) stopSidecar(e *element, how func(*looptest.Host)) {
 	}
 	e.shard = nil
 	if e.sidecar == e.server {
+		e.noteRead()
 		e.process = nil
 	}
 	how(e.sidecar)
@@ -176,7 +215,7 @@ func (m *simulation) freezeUser(*element)      { m.freeze(m.user) }
 
 func (m *simulation) freeze(h *looptest.Host) {
 	h.Freeze()
-	d := m.between(time.Millisecond, 2*time.Second)
+	d := m.between(time.Millisecond, m.longest+m.longest/3)
 	if m.thawed == nil {
 		m.thawed = make(map[*looptest.Host]time.Time)
 	}

@@ -18,6 +18,8 @@ type exact struct {
 	want     [2][]byte  // the reply by either kind of server
 	mixed    [2]bool    // what came is not of that kind
 	abort    string
+	greeting string // what is still to come of it
+	lost     string // takes the place of a reply; "": nothing does
 	pending  []byte // too little to know what it begins
 	stopped  bool   // the abort text has begun
 }
@@ -34,6 +36,8 @@ func newExact(s *scenario, requests []*request, abort string) *exact {
 
 func (x *exact) replies() int { return x.at }
 
+func (x *exact) greeted() bool { return x.greeting == "" }
+
 func (x *exact) aborted() bool { return x.stopped && x.abort == "" }
 
 // signature is how many bytes tell the protocol's own error from a reply.
@@ -43,7 +47,7 @@ func (x *exact) feed(p []byte) error {
 	p = append(x.pending, p...)
 	x.pending = nil
 	for len(p) > 0 {
-		if !x.stopped && x.offset == 0 && len(p) < signature {
+		if !x.stopped && x.offset == 0 && len(p) < signature && x.greeted() || len(p) < len(x.lost) && x.offset == 0 && p[0] == '-' {
 			x.pending = p
 			return nil
 		}
@@ -58,6 +62,13 @@ func (x *exact) feed(p []byte) error {
 
 // next checks bytes of one reply and returns how many.
 func (x *exact) next(p []byte) (int, error) {
+	if x.lost != "" && x.offset == 0 && string(p[:signature]) == x.lost[:signature] {
+		return x.instead(p)
+	}
+	if n := min(len(x.greeting), len(p)); n > 0 && string(p[:n]) == x.greeting[:n] {
+		x.greeting = x.greeting[n:]
+		return n, nil
+	}
 	x.stopped = x.stopped || x.offset == 0 && string(p[:signature]) == x.abort[:signature]
 	switch {
 	case x.stopped:
@@ -83,9 +94,22 @@ func (x *exact) next(p []byte) (int, error) {
 		return 0, errors.New("not what one server has said")
 	}
 	if x.offset += n; x.offset == len(x.want[0]) {
+		x.due[x.at].answered = true
 		x.at, x.offset = x.at+1, 0
 	}
 	return n, nil
+}
+
+// instead takes what stands for a lost reply.
+func (x *exact) instead(p []byte) (int, error) {
+	switch {
+	case string(p[:len(x.lost)]) != x.lost:
+		return 0, errors.New("not quite the words for a lost reply")
+	case x.at == len(x.due) || x.due[x.at].sent.IsZero():
+		return 0, errors.New("an error that answers nothing")
+	}
+	x.at++
+	return len(x.lost), x.scenario.lost(x.due[x.at-1], false, "failover.deadline, perhaps")
 }
 
 func (x *exact) load(r *request) {

@@ -15,9 +15,10 @@ import (
 type class uint8
 
 const (
-	anything  class = iota // every fault; sessions may end, but only honestly
-	survivors              // servers and sidecars die, all that is needed is allowed: every session has to go on
-	pathOnly               // only associations break, for less than resume: every leg has to go on
+	anything   class = iota // every fault; sessions may end, but only honestly
+	survivors               // servers and sidecars die, all that is needed is allowed: every session has to go on
+	partitions              // as anything, but paths and processes stand still for longer than any fence, and unsafe requests are repeated behind it
+	pathOnly                // only associations break, for less than resume: every leg has to go on
 )
 
 // scenario is everything that a seed decides before a schedule begins.
@@ -39,6 +40,12 @@ type scenario struct {
 	requests int // of one client, at most
 	large    int // the largest request or reply, in bytes
 	faults   int
+
+	heartbeat mapping.Heartbeat
+	longest   time.Duration // that a path is stalled
+	callbacks int
+	fails     bool // callbacks fail at times
+	drifts    bool // the hosts' clocks are up to 1 % wrong
 }
 
 // faultTime is how long faults happen. After it everything is healed.
@@ -49,7 +56,7 @@ func draw(seed uint64) *scenario {
 	s := &scenario{seed: seed, rand: r, mapping: mapping.TCP, elements: 1 + r.IntN(3), shared: r.IntN(3) == 0,
 		policy: pool.Policy(r.IntN(2)), clients: 1 + r.IntN(8), requests: 1 + r.IntN(20), faults: r.IntN(8),
 		think: time.Duration(r.IntN(60)) * time.Millisecond, memory: 1 << 20, buffer: pick(r, 1000, 4000, 16<<10, 64<<10)}
-	s.class = class(pick(r, 0, 0, 0, 1, 2))
+	s.class = class(pick(r, 0, 0, 0, 1, 2, 3))
 	if r.IntN(4) == 0 {
 		s.memory = 64 << 10
 	}
@@ -57,11 +64,19 @@ func draw(seed uint64) *scenario {
 	if r.IntN(3) == 0 {
 		s.mapping = mapping.None
 	}
-	s.failover = session.Failover{Replay: session.Replay(r.IntN(3)), Ack: session.Ack(r.IntN(2)), Unsafe: session.Unsafe(pick(r, 0, 0, 1)),
+	s.failover = session.Failover{Replay: session.Replay(r.IntN(3)), Ack: session.Ack(r.IntN(3)), Unsafe: session.Unsafe(pick(r, 0, 0, 1)),
 		Resume: time.Duration(r.IntN(4000)) * time.Millisecond, Deadline: time.Duration(500+r.IntN(6000)) * time.Millisecond,
-		Attempts: 1 + r.IntN(5)}
+		Attempts: 1 + r.IntN(5), OnServerClose: session.ServerClose(pick(r, 0, 0, 0, 1, 2)),
+		ReplyTimeout: time.Duration(pick(r, 0, 0, 300, 1000)) * time.Millisecond,
+		Fence:        time.Duration(pick(r, 0, 50, 300, 3000)) * time.Millisecond}
 	s.differs = s.elements > 1 && r.IntN(4) == 0
 	s.dialect = dialects[r.IntN(len(dialects))](s)
+	s.heartbeat = mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}
+	s.longest, s.callbacks, s.drifts = 1500*time.Millisecond, pick(r, 0, 0, 1, 2), r.IntN(2) == 0
+	s.fails = r.IntN(2) == 0
+	if st, ok := s.dialect.(*streams); ok && st.mute() {
+		s.callbacks = 0
+	}
 	s.narrow()
 	return s
 }
@@ -70,14 +85,26 @@ func draw(seed uint64) *scenario {
 func (s *scenario) narrow() {
 	switch s.class {
 	case survivors:
+		if d, ok := s.dialect.(*talks); ok {
+			d.units = d.units && d.loses // else a transaction that is cut ends its session
+		}
 		s.differs = false
 		s.memory = 16 << 20
 		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume,
-			Deadline: 20 * time.Second, Attempts: 1000}
+			Deadline: 20 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead), Fence: s.failover.Fence,
+			ReplyTimeout: s.failover.ReplyTimeout}
 		if s.dialect.opaque() {
 			s.failover.Replay = session.ReplaySession
 		}
+	case partitions:
+		s.mapping, s.elements = mapping.TCP, 2+s.rand.IntN(2)
+		s.heartbeat = mapping.Heartbeat{Interval: 50 * time.Millisecond, Misses: 2}
+		s.longest = 2500 * time.Millisecond
+		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume / 10,
+			Deadline: 10 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead),
+			Fence: time.Duration(50+s.rand.IntN(500)) * time.Millisecond}
 	case pathOnly:
+		s.fails, s.failover.ReplyTimeout, s.failover.Fence = false, 0, 0
 		s.mapping = mapping.TCP
 		s.elements, s.differs = 1, false
 		s.failover.Resume, s.failover.Deadline = 10*time.Second, 20*time.Second
@@ -90,11 +117,11 @@ func (s *scenario) lost(r *request, never bool, reason string) error {
 	f := &s.failover
 	limit := strings.Contains(reason, "failover.deadline") || strings.Contains(reason, "failover.attempts") || strings.Contains(reason, "retrieval.memory")
 	switch {
-	case s.class != anything:
+	case s.class == pathOnly || s.class == survivors && r.unit == 0:
 		return fmt.Errorf("%c %d was answered by an error: %s", r.kind, r.number, reason)
 	case never && r.executed > 0:
 		return fmt.Errorf("%c %d was executed, but the error says it was not: %s", r.kind, r.number, reason)
-	case limit || f.Replay == session.ReplayNone || f.Ack != session.AckReply || r.kind != 'S' && f.Unsafe == session.UnsafeRefuse:
+	case s.class == survivors, limit || f.Replay == session.ReplayNone || f.Ack != session.AckReply || r.kind != 'S' && f.Unsafe == session.UnsafeRefuse:
 		return nil
 	}
 	return fmt.Errorf("%c %d could have been repeated, but was answered by an error: %s", r.kind, r.number, reason)

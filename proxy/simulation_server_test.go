@@ -26,23 +26,34 @@ func newServer(m *simulation, e *element) *server {
 
 // serverConn is one connection that a server has accepted.
 type serverConn struct {
-	server *server
-	conn   loop.Conn
-	client int    // whose requests it carries; -1: not known yet
-	last   int    // the number of the last request
-	in     []byte // what is not a complete request yet
-	looked int    // so much of in has no end in it
-	out    []byte
-	eof    bool
-	over   bool
-	think  loop.Timer // while a request is being worked on
-	answer []byte     // to that
+	server   *server
+	conn     loop.Conn
+	client   int    // whose requests it carries; -1: not known yet
+	last     int    // the number of the last request
+	in       []byte // what is not a complete request yet
+	looked   int    // so much of in has no end in it
+	out      []byte
+	eof      bool
+	over     bool
+	total    int // bytes read
+	marks    []mark
+	accepted int // counts connections
+	told     told
+	called   int        // callbacks that have spoken
+	worked   bool       // it has carried out a request of the client's own
+	think    loop.Timer // while a request is being worked on
+	answer   []byte     // to that
 }
 
 func (s *server) accept(conn loop.Conn) loop.Handler {
-	c := &serverConn{server: s, conn: conn, client: -1, last: -1}
+	s.sim.accepts++
+	c := &serverConn{server: s, conn: conn, client: -1, last: -1, accepted: s.sim.accepts}
 	c.think.Func = c.answered
+	if d, ok := s.sim.dialect.(*talks); ok {
+		c.out = []byte(d.greeting())
+	}
 	s.conns = append(s.conns, c)
+	c.write()
 	return c
 }
 
@@ -59,6 +70,7 @@ func (c *serverConn) read() {
 	for !c.over && !c.eof && !c.full() {
 		n, err := c.conn.Read(p[:])
 		c.in = append(c.in, p[:n]...)
+		c.came(n)
 		switch {
 		case err == nil:
 		case errors.Is(err, loop.ErrAgain):
@@ -105,7 +117,7 @@ func (c *serverConn) work() {
 	c.in = append([]byte(nil), c.in[n:]...)
 	c.looked = 0
 	m := c.server.sim
-	at := m.world.Now()
+	at := c.server.element.server.Now()
 	if m.think > 0 {
 		at = at.Add(m.between(0, m.think))
 	}
@@ -115,6 +127,9 @@ func (c *serverConn) work() {
 // check compares a request with what its client has sent, and notes that it was executed.
 func (c *serverConn) check(r *request, raw []byte) error {
 	m := c.server.sim
+	if r.kind == 'K' {
+		return c.call(r)
+	}
 	if r.client < 0 || r.client >= len(m.clients) || r.number < 0 || r.number >= len(m.clients[r.client].requests) {
 		return errors.New("a request that no client has")
 	}
@@ -129,7 +144,14 @@ func (c *serverConn) check(r *request, raw []byte) error {
 	case r.number <= c.last:
 		return errors.New("requests not in order")
 	}
+	if err := c.checkOrder(mine); err != nil {
+		return err
+	}
 	c.client, c.last = r.client, r.number
+	if err := c.checkFence(mine, c.since(c.total-len(c.in)+len(raw))); err != nil && mine.kind == 'U' {
+		return err
+	}
+	mine.by = append(mine.by, execution{c, m.world.Now()})
 	mine.executed++
 	m.tracef("server%d executes %c %d %d", c.server.element.index, r.kind, r.client, r.number)
 	if mine.never {
@@ -139,6 +161,50 @@ func (c *serverConn) check(r *request, raw []byte) error {
 		return errors.New("an unsafe request was executed twice")
 	}
 	return nil
+}
+
+// call takes a request of a callback's: it comes before all of the client's own, but for those that set its state.
+func (c *serverConn) call(r *request) error {
+	if c.called++; c.called > c.server.sim.callbacks {
+		return errors.New("more callbacks than there are")
+	}
+	if c.worked {
+		return errors.New("a callback behind a request")
+	}
+	c.server.sim.tracef("server%d hears callback %d", c.server.element.index, r.number)
+	return nil
+}
+
+// checkOrder judges whether a request may come here and now.
+func (c *serverConn) checkOrder(r *request) error {
+	restored := group(r) > 0 && c.called < c.server.sim.callbacks
+	switch {
+	case c.called < c.server.sim.callbacks && !restored:
+		return errors.New("a request came before the callbacks were done")
+	case r.unit > 0 && r.kind != 'B' && r.number != c.last+1:
+		return errors.New("a part of a transaction without what was before it")
+	}
+	c.worked = c.worked || !restored
+	if m := c.server.sim; group(r) == 0 && !r.refused() {
+		m.clients[r.client].seen = append(m.clients[r.client].seen, sighting{r.number, c.told})
+	}
+	c.told.note(r)
+	return nil
+}
+
+// noteRead notes what a process that ends has read and not carried out.
+func (c *serverConn) noteRead() {
+	m := c.server.sim
+	for in := c.in; len(in) > 0; {
+		n := m.dialect.frame(in, 0)
+		if n == 0 {
+			return
+		}
+		if r, err := m.dialect.decode(in[:n]); err == nil && r.kind != 'K' && r.client < len(m.clients) && r.number < len(m.clients[r.client].requests) {
+			m.clients[r.client].requests[r.number].read = true
+		}
+		in = in[n:]
+	}
 }
 
 // answered is when the request under way is done.
@@ -182,6 +248,7 @@ func (c *serverConn) end(how func(loop.Conn)) {
 	c.over = true
 	c.server.element.server.Cancel(&c.think)
 	how(c.conn)
+	c.noteRead()
 	c.partial()
 }
 
@@ -192,6 +259,11 @@ func (c *serverConn) partial() {
 	}
 	for _, x := range c.server.sim.clients {
 		if x.hasSent(c.in) {
+			return
+		}
+	}
+	for _, p := range c.server.sim.said {
+		if bytes.HasPrefix(p, c.in) {
 			return
 		}
 	}

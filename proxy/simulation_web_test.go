@@ -160,6 +160,7 @@ func (x *webReader) step() (more bool, err error) {
 	if x.refused {
 		return true, x.scenario.lost(x.due[x.at-1], x.never, x.reason)
 	}
+	x.due[x.at-1].answered = true
 	return true, nil
 }
 

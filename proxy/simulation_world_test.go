@@ -27,6 +27,10 @@ type simulation struct {
 
 	thawed map[*looptest.Host]time.Time // when a frozen host goes on, or went on
 
+	calls   int      // of callbacks
+	said    [][]byte // by them
+	accepts int      // of servers
+
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
 
@@ -39,6 +43,7 @@ type element struct {
 	process *server
 	stalled bool // the path between the sidecar and the server
 	died    time.Time
+	trouble time.Time // when that path last was healed
 }
 
 const (
@@ -53,10 +58,12 @@ func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
 	if trace != nil {
 		m.world.Trace(trace)
 		m.log = hclog.New(&hclog.LoggerOptions{Output: lineWriter(m.tracef), Level: hclog.Trace, DisableTime: true})
+		m.tracef("heartbeat %v, callbacks %d, fails %t, drifts %t, longest %v, talks %+v", s.heartbeat, s.callbacks, s.fails, s.drifts, s.longest, s.dialect)
 		m.tracef("class %d, %T, mapping %v, %+v, policy %v, memory %d, buffer %d, elements %d, shared %t, differs %t, clients %d",
 			s.class, s.dialect, s.mapping, s.failover, s.policy, s.memory, s.buffer, s.elements, s.shared, s.differs, s.clients)
 	}
 	m.home, m.user = m.world.Host("clients"), m.world.Host("user")
+	m.drift(m.user)
 	for i := range s.elements {
 		m.elements = append(m.elements, m.newElement(i))
 	}
@@ -98,9 +105,21 @@ func (m *simulation) newElement(i int) *element {
 	case m.shared:
 		e.sidecar = e.server
 	default:
-		e.sidecar = m.world.Host(fmt.Sprintf("element%d", i))
+		e.sidecar = m.world.Host(elementName(i))
+	}
+	if e.sidecar != m.user {
+		m.drift(e.sidecar)
 	}
 	return e
+}
+
+func elementName(i int) string { return fmt.Sprintf("element%d", i) }
+
+// drift gives a host a clock that is up to 1 % wrong.
+func (m *simulation) drift(h *looptest.Host) {
+	if m.drifts {
+		h.Drift(m.rand.IntN(20_001) - 10_000)
+	}
 }
 
 // startServer starts the server's process on its host, which runs and has none.
@@ -117,31 +136,33 @@ func (m *simulation) startSidecar(e *element) {
 		return
 	}
 	var err error
-	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: fmt.Sprintf("element%d", e.index),
+	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		Heartbeat: heartbeats, Memory: m.memory, Hold: time.Minute}}},
+		Heartbeat: m.heartbeat, Memory: m.memory, Hold: time.Minute}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
 	}
 }
 
-var heartbeats = mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}
-
 // startUser starts the pool user's sidecar.
 func (m *simulation) startUser() {
 	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping}
 	for _, e := range m.elements {
-		to := pool.Element{Name: fmt.Sprintf("element%d", e.index), Address: e.sidecar.Addr(elementPort), Priority: uint32(e.index)}
+		to := pool.Element{Name: elementName(e.index), Address: e.sidecar.Addr(elementPort), Priority: uint32(e.index)}
 		if m.mapping == mapping.None {
 			to.Address = e.server.Addr(serverPort)
 		}
 		p.Elements = append(p.Elements, to)
 	}
+	var callbacks []Callback
+	for range m.callbacks {
+		callbacks = append(callbacks, Callback{Rule: &spokesman{m}})
+	}
 	var err error
 	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
-		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: heartbeats, Memory: m.memory,
-		Failover: m.failover}}}, m.log.Named("user"), nil, m.random)
+		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: m.heartbeat, Memory: m.memory,
+		Failover: m.failover, Callbacks: callbacks}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
 		panic(err)
 	}
@@ -168,7 +189,7 @@ func (m *simulation) run() error {
 	m.watch()
 	m.world.RunUntil(func() bool { return m.err != nil }, faultTime)
 	m.healAll()
-	limit := 3*m.failover.Deadline + 3*m.failover.Resume + time.Minute
+	limit := 3*m.failover.Deadline + 3*m.failover.Resume + 5*m.failover.Fence + 90*time.Second
 	m.world.RunUntil(func() bool { return m.finished() || m.err != nil }, limit)
 	if m.err == nil {
 		m.checkEnd()

@@ -1,0 +1,92 @@
+package proxy
+
+import (
+	"bytes"
+	"errors"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// spokesman is a failover callback that says something to every new server and looks at what it answers. Where the schedule allows it
+// is unwell at times, or expects too much.
+type spokesman struct {
+	sim *simulation
+}
+
+var errUnwell = errors.New("the callback does not feel well")
+
+// Call implements session.Callback.
+func (x *spokesman) Call(at session.Moment, answer func(session.Reaction, error)) {
+	m := x.sim
+	m.checkMoment(at)
+	react := func() {
+		if m.fails && m.rand.IntN(8) == 0 {
+			answer(session.Reaction{}, errUnwell)
+			return
+		}
+		answer(x.reaction(), nil)
+	}
+	if m.rand.IntN(2) == 0 {
+		react()
+		return
+	}
+	m.user.Schedule(&loop.Timer{Func: react}, m.user.Now().Add(m.between(0, 20*time.Millisecond)))
+}
+
+// reaction says a request, and expects the right reply to just that.
+func (x *spokesman) reaction() session.Reaction {
+	m := x.sim
+	m.calls++
+	r := &request{kind: 'K', number: m.calls, reply: m.rand.IntN(100)}
+	m.dialect.encode(r, m.rand.IntN(100))
+	m.said = append(m.said, r.bytes)
+	return session.Reaction{Send: r.bytes, Expect: func(reply []byte) error {
+		if m.dialect.opaque() {
+			return x.whole(r, reply)
+		}
+		if _, web := m.dialect.(*web); web {
+			if !bytes.HasPrefix(reply, []byte("HTTP/1.1 200 OK\r\n")) {
+				m.violated("callback %d got %.60q", r.number, reply)
+			}
+		} else if !x.right(r, reply) {
+			m.violated("callback %d got %.60q", r.number, reply)
+		}
+		if m.fails && m.rand.IntN(8) == 0 {
+			return errUnwell
+		}
+		return nil
+	}}
+}
+
+func (x *spokesman) right(r *request, reply []byte) bool {
+	d := x.sim.dialect
+	return bytes.Equal(reply, d.answer(0, r, nil, nil)) || x.sim.differs && bytes.Equal(reply, d.answer(1, r, nil, nil))
+}
+
+// whole waits for all of the reply where nobody knows where it ends.
+func (x *spokesman) whole(r *request, reply []byte) error {
+	if !bytes.HasSuffix(reply, []byte("\n")) {
+		return errors.New("not yet")
+	}
+	if !x.right(r, reply) {
+		x.sim.violated("callback %d got %.60q", r.number, reply)
+	}
+	return nil
+}
+
+// checkMoment looks at what a callback is told.
+func (m *simulation) checkMoment(at session.Moment) {
+	for _, c := range m.clients {
+		if c.conn == nil || c.conn.Local().String() != at.Client {
+			continue
+		}
+		for _, r := range c.requests {
+			if at.Request != nil && bytes.Equal(r.bytes, at.Request) && r.answered && m.failover.Replay != session.ReplaySession {
+				m.violated("a callback is told that request %d of client %d is in flight, which has its answer", r.number, c.index)
+			}
+		}
+		return
+	}
+}

@@ -1,0 +1,84 @@
+package proxy
+
+import (
+	"errors"
+	"time"
+
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// execution is one time that a request was carried out.
+type execution struct {
+	by *serverConn
+	at time.Time
+}
+
+// mark says that the bytes of a connection up to end had come by a time.
+type mark struct {
+	end int
+	at  time.Time
+}
+
+// came notes that n bytes more have been read.
+func (c *serverConn) came(n int) {
+	if n == 0 {
+		return
+	}
+	c.total += n
+	now := c.server.sim.world.Now()
+	if last := len(c.marks) - 1; last >= 0 && c.marks[last].at.Equal(now) {
+		c.marks[last].end = c.total
+		return
+	}
+	c.marks = append(c.marks, mark{c.total, now})
+}
+
+// since is when the byte before the offset end had come.
+func (c *serverConn) since(end int) time.Time {
+	for len(c.marks) > 1 && c.marks[0].end < end {
+		c.marks = c.marks[1:]
+	}
+	return c.marks[0].at
+}
+
+// legAt is the name of the element at which the client's session is now; "" if it is nowhere, or over.
+func (m *simulation) legAt(c *client) (name string) {
+	if c.conn == nil {
+		return ""
+	}
+	client := c.conn.Local().String()
+	for _, u := range m.userShard.users {
+		u.rules.Sessions(func(s *session.Session) {
+			if i := s.Info(); i.Client == client && i.State == "open" {
+				name = i.Element
+			}
+		})
+	}
+	return name
+}
+
+// checkFence: where an unsafe request is repeated, the old server gets nothing of it once the new one has it. What it had read, or
+// its kernel had for it while it was frozen, it may carry out whenever it likes.
+func (c *serverConn) checkFence(r *request, came time.Time) error {
+	m := c.server.sim
+	for _, x := range r.by {
+		if x.by == c || !came.After(x.at) || !c.isOlder(x.by) {
+			continue
+		}
+		if e := c.server.element; e.stalled || e.trouble.After(x.at) || m.thawed[e.server].After(x.at) && e.sidecar != e.server {
+			continue
+		}
+		return errors.New("an unsafe request came to an old server behind its repetition at a new one")
+	}
+	return nil
+}
+
+// isOlder reports whether c belongs to an older leg of the session than x.
+func (c *serverConn) isOlder(x *serverConn) bool {
+	m := c.server.sim
+	if x.server.element == c.server.element {
+		return x.accepted > c.accepted
+	}
+	at := m.legAt(m.clients[c.client])
+	return at == elementName(x.server.element.index)
+}
