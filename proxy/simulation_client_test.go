@@ -47,13 +47,16 @@ func newClient(m *simulation, index int) *client {
 	r := m.rand
 	c := &client{sim: m, index: index, ending: ending(pick(r, 0, 0, 1, 1, 1, 2, 2, 3, 4)), window: pick(r, 1, 1, 3, 100),
 		pause: time.Duration(pick(r, 0, 0, 20, 200)) * time.Millisecond}
+	if m.class == partitions {
+		c.pause = time.Duration(pick(r, 20, 50, 100)) * time.Millisecond
+	}
 	if r.IntN(5) == 0 {
 		c.slow = 500 + r.IntN(m.large)
 	}
 	kinds := m.dialect.kinds()
 	for number := range 1 + r.IntN(m.requests) {
 		q := &request{client: index, number: number, kind: 'S', reply: c.size()}
-		if r.IntN(4) == 0 || m.class == pathOnly || m.dialect.opaque() {
+		if r.IntN(4) == 0 || m.class == partitions || m.class == pathOnly || m.dialect.opaque() {
 			q.kind = kinds[r.IntN(len(kinds))]
 		}
 		if d, ok := m.dialect.(*talks); ok {
@@ -161,6 +164,20 @@ func (c *client) dueOf(n int) (due int) {
 		}
 	}
 	return due
+}
+
+// due is the request that gets reply n.
+func (c *client) due(n int) *request {
+	for _, r := range c.requests {
+		if r.kind == 'O' {
+			continue
+		}
+		if n == 0 {
+			return r
+		}
+		n--
+	}
+	return nil
 }
 
 func (c *client) write() {

@@ -99,7 +99,7 @@ func (s *scenario) narrow() {
 	case partitions:
 		s.mapping, s.elements = mapping.TCP, 2+s.rand.IntN(2)
 		s.heartbeat = mapping.Heartbeat{Interval: 50 * time.Millisecond, Misses: 2}
-		s.longest = 2500 * time.Millisecond
+		s.longest, s.requests, s.think = 2500*time.Millisecond, 60, min(s.think, 20*time.Millisecond)
 		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume / 10,
 			Deadline: 10 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead),
 			Fence: time.Duration(50+s.rand.IntN(500)) * time.Millisecond}
