@@ -215,3 +215,19 @@ func TestFoundOneWayInBrokenUnit(t *testing.T) {
 	}
 	r.close()
 }
+
+// With ack = "read", a one-way message that came in two parts was waited for: it has no answer.
+func TestFoundWaitsForNoAnswer(t *testing.T) {
+	r := newRig(t, options{reads: true, failover: with(quick, func(f *Failover) { f.Ack = AckRead })})
+	s := r.stations[0]
+	s.unread = func() int { return 0 }
+	c := r.client()
+	c.says("TELL", false)
+	r.until("come", func() bool { return s.server() != nil && string(s.server().got) == "TELL" })
+	c.says(" 1\nSET 2\n", false)
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != "re SET 2\n" {
+		t.Errorf("the client got %q", got)
+	}
+	r.close()
+}

@@ -321,7 +321,7 @@ func (g *userLeg) unsafe(from, limit int64) int64 {
 // all answers ahead of the first have come.
 func (g *userLeg) inDoubt(m *retrieval.Message[*request]) bool {
 	last := g.lastUnsafe
-	if last != nil && last != m && !last.About.replied && g.s.awaiting.len() > 0 && g.s.awaiting.first() != last {
+	if last != nil && last != m && last.About.queued && !last.About.replied && g.s.awaiting.len() > 0 && g.s.awaiting.first() != last {
 		return true
 	}
 	if m.About.Request == nil || m.About.Expect == protocol.ExpectOne {
