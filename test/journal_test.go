@@ -3,13 +3,13 @@
 package test
 
 import (
-	"bufio"
 	"bytes"
-	"cmp"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
 	"net"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -60,7 +60,6 @@ func (j *journal) note(what, text string) {
 
 func (j *journal) serve() error {
 	block := make([]byte, 4096)
-	var unanswered error // a socket tells of its reset once
 	for {
 		n, err := j.conn.Read(block)
 		j.rest = append(j.rest, block[:n]...)
@@ -73,12 +72,12 @@ func (j *journal) serve() error {
 		for _, line := range lines {
 			time.Sleep(j.work)
 			j.note("did", line)
-			if _, err := io.WriteString(j.conn, "did "+line+"\n"); err != nil && unanswered == nil {
-				unanswered = err // what was read is carried out all the same
+			if _, err := io.WriteString(j.conn, "did "+line+"\n"); err != nil {
+				return err // nobody is there to work for any more
 			}
 		}
 		if err != nil {
-			return cmp.Or(unanswered, err)
+			return err
 		}
 	}
 }
@@ -94,14 +93,17 @@ type entry struct {
 // journal returns what a journalServer wrote so far, in the order of time.
 func (p *process) journal(t *testing.T) (entries []entry) {
 	t.Helper()
-	lines := bufio.NewScanner(strings.NewReader(p.output(t)))
-	for lines.Scan() {
-		var e entry
-		if n, _ := fmt.Sscanf(lines.Text(), "%d %s %d", &e.conn, &e.what, &e.at); n < 3 {
+	for line := range strings.Lines(p.output(t)) {
+		words := strings.SplitN(strings.TrimSuffix(line, "\n"), " ", 4)
+		if len(words) < 4 || !strings.HasSuffix(line, "\n") {
 			continue // "accepted", or a line that is still being written
 		}
-		e.text = strings.SplitN(lines.Text(), " ", 4)[3]
-		entries = append(entries, e)
+		conn, err1 := strconv.ParseInt(words[0], 10, 64)
+		at, err2 := strconv.ParseInt(words[2], 10, 64)
+		if err := errors.Join(err1, err2); err != nil {
+			t.Fatalf("%s wrote %q: %v", p.name, line, err)
+		}
+		entries = append(entries, entry{conn: conn, what: words[1], at: time.Duration(at), text: words[3]})
 	}
 	return entries
 }

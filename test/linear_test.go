@@ -20,7 +20,7 @@ import (
 
 const (
 	linearClients = 30
-	linearKeys    = 12
+	linearKeys    = 20
 	linearQuota   = 10 // operations of each client from one kill to the next
 )
 

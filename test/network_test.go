@@ -3,11 +3,20 @@
 package test
 
 import (
+	"context"
+	"encoding/json"
 	"fmt"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
+	"runtime"
 	"strings"
 	"testing"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/poolproxy/poolproxy/proxy"
 )
 
 // network is a switch with hosts: network namespaces of the test's own, connected by virtual cables that can be pulled. Each host
@@ -57,6 +66,62 @@ func (n *network) addNamespace(ns string) {
 func (n *network) pull(host string) {
 	n.t.Helper()
 	n.ip("-n", n.hub, "link", "set", "to-"+host, "nomaster")
+}
+
+// plug plugs the cable of a host in again.
+func (n *network) plug(host string) {
+	n.t.Helper()
+	n.ip("-n", n.hub, "link", "set", "to-"+host, "master", "br0")
+}
+
+// dial connects from a host, which is a namespace, to an address. The connection is closed when the test ends.
+func (n *network) dial(namespace, address string) *net.TCPConn {
+	n.t.Helper()
+	type result struct {
+		conn net.Conn
+		err  error
+	}
+	dialled := make(chan result, 1)
+	go func() {
+		runtime.LockOSThread() // and never unlocked: the thread, which is in the namespace, ends with this goroutine
+		conn, err := dialWithin(namespace, address)
+		dialled <- result{conn, err}
+	}()
+	r := <-dialled
+	if r.err != nil {
+		n.t.Fatal(r.err)
+	}
+	n.t.Cleanup(func() { r.conn.Close() })
+	return r.conn.(*net.TCPConn)
+}
+
+// dialWithin takes the calling thread into a network namespace and connects from there.
+func dialWithin(namespace, address string) (net.Conn, error) {
+	ns, err := os.Open("/var/run/netns/" + namespace)
+	if err != nil {
+		return nil, err
+	}
+	defer ns.Close()
+	if err := unix.Setns(int(ns.Fd()), unix.CLONE_NEWNET); err != nil {
+		return nil, fmt.Errorf("entering the network namespace %s: %w", namespace, err)
+	}
+	return net.DialTimeout("tcp", address, patience)
+}
+
+// status asks a pool_user sidecar for its status, from its own host.
+func (n *network) status(namespace, admin string) (s proxy.Status) {
+	n.t.Helper()
+	client := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true,
+		DialContext: func(context.Context, string, string) (net.Conn, error) { return n.dial(namespace, admin), nil }}}
+	response, err := client.Get("http://" + admin + "/v1/status")
+	if err != nil {
+		n.t.Fatal(err)
+	}
+	defer response.Body.Close()
+	if err := json.NewDecoder(response.Body).Decode(&s); err != nil {
+		n.t.Fatal(err)
+	}
+	return s
 }
 
 // ip runs ip(8).
