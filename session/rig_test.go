@@ -43,6 +43,7 @@ type options struct {
 	beat      mapping.Heartbeat
 	callbacks []Callback
 	reads     bool // it is known what servers have read: station.unread
+	fence     bool // servers can be stopped for certain: station.fence
 	priority  bool // the first element is preferred
 }
 
@@ -198,6 +199,8 @@ type station struct {
 	slow     time.Duration // of connecting
 	greeting string        // what new servers say at once
 	unread   func() int    // what their processes have not read; nil: it cannot be known
+
+	fence func(*Leg, func(error)) // with options.fence
 }
 
 func (r *rig) station(name string) *station {
@@ -214,9 +217,13 @@ func (s *station) start(first byte) {
 	if s.r.o.reads {
 		unread = func(Socket) (int, bool) { return s.unread(), true }
 	}
-	s.e = NewElement(ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
+	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
 		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) }, Unread: unread,
-		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}})
+		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
+	if s.r.o.fence {
+		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }
+	}
+	s.e = NewElement(c)
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
 		if h := s.e.Accept(a); h != nil {
