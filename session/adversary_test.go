@@ -124,11 +124,11 @@ func TestUnfinishedInLostTransaction(t *testing.T) {
 	r.w.RunFor(time.Second)
 	c.says("SET 2", true)
 	r.w.RunFor(5 * time.Second)
-	if s := r.stations[1].server(); s != nil && len(s.got) > 0 || !c.closed && !c.reset {
-		t.Errorf("closed %v, reset %v", c.closed, c.reset)
-		if s != nil {
-			t.Errorf("another server got %q", s.got)
-		}
+	s := r.stations[1].server()
+	if len(s.got) > 0 || !s.finished {
+		t.Fatalf("another server got %q, its end %v", s.got, s.finished)
 	}
+	s.says("", true)
+	r.until("it is closed", func() bool { return c.closed })
 	r.close()
 }

@@ -41,6 +41,8 @@ func (s *Session) legOpen() {
 
 // serving is called when the leg is open and its messages are on their way.
 func (s *Session) serving() {
+	s.idle = false
+	s.release() // what was lost with the leg before; there may be nothing whose acknowledgement would do it
 	s.expectReply()
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
 		s.report("")
@@ -184,8 +186,8 @@ func (s *Session) failed(f failure) {
 	if next.whole {
 		s.rewind()
 	}
-	s.letLose(next)
 	s.next = next
+	s.letLose(next)
 	s.answerLost()
 	if s.done {
 		return
@@ -300,6 +302,8 @@ func (s *Session) wake() {
 		leg := s.leg
 		leg.abandon(CodeAbandoned, "not resumed in time")
 		s.legFailed(failure{cause: "the element did not answer the resumption", detector: "association", reach: leg.highest})
+	case !s.leg.open && s.u.c.Loop.Now().Before(s.deadline): // it has moved since
+		s.u.c.Loop.Schedule(&s.timer, s.deadline)
 	case !s.leg.open:
 		leg := s.leg
 		leg.abandon(CodeAbandoned, "not open in time")

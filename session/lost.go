@@ -49,7 +49,7 @@ func (s *Session) doubted(reach int64) {
 	}
 }
 
-// letLose takes what a plan gives up off what is to be sent.
+// letLose carries out the losses of the plan that is to be followed. They are then no part of it any more: it may be followed again.
 func (s *Session) letLose(p *plan) {
 	for _, x := range p.losses {
 		x.m.About.lost = x.text
@@ -61,6 +61,7 @@ func (s *Session) letLose(p *plan) {
 	for _, u := range p.units {
 		s.breakUnit(u.unit, u.reason)
 	}
+	p.losses, p.dropped, p.units = nil, nil, nil
 }
 
 // breakUnit gives a unit up. What its client still sends of it must not be sent on, what has begun to come of it included.
@@ -70,15 +71,20 @@ func (s *Session) breakUnit(u *protocol.Unit, reason string) {
 		return
 	}
 	s.broken = u
-	if s.unfinished() {
-		s.sendable = min(s.sendable, s.store.Last().Start)
-	}
+	s.holdUnfinished()
 }
 
-// unfinished reports whether the client is in the middle of a request that may be a part of a broken unit.
-func (s *Session) unfinished() bool {
+// holdUnfinished keeps back what the client has not finished while a unit is broken: it may turn out to be a part of it. If the client
+// has ended it never will be finished, and is not sent at all.
+func (s *Session) holdUnfinished() {
 	last := s.store.Last()
-	return s.broken != nil && last != nil && !last.Complete()
+	if s.broken == nil || last == nil || last.Complete() {
+		return
+	}
+	s.sendable = min(s.sendable, last.Start)
+	if s.ended {
+		s.unsend(last.Start, s.store.Marked())
+	}
 }
 
 // loseUnit gives up the unit of a request that was given up by itself, and the rest of it that waits. doubt: a server may have carried
@@ -121,17 +127,15 @@ func (s *Session) answerLost() {
 		s.awaiting.pop()
 		m.About.replied, m.Released = true, true
 		s.partial = protocol.Delivered{}
-		s.give(m.About.lost)
+		s.tell(m.About.lost)
 	}
 }
 
-// skip sees to it that m, of which nothing was sent on this leg, is not sent at all.
-func (s *Session) skip(m *retrieval.Message[*request]) {
-	if s.next != nil {
-		s.next.spans = s.next.spans.without(m.Start, m.End)
-	}
+// unsend sees to it that the part [from, to) of the log, of which nothing was sent on this leg, is not sent at all.
+func (s *Session) unsend(from, to int64) {
+	s.next.spans = s.next.spans.without(from, to)
 	if leg := s.leg; leg != nil && leg.restore == nil {
-		leg.spans = leg.spans.without(m.Start, m.End)
+		leg.spans = leg.spans.without(from, to)
 	}
 }
 
@@ -146,17 +150,18 @@ func (s *Session) inBroken(m *retrieval.Message[*request]) {
 	if unit.Ended {
 		s.broken = nil
 	}
-	s.skip(m)
+	s.unsend(m.Start, m.End)
 	switch {
 	case text == nil && unit.Ended: // nothing else would tell the client
 		s.refuse(unit.Broken() + ", and its last request has no reply")
 		return
 	case text == nil:
 		m.Released = true
-		return
+	default:
+		m.About.lost = text
+		s.answerLost()
 	}
-	m.About.lost = text
-	s.answerLost()
+	s.release()
 }
 
 // unitLoss is a unit that has to be broken, and why.
@@ -252,27 +257,52 @@ func (s *Session) expired(reason string) bool {
 	if !s.losesReplies() || s.next.joiner != nil || s.next.whole {
 		return false
 	}
-	var losses []loss
-	for _, m := range s.awaiting.all() {
-		text := s.lose(m, m.About.doubt, reason)
-		if text == nil {
-			return false
-		}
-		losses = append(losses, loss{m, text, reason})
+	losses, ok := s.lossOfAll(reason)
+	if !ok {
+		return false
 	}
-	s.reportAs(KindAnswered, reason)
+	if s.idle = s.awaiting.len() == 0; !s.idle {
+		s.notice(failure{cause: reason, detector: "silence"})
+		s.record.Lost += len(losses)
+		s.reportAs(KindAnswered, reason)
+		s.u.c.Trace.log('w', "requests answered by an error: "+reason, "session", s.ID, "client", s.Client, "requests", s.awaiting.len())
+	}
 	for _, x := range losses {
 		x.m.About.lost = x.text
-		s.skip(x.m)
-		s.loseUnit(x.m, false, reason)
+		s.unsend(x.m.Start, x.m.End)
+		s.loseUnit(x.m, x.m.About.doubt, reason)
 	}
-	s.u.c.Trace.log('w', "requests answered by an error: "+reason, "session", s.ID, "client", s.Client, "requests", len(losses))
 	s.answerLost()
 	if s.ended && !s.done {
 		s.leg, s.closing = nil, true
 		s.maybeClosed()
 	}
 	return true
+}
+
+// lossOfAll is what is lost if everything that waits for a reply is. ok is false if there are no words for some of it, or something
+// that has no reply would be lost with it, or torn.
+func (s *Session) lossOfAll(reason string) (losses []loss, ok bool) {
+	units := make(map[*protocol.Unit]bool)
+	for _, m := range s.awaiting.all() {
+		if u := unitOf(m); u != nil {
+			units[u] = true
+		}
+		if m.About.lost != nil { // it keeps its words
+			continue
+		}
+		text := s.lose(m, false, reason)
+		if text == nil {
+			return nil, false
+		}
+		losses = append(losses, loss{m, text, reason})
+	}
+	for m := range s.store.Kept() {
+		if m.Complete() && m.About.Request != nil && m.About.Expect == protocol.ExpectNone && s.ended && !units[unitOf(m)] {
+			return nil, false
+		}
+	}
+	return losses, true
 }
 
 func label(m *retrieval.Message[*request]) string {

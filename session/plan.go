@@ -188,6 +188,9 @@ func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64
 			return !unread, errors.New(x.reason)
 		}
 	}
+	if unit != nil && unit.Broken() != "" {
+		return !unread, errors.New(unit.Broken())
+	}
 	switch {
 	case m.Lost:
 		return !unread, fmt.Errorf("the request in flight (%s) passed retrieval.memory: a larger one would keep it", text)
@@ -206,9 +209,9 @@ func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64
 	return false, nil
 }
 
-// breaks reports whether the unit is given up.
+// breaks reports whether the unit is given up, or was before.
 func (p *plan) breaks(u *protocol.Unit) bool {
-	return u != nil && slices.ContainsFunc(p.units, func(x unitLoss) bool { return x.unit == u })
+	return u != nil && (u.Broken() != "" || slices.ContainsFunc(p.units, func(x unitLoss) bool { return x.unit == u }))
 }
 
 // unread reports whether no server can have read all of m, so that none has executed it.

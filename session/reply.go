@@ -117,7 +117,7 @@ func (s *Session) pass(leg *userLeg, p []byte) {
 	s.give(p)
 }
 
-// give gives new bytes to the client.
+// give gives new bytes of a server to the client.
 func (s *Session) give(p []byte) {
 	if s.whole {
 		s.history.Add(p)
@@ -126,6 +126,11 @@ func (s *Session) give(p []byte) {
 		s.record.First = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report(s.record.Verdict)
 	}
+	s.tell(p)
+}
+
+// tell gives bytes to the client that are not the answer of a server.
+func (s *Session) tell(p []byte) {
 	if err := s.out.put(p); err != nil {
 		s.Broken(err)
 	}

@@ -334,7 +334,7 @@ func (s *Session) between(p []byte) {
 	switch {
 	case len(p) == 0:
 	case s.partial.Bytes == 0:
-		s.give(p)
+		s.tell(p)
 	case len(s.behind)+len(p) > maxBehind:
 		s.refuse(fmt.Sprintf("the server said more than %d bytes unasked in the middle of a reply", maxBehind))
 	default:
@@ -347,7 +347,7 @@ func (s *Session) giveBehind() {
 	if len(s.behind) > 0 && !s.done {
 		p := s.behind
 		s.behind = nil
-		s.give(p)
+		s.tell(p)
 	}
 }
 

@@ -27,7 +27,7 @@ func replayPage(t *testing.T) string {
 func TestTrapsAreTold(t *testing.T) {
 	text := replayPage(t)
 	for _, x := range traps {
-		row := regexp.MustCompile(`(?m)^\| ` + x.name + ` \|.*$`).FindAllString(text, -1)
+		row := regexp.MustCompile(`(?m)^\| `+x.name+` \|.*$`).FindAllString(text, -1)
 		if len(row) != 1 || !strings.Contains(row[0], "`TestTraps/"+x.name+"`") {
 			t.Errorf("%s has %d rows in docs/replay.md; none, or it does not name its test", x.name, len(row))
 		}

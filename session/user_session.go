@@ -62,6 +62,7 @@ type Session struct {
 	deadline   time.Time
 	placed     time.Time  // when the leg was begun
 	notYet     time.Time  // no leg before: the last one may still be alive
+	idle       bool       // no element was found in time, and nothing waited for one
 	failedOver bool       // a leg that was open has failed
 	failures   int        // legs that ended with a request in flight and brought nothing new
 	restores   int        // legs in a row that could not be restored
@@ -159,6 +160,10 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	if !about.queued && r.Expect != protocol.ExpectNone {
 		about.queued = true
 		s.awaiting.push(m)
+		if s.idle { // the search for an element was nobody's until now
+			s.idle = false
+			s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
+		}
 	}
 	if cut.End && s.awaiting.len() > 0 && s.awaiting.first() == m {
 		s.heard = s.u.c.Loop.Now()
@@ -183,11 +188,8 @@ func (s *Session) End() {
 		s.maybeClosed()
 		return
 	}
-	if s.unfinished() {
-		s.refuse("the client has ended within a request of a transaction that was lost")
-		return
-	}
 	s.sendable = s.store.Marked()
+	s.holdUnfinished()
 	if s.leg != nil {
 		s.leg.pump()
 	}
@@ -270,11 +272,12 @@ func (s *Session) letGo(need int64) {
 // larger than the store, cannot be kept. The session goes on, and what was given up is remembered: it can no longer be
 // replayed.
 func (s *Session) relieve() {
-	if s.leg == nil || s.leg.acked == 0 { // it would free nothing
+	first := s.store.First()
+	if s.broken != nil && first != nil && !first.Complete() { // it is not sent before it is complete
+		s.refuse("a request of a transaction that was lost is larger than retrieval.memory")
 		return
 	}
-	if s.broken != nil && s.store.First() != nil && !s.store.First().Complete() {
-		s.refuse("a request of a transaction that was lost is larger than retrieval.memory")
+	if s.leg == nil || s.leg.acked == 0 || s.leg.restore != nil { // it would free nothing
 		return
 	}
 	if s.whole {
@@ -282,7 +285,7 @@ func (s *Session) relieve() {
 		s.u.c.Trace.log('w', "session unprotected: its history passed retrieval.memory", "session", s.ID, "bytes", s.u.c.Memory)
 		s.store.Trim()
 	}
-	first := s.store.First()
+	first = s.store.First()
 	switch {
 	case s.opaque:
 	case first == nil || first.Complete():
