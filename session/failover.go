@@ -25,17 +25,17 @@ type failure struct {
 
 // legOpen notes that the leg's server is connected.
 func (s *Session) legOpen() {
-	s.u.c.Loop.Cancel(&s.timer)
 	s.u.c.Pool.Alive(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
 	if s.record != nil {
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
 	}
 	if r := s.leg.restore; r != nil {
-		s.listenSoon(restoreTimeout)
+		s.listenSoon(restoreTimeout) // and the deadline goes on
 		r.advance()
 		return
 	}
+	s.u.c.Loop.Cancel(&s.timer)
 	s.serving()
 }
 
@@ -68,12 +68,12 @@ func (s *Session) legResumed() {
 	} else {
 		s.expectReply()
 	}
-	if s.leg.open {
+	if s.leg.open && s.leg.restore == nil {
 		s.u.c.Loop.Cancel(&s.timer)
 	} else {
 		s.u.c.Loop.Schedule(&s.timer, s.deadline)
 	}
-	if s.record != nil {
+	if s.record != nil && s.record.Tried == 0 { // else this was on the way to another element
 		s.record.Kind, s.record.To = KindResumed, s.leg.link.element.Name
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report("")
@@ -116,8 +116,11 @@ func (s *Session) legEnded(m *message) {
 // serverFailed takes the element's word that its server has failed.
 func (s *Session) serverFailed(m *message, cause string) {
 	leg := s.leg
-	if !m.listens {
+	switch {
+	case !m.listens || leg.restore != nil:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	case s.awaiting.len() == 0:
+		s.notAtOnce()
 	}
 	switch {
 	case m.received < leg.acked || m.received > leg.highest:
@@ -154,7 +157,9 @@ func (s *Session) legFailed(f failure) {
 		return
 	}
 	s.notice(f)
-	if s.leg.open && s.leg.restore == nil {
+	if s.leg.restore != nil {
+		s.notRestored()
+	} else if s.leg.open {
 		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
 		if s.inFlight() {
 			s.failures++ // pass sets it back: who brings the client something new has not been brought down by the request
@@ -243,7 +248,7 @@ func (s *Session) place(next *plan) {
 		return
 	}
 	if now.Before(s.notYet) {
-		s.u.c.Loop.Schedule(&s.timer, s.notYet)
+		s.u.c.Loop.Schedule(&s.timer, earlier(s.notYet, s.deadline))
 		return
 	}
 	e, wait, ok := s.u.c.Pool.Choose(now)
@@ -308,6 +313,8 @@ func (s *Session) wake() {
 		leg := s.leg
 		leg.abandon(CodeAbandoned, "not open in time")
 		s.legFailed(failure{cause: "the element did not answer", detector: "silence", reach: leg.highest}) // it is too late for another
+	case s.leg.restore != nil && (s.greeted || s.leg.restore.greeting == nil):
+		s.leg.restore.fail(errors.New("the deadline has passed (failover.deadline)"))
 	}
 }
 

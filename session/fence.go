@@ -11,7 +11,7 @@ const (
 
 // fence sees to it that what is not safe is repeated only when the old leg is certain to be dead.
 func (s *Session) fence(leg *userLeg, f failure, next *plan) {
-	if f.confirmed || !next.unsafe {
+	if f.confirmed || !next.unsafe || leg.restore != nil { // no message was sent on a leg that was still in its beginning
 		return
 	}
 	since := leg.lostAt

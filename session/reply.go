@@ -54,11 +54,16 @@ func (s *Session) join(leg *userLeg, p []byte) []byte {
 // joined notes that the interrupted reply is complete. Where the client takes the end of the connection for the reply's, it gets one.
 func (s *Session) joined(leg *userLeg) {
 	closes := leg.joiner.Closes()
+	unasked := s.awaiting.len() == 0
 	if s.record != nil {
 		s.record.Skipped, s.record.Saved = leg.joiner.Skipped(), leg.joiner.Saved()
 	}
 	leg.joiner = nil
-	s.replied()
+	if unasked {
+		s.partial = protocol.Delivered{}
+	} else {
+		s.replied()
+	}
 	s.giveBehind()
 	if closes && !s.out.end {
 		if err := s.out.finish(true); err != nil {
@@ -176,9 +181,7 @@ func (s *Session) greet(p []byte) {
 		return
 	}
 	s.greeted = true
-	if err := s.out.put(p); err != nil {
-		s.Broken(err)
-	}
+	s.tell(p)
 }
 
 // serverEnd takes the server's end of file, from a server that still listens: a close, unless a request is in flight.
@@ -253,12 +256,17 @@ func (s *Session) closed() {
 	cause := "the server closed the connection with a request in flight"
 	if s.awaiting.len() == 0 {
 		cause = `the server closed the connection (failover.on_server_close = "failover")`
-		if now := s.u.c.Loop.Now(); now.Sub(s.placed) < redialEvery {
-			s.notYet = now.Add(redialEvery)
-		}
+		s.notAtOnce()
 	}
 	leg.abandon(CodeAbandoned, cause)
 	s.legFailed(failure{cause: cause, detector: "closed", reach: leg.sent, confirmed: true})
+}
+
+// notAtOnce sees to it that servers which leave a session right after it came are not asked at full speed.
+func (s *Session) notAtOnce() {
+	if now := s.u.c.Loop.Now(); now.Sub(s.placed) < redialEvery {
+		s.notYet = now.Add(redialEvery)
+	}
 }
 
 // cutShort reports whether no server will ever answer the first request whose reply is due: the client has left it unfinished,

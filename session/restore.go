@@ -35,10 +35,11 @@ type restore struct {
 	greeting *protocol.Request // is awaited
 	due      queue[*step]      // requests of ours whose answers are due
 	answer   []byte            // what has come of the first one's
-	held     []byte
-	next     int    // the callback to be asked next
-	asking   bool   // it has not answered
-	again    []byte // what a callback has the interrupted request replaced by
+	held     []byte            // what the protocol does not let pass yet; of an opaque stream, what the server has said unasked
+	within   bool              // in the middle of something unasked that has passed in part
+	next     int               // the callback to be asked next
+	asking   bool              // it has not answered
+	again    []byte            // what a callback has the interrupted request replaced by
 	raw      func([]byte) error
 }
 
@@ -163,8 +164,8 @@ func (r *restore) cut(p []byte, cut protocol.Cut, req *protocol.Request) {
 		p, r.held = append(r.held, p...), nil
 	}
 	switch {
-	case cut.Push:
-		r.s.between(p)
+	case cut.Push, req == nil && (r.s.unpaired() || !r.s.failedOver):
+		r.unasked(p, cut)
 	case req == nil:
 		r.fail(errors.New("the server spoke without being asked"))
 	case len(r.answer)+len(p) > maxAnswer:
@@ -184,6 +185,9 @@ func (r *restore) answered() {
 	if r.greeting != nil {
 		r.greeting = nil
 		if r.s.greet(answer); r.here() {
+			if !r.s.timer.Armed() { // it has passed while nobody greeted the client
+				r.s.newDeadline()
+			}
 			r.setStates()
 		}
 		return
@@ -204,21 +208,36 @@ func (r *restore) answered() {
 	r.advance()
 }
 
-// takeRaw takes bytes of which nothing is known.
+// newDeadline has the rest of a leg's beginning take no longer than the whole search may.
+func (s *Session) newDeadline() {
+	s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
+	s.u.c.Loop.Schedule(&s.timer, s.deadline)
+}
+
+// takeRaw takes bytes of which nothing is known. Those that come while nothing is asked are the client's.
 func (r *restore) takeRaw(p []byte) {
-	if r.answer = append(r.answer, p...); len(r.answer) > maxAnswer {
+	if len(r.answer)+len(r.held)+len(p) > maxAnswer {
 		r.fail(fmt.Errorf("an answer of more than %d bytes", maxAnswer))
 		return
 	}
-	if r.raw != nil && r.raw(r.answer) == nil {
+	if r.raw == nil {
+		r.held = append(r.held, p...)
+		return
+	}
+	if r.answer = append(r.answer, p...); r.raw(r.answer) == nil {
 		r.raw, r.answer = nil, nil
 		r.advance()
 	}
 }
 
+// quiet reports whether nothing is due, and the server is not in the middle of something.
+func (r *restore) quiet() bool {
+	return !r.asking && r.greeting == nil && r.due.len() == 0 && r.raw == nil && !r.within && (r.requests == nil || len(r.held) == 0)
+}
+
 // advance asks the next callback when nothing is due. A callback of a failover is asked when its server is connected.
 func (r *restore) advance() {
-	for r.here() && !r.asking && r.greeting == nil && r.due.len() == 0 && r.raw == nil {
+	for r.here() && r.quiet() {
 		if r.next == len(r.s.u.c.Callbacks) {
 			r.finish()
 			return
@@ -303,10 +322,16 @@ func (r *restore) finish() {
 	if s.record != nil {
 		s.record.Restored = s.u.c.Loop.Now().Sub(s.record.Time)
 	}
-	s.u.c.Loop.Cancel(&s.silence) // it ran for the beginning
+	s.u.c.Loop.Cancel(&s.silence) // it runs anew, for replies
 	leg.ready()
 	leg.pump()
-	if leg.open {
+	if len(r.held) > 0 {
+		s.pass(leg, r.held)
+	}
+	if leg.open && r.alive() {
+		if !leg.lost {
+			s.u.c.Loop.Cancel(&s.timer)
+		}
 		s.serving()
 	}
 	s.settle()
@@ -318,37 +343,23 @@ func (r *restore) fail(err error) {
 		return
 	}
 	s := r.s
-	now := s.u.c.Loop.Now()
-	s.u.c.Pool.Failed(now, s.from)
+	s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 	s.u.c.Trace.log('i', "session not restored at an element", "pool_element", s.from, "session", s.ID, "client", s.Client, "reason", err)
-	if s.restores > 0 { // another element is tried at once, then it takes longer each time
-		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
-	}
-	s.restores++
 	r.leg.abandon(CodeAbandoned, "the session could not be restored")
 	s.legFailed(failure{cause: "the session could not be restored: " + err.Error(), detector: "restore", reach: r.leg.highest, confirmed: true})
 }
 
-// between gives the client what does not belong into the middle of a reply.
-func (s *Session) between(p []byte) {
-	switch {
-	case len(p) == 0:
-	case s.partial.Bytes == 0:
-		s.tell(p)
-	case len(s.behind)+len(p) > maxBehind:
-		s.refuse(fmt.Sprintf("the server said more than %d bytes unasked in the middle of a reply", maxBehind))
-	default:
-		s.behind = append(s.behind, p...)
+// notRestored sees to it that servers which cannot be restored are not tried at full speed: another element is tried at once, then it
+// takes longer each time.
+func (s *Session) notRestored() {
+	now := s.u.c.Loop.Now()
+	if !s.greeted && s.leg.restore.greeting != nil && s.leg.open && now.After(s.deadline) {
+		s.deadline = now.Add(s.u.c.Failover.Deadline) // until now nobody was searching
 	}
-}
-
-// giveBehind is called between two replies.
-func (s *Session) giveBehind() {
-	if len(s.behind) > 0 && !s.done {
-		p := s.behind
-		s.behind = nil
-		s.tell(p)
+	if s.restores > 0 {
+		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
 	}
+	s.restores++
 }
 
 // firstWord is the beginning of an answer, for people. What follows may repeat what the server was told, which may be a login.
