@@ -105,7 +105,7 @@ func (s *Session) legEnded(m *message) {
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 		f.cause = "the element ended the leg: " + cause
 		s.legFailed(f)
-	case m.listens && leg.restore == nil && s.resetIsMeant():
+	case m.listens && leg.restore == nil && leg.gaveUp == "" && s.resetIsMeant():
 		s.u.c.Trace.log('d', "reset by server", "session", s.ID)
 		s.over(true)
 	default:

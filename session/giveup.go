@@ -31,9 +31,16 @@ func (g *Leg) fenced(err error) {
 		g.silent(err.Error())
 	default:
 		g.e.c.Trace.log('i', "the server was fenced", "session", g.Session)
-		g.poll.Func = func() { g.silent("its connection did not end when it was fenced") }
+		g.poll.Func = g.notStopped
 		g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(afterFence))
 	}
+}
+
+// notStopped runs when a server that was said to be fenced still has its connection.
+func (g *Leg) notStopped() {
+	const text = "its connection did not end when it was fenced"
+	g.e.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", text)
+	g.silent(text)
 }
 
 // silent ends the leg of a silent server: its connection is reset, and all that was written is in doubt.

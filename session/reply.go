@@ -210,6 +210,10 @@ func (s *Session) serverEnd() {
 		s.closed()
 		return
 	}
+	if leg.joiner != nil { // what the client has is no server's whole reply, and must not look like one
+		s.mixed(errShort)
+		return
+	}
 	if len(leg.kept) > 0 {
 		s.pass(leg, leg.kept)
 		leg.kept = nil

@@ -28,7 +28,7 @@ func (s *Session) listenSoon(limit time.Duration) {
 // listen runs when the server may have been silent for too long.
 func (s *Session) listen() {
 	leg := s.leg
-	if s.done || s.closing || leg == nil || !leg.open || leg.lost || leg.gaveUp != "" {
+	if s.done || s.closing || leg == nil || !leg.open || leg.lost || leg.end || leg.gaveUp != "" {
 		return // expectReply is called when that changes
 	}
 	if leg.restore != nil {

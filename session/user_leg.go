@@ -134,7 +134,9 @@ func (g *userLeg) receive(m *message) {
 			return // it comes again after a resumption: the element does not know whether it came before
 		}
 		g.end = true
-		g.s.serverEnd()
+		if g.gaveUp == "" { // else what was said before the end is missing
+			g.s.serverEnd()
+		}
 	default:
 		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))
 	}
