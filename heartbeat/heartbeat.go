@@ -91,6 +91,16 @@ func (m *Monitor) Next(now time.Time) (do Action, at time.Time) {
 // Silence is how long nothing has come from the peer.
 func (m *Monitor) Silence(now time.Time) time.Duration { return now.Sub(m.heard) }
 
+// Heard is when something last came from the peer.
+func (m *Monitor) Heard() time.Time { return m.heard }
+
+// Overdue reports whether nothing has come for longer than a peer is waited for: Next was not called when it wanted to be, because
+// this process did not get to run. The peer has most likely given up this side, and what it sent before must not be taken for
+// its present wish.
+func (m *Monitor) Overdue(now time.Time) bool {
+	return m.Interval > 0 && m.Silence(now) > m.Interval*time.Duration(max(m.Misses, 1)+1)
+}
+
 // Unanswered is how many heartbeats have been sent since something last came.
 func (m *Monitor) Unanswered() int { return m.asked }
 

@@ -242,6 +242,9 @@ func (a *tcpAssociation) Remote() netip.AddrPort { return a.conn.Remote() }
 // Local is our address.
 func (a *tcpAssociation) Local() netip.AddrPort { return a.conn.Local() }
 
+// Heard is when something last came from the peer.
+func (a *tcpAssociation) Heard() time.Time { return a.machine.watch.Heard() }
+
 // Close writes what is queued, then FIN, and waits for the peer's FIN, so that no reset overtakes what was written. After 5
 // seconds the connection is reset.
 func (a *tcpAssociation) Close() {

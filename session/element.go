@@ -146,6 +146,14 @@ func (l *elementLink) violate(reason string) {
 	l.gone()
 }
 
+// heard is when something last came from the pool user; ok is false where nothing is known of that.
+func (l *elementLink) heard() (at time.Time, ok bool) {
+	if a, can := l.a.(interface{ Heard() time.Time }); can && l.e.c.Silence > 0 {
+		return a.Heard(), true
+	}
+	return time.Time{}, false
+}
+
 func (l *elementLink) gone() {
 	l.e.c.Loop.Cancel(&l.timer)
 	delete(l.e.links, l)

@@ -231,3 +231,36 @@ func TestFoundWaitsForNoAnswer(t *testing.T) {
 	}
 	r.close()
 }
+
+// An element's sidecar that stood still for longer than the fence (SIGSTOP, a machine that swaps) gave the old server what it found in
+// its socket when it went on, and what it had kept, though another server had both by then.
+func TestFoundStoodStill(t *testing.T) {
+	for _, kept := range []bool{false, true} {
+		r := newRig(t, options{elements: 2, priority: true, memory: 64 << 10, legs: 64 << 10, failover: with(quick, func(f *Failover) {
+			f.Unsafe, f.Resume, f.Fence, f.Deadline = UnsafeReplay, 500*time.Millisecond, time.Second, 30*time.Second
+		})})
+		old := r.stations[0]
+		c := r.client()
+		c.says("GET 1\n", false)
+		r.until("answered", func() bool { return len(c.got) > 0 })
+		if kept {
+			old.server().room = 0
+			c.says("SET 2\n", false)
+			r.until("kept", func() bool { return stored(old.host) > 0 })
+			old.host.Freeze()
+		} else {
+			old.host.Freeze()
+			c.says("SET 2\n", false)
+		}
+		r.until("carried out elsewhere", func() bool { return strings.HasSuffix(string(c.got), "re SET 2\n") })
+		if kept {
+			old.server().reads(-1)
+		}
+		old.host.Thaw()
+		r.w.RunFor(10 * time.Second)
+		if got := string(old.server().got); got != "GET 1\n" {
+			t.Errorf("kept %t: the old server has got %q", kept, got)
+		}
+		r.close()
+	}
+}

@@ -101,6 +101,9 @@ func (g *Leg) dropHolds() {
 func (g *Leg) unhold() {
 	r := &g.reads
 	passed := false
+	if g.out.held && g.lapsed() {
+		return
+	}
 	for g.out.held && !g.fencing && g.out.open && g.out.written() == g.out.until {
 		if g.position() < g.out.until {
 			if !g.out.held { // given up

@@ -109,7 +109,7 @@ func (g *Leg) ConnectFailed(err error) {
 
 // Writable says that the server's socket takes bytes again.
 func (g *Leg) Writable() {
-	if g.over {
+	if g.over || g.lapsed() {
 		return
 	}
 	_ = g.out.writable() // when it fails, the reading side will say what has happened

@@ -138,10 +138,39 @@ func (g *Leg) detach() {
 
 // outOfTouch keeps the leg for its user to come back, for as long as was agreed.
 func (g *Leg) outOfTouch() {
+	l := g.link
 	g.link, g.waits = nil, false
-	if !g.over {
-		g.e.c.Loop.Schedule(&g.timer, g.e.c.Loop.Now().Add(g.hold))
+	if g.over {
+		return
 	}
+	now := g.e.c.Loop.Now()
+	until := now.Add(g.hold)
+	if heard, ok := l.heard(); ok {
+		until = earlier(until, heard.Add(g.e.c.Silence+g.hold))
+	}
+	if !now.Before(until) {
+		g.expire()
+		return
+	}
+	g.e.c.Loop.Schedule(&g.timer, until)
+}
+
+// lapsed ends a leg whose pool user may have gone on without it, which nobody has noticed because this process stood still. It is asked
+// before the server is given what was kept for it.
+func (g *Leg) lapsed() bool {
+	now := g.e.c.Loop.Now()
+	if g.link == nil {
+		if g.timer.Armed() && !now.Before(g.timer.At()) {
+			g.expire()
+		}
+		return g.over
+	}
+	if heard, ok := g.link.heard(); ok && now.Sub(heard) > g.e.c.Silence+g.hold {
+		l := g.link
+		l.a.Abort()
+		l.gone()
+	}
+	return g.over
 }
 
 // expire ends a leg whose user did not come back: the server must not go on with it.
