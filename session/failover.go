@@ -25,7 +25,7 @@ type failure struct {
 
 // legOpen notes that the leg's server is connected.
 func (s *Session) legOpen() {
-	s.u.c.Pool.Alive(s.leg.link.element.Name)
+	s.u.found(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
 	if s.record != nil {
 		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
@@ -253,9 +253,11 @@ func (s *Session) place(next *plan) {
 	}
 	e, wait, ok := s.u.c.Pool.Choose(now)
 	if !ok {
+		s.u.waiting[s] = true
 		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(wait), s.deadline))
 		return
 	}
+	delete(s.u.waiting, s)
 	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) {
 		e = suspect
 	}

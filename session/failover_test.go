@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -329,6 +330,38 @@ func TestRecordOfALostReply(t *testing.T) {
 	}
 	c.says("PAY 2\n", false)
 	r.until("the answer of the other", func() bool { return string(c.got) == "ERR lost\nre PAY 2\n" })
+	r.only(KindMoved)
+	r.close()
+}
+
+// The only server comes back. The one session that finds that out tells the others, which wait for the same: none sits out a pause of
+// its own behind it.
+func TestWaitingTogether(t *testing.T) {
+	r := newRig(t, options{failover: quick})
+	only := r.stations[0]
+	var clients []*end
+	for range 20 {
+		clients = append(clients, r.client())
+	}
+	ask := func(text string) (first, last time.Time) {
+		for _, c := range clients {
+			c.says(text+"\n", false)
+		}
+		answered := func(c *end) bool { return strings.HasSuffix(string(c.got), "re "+text+"\n") }
+		r.until("an answer to "+text, func() bool { return slices.ContainsFunc(clients, answered) })
+		first = r.w.Now()
+		r.until("all answers to "+text, func() bool {
+			return !slices.ContainsFunc(clients, func(c *end) bool { return !answered(c) })
+		})
+		return first, r.w.Now()
+	}
+	ask("GET 1")
+	only.die(false)
+	r.w.RunFor(2 * time.Second)
+	only.gone = false
+	if first, last := ask("GET 2"); last.Sub(first) > 10*time.Millisecond {
+		t.Errorf("the last client was answered %v after the first", last.Sub(first))
+	}
 	r.only(KindMoved)
 	r.close()
 }

@@ -1,6 +1,9 @@
 package session
 
 import (
+	"cmp"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -36,12 +39,14 @@ type User struct {
 	sessions map[uint64]*Session
 	acks     *acks[userLeg]
 	traffic  Traffic
+	waiting  map[*Session]bool    // for an element that may be tried
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
 }
 
 // NewUser returns a User without sessions.
 func NewUser(c UserConfig) *User {
-	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session), said: make(map[string]time.Time)}
+	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
+		said: make(map[string]time.Time)}
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u
 }
@@ -101,6 +106,22 @@ func (u *User) lookAt(e pool.Element) bool {
 	}
 	u.linkTo(e)
 	return false
+}
+
+// found notes that the server of an element has taken a session. Of an element that had failed only one session at a time finds that
+// out; the others, which wait for it, need not sit out their pause.
+func (u *User) found(element string) {
+	u.c.Pool.Alive(element)
+	if len(u.waiting) == 0 {
+		return
+	}
+	byID := func(a, b *Session) int { return cmp.Compare(a.ID, b.ID) }
+	for _, s := range slices.SortedFunc(maps.Keys(u.waiting), byID) {
+		if !s.closing { // then the timer is for that
+			u.c.Loop.Schedule(&s.timer, u.c.Loop.Now())
+		}
+	}
+	clear(u.waiting)
 }
 
 // linkTo returns the association to an element, begun if there is none.

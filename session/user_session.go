@@ -336,4 +336,5 @@ func (s *Session) over(abort bool) {
 	s.store.Clear()
 	s.awaiting = queue[*retrieval.Message[*request]]{}
 	delete(s.u.sessions, s.ID)
+	delete(s.u.waiting, s)
 }
