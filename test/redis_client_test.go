@@ -156,7 +156,7 @@ func (w *redisWorker) lrange(most int) redisAsk {
 }
 
 // pipeline is 50 commands: some only read, long replies too; others mix small ones. What is unsafe behind a long reply may be
-// carried out before it can be answered, so that more than one is in doubt (docs/replay-redis.md).
+// carried out before it can be answered, so that more than one is in doubt (docs/replay.md).
 func (w *redisWorker) pipeline() []redisAsk {
 	asks := make([]redisAsk, 50)
 	reads := w.rnd.IntN(4) == 0
