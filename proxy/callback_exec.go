@@ -8,7 +8,8 @@ import (
 	"github.com/poolproxy/poolproxy/session"
 )
 
-// callbackExec is a failover callback that is a program (Callback.Exec). It reads where the session stands on its standard input, as
+// callbackExec is a failover callback that is a program (Callback.Exec). It is run for failovers, as a Rule is asked for them: not when a
+// client has just connected. It reads where the session stands on its standard input, as
 // one object of JSON, and what it writes to its standard output goes to the server: nothing, if it writes nothing, else one or
 // several whole requests, 64 KiB at most. Any reply to them will do. An exit status other than 0, and a program that takes longer
 // than its time, is a failed expectation: the session goes on to another element.
@@ -25,9 +26,9 @@ const defaultCallbackTimeout = 5 * time.Second
 type callbackInput struct {
 	User     string `json:"pool_user"`
 	Session  uint64 `json:"session"`
-	Client   string `json:"client"` // its address and port
-	Leg      uint32 `json:"leg"`    // the new one: 1, 2, 3 ...
-	Failover bool   `json:"failover"`
+	Client   string `json:"client"`   // its address and port
+	Leg      uint32 `json:"leg"`      // the new one: 1, 2, 3 ...
+	Failover bool   `json:"failover"` // true
 	Element  string `json:"pool_element"`
 	Address  string `json:"address"` // the pool element's
 
@@ -42,6 +43,10 @@ type callbackInput struct {
 
 // Call runs the program (session.Callback).
 func (c *callbackExec) Call(at session.Moment, answer func(session.Reaction, error)) {
+	if !at.Failover {
+		answer(session.Reaction{}, nil)
+		return
+	}
 	in := callbackInput{User: c.user, Session: at.Session, Client: at.Client, Leg: at.Leg, Failover: at.Failover, Element: at.Element,
 		Address: at.Address, Request: at.Request, ReplyBytes: at.ReplyBytes, State: at.State}
 	if utf8.Valid(at.Request) {

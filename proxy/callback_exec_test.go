@@ -63,12 +63,12 @@ func TestCallbackExecInput(t *testing.T) {
 	if got := string(c.reaction.Send); got != want {
 		t.Errorf("%s\nnot\n%s", got, want)
 	}
-	c = callBack(t, "cat", 0, session.Moment{Request: []byte{0xff, 0xfe}})
+	c = callBack(t, "cat", 0, session.Moment{Failover: true, Request: []byte{0xff, 0xfe}})
 	var in map[string]any
 	if err := json.Unmarshal(c.reaction.Send, &in); err != nil || in["request"] != "//4=" || in["request_text"] != nil {
 		t.Errorf("%s, %v", c.reaction.Send, err)
 	}
-	c = callBack(t, "cat", 0, session.Moment{})
+	c = callBack(t, "cat", 0, session.Moment{Failover: true})
 	in = nil
 	if err := json.Unmarshal(c.reaction.Send, &in); err != nil {
 		t.Fatal(err)
@@ -82,10 +82,18 @@ func TestCallbackExecInput(t *testing.T) {
 // The largest request there may be comes through.
 func TestCallbackExecLargeRequest(t *testing.T) {
 	request := bytes.Repeat([]byte{'\n'}, 64<<10) // each is two bytes in JSON
-	c := callBack(t, `tr -d '\n' | wc -c`, 0, session.Moment{Request: request})
+	c := callBack(t, `tr -d '\n' | wc -c`, 0, session.Moment{Failover: true, Request: request})
 	n, err := strconv.Atoi(strings.TrimSpace(string(c.reaction.Send)))
 	if c.err != nil || err != nil || n < 3*len(request) { // in base64, and escaped
 		t.Errorf("%s, %v", c.reaction.Send, c.err)
+	}
+}
+
+// A program is for failovers, not for every client that connects.
+func TestCallbackExecFirstLeg(t *testing.T) {
+	c := callBack(t, "echo RESUME", 0, session.Moment{Session: 1, Leg: 1})
+	if c.err != nil || c.reaction.Send != nil {
+		t.Errorf("%+v", c)
 	}
 }
 
@@ -103,7 +111,7 @@ func TestCallbackExec(t *testing.T) {
 		"it says much":    {"head -c 100000 /dev/zero", 0, "", "more than 64 KiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			got := callBack(t, c.script, c.timeout, session.Moment{Session: 1})
+			got := callBack(t, c.script, c.timeout, session.Moment{Session: 1, Failover: true})
 			if string(got.reaction.Send) != c.send || (got.reaction.Send == nil) != (c.send == "") {
 				t.Errorf("sends %q", got.reaction.Send)
 			}
