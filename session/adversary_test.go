@@ -132,3 +132,22 @@ func TestUnfinishedInLostTransaction(t *testing.T) {
 	r.until("it is closed", func() bool { return c.closed })
 	r.close()
 }
+
+// on_server_close = "failover" where the session cannot be moved: a close of the server's stays a close.
+func TestCloseOfUnmovable(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true, protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
+		failover: with(quick, func(f *Failover) { f.Replay, f.OnServerClose = ReplayNone, CloseIsFailed })})
+	r.stations[0].app = silent
+	c := r.client()
+	c.says("hello", false)
+	r.until("it has come", func() bool { return r.serving() != nil && len(r.serving().got) > 0 })
+	c.room = 3
+	r.serving().says("goodbye", true)
+	r.w.RunFor(time.Second)
+	c.reads(-1)
+	r.w.RunFor(time.Second)
+	if string(c.got) != "goodbye" || !c.finished || c.reset {
+		t.Errorf("the client got %q, finished %v, reset %v", c.got, c.finished, c.reset)
+	}
+	r.close()
+}

@@ -40,7 +40,7 @@ type ServerClose uint8
 const (
 	CloseAuto     ServerClose = iota // a close, unless a request is in flight
 	CloseIsClose                     // a close, always
-	CloseIsFailed                    // a failure, unless the protocol has said goodbye
+	CloseIsFailed                    // a failure, unless the protocol has said goodbye, or no other element could carry the session on
 )
 
 func (c ServerClose) String() string { return [...]string{"auto", "close", "failover"}[c] }

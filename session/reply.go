@@ -237,7 +237,7 @@ func (s *Session) closeIsFailure() bool {
 	case CloseIsClose:
 		return false
 	case CloseIsFailed:
-		return waits || !s.ended && !s.goodbye && s.awaiting.len() == 0 && !s.out.end
+		return waits || !s.ended && !s.goodbye && s.awaiting.len() == 0 && !s.out.end && s.movable()
 	}
 	return waits
 }
@@ -252,6 +252,14 @@ func (s *Session) resetIsMeant() bool {
 		return false
 	}
 	return s.awaiting.len() == 0
+}
+
+// movable reports whether another element could carry the session on behind the present leg. If none could, and nothing waits for a
+// reply, a server's close is better than our reset.
+func (s *Session) movable() bool {
+	s.remember()
+	_, err := s.plan(s.leg.highest)
+	return err == nil
 }
 
 // closed has the session survive a server that closes the connection. One that does so again and again is not asked at full speed.
