@@ -151,3 +151,26 @@ func TestCloseOfUnmovable(t *testing.T) {
 	}
 	r.close()
 }
+
+// What a failover has given up is not told of the session for ever.
+func TestProtectionBehindLoss(t *testing.T) {
+	r := newRig(t, options{elements: 3, priority: true, failover: quick, protocol: answering(t, "ERR lost\n")})
+	r.stations[0].app = silent
+	c := r.client()
+	c.says("BEGIN\nSET 1\nCOMMIT\n", false)
+	r.until("it has come", func() bool { return r.serving() != nil && len(r.serving().got) > 18 })
+	r.stations[0].die(true)
+	r.until("the errors", func() bool { return len(c.got) == 27 })
+	r.w.RunFor(5 * time.Second)
+	if i := c.session.Info(); i.Protection != Protected {
+		t.Errorf("%s: %s", i.Protection, i.Reason)
+	}
+	r.stations[1].die(true)
+	r.w.RunFor(5 * time.Second)
+	if n := len(r.records); n != 2 || r.records[0].Lost != 3 || r.records[1].Lost != 0 {
+		t.Errorf("%d records: %+v", n, r.records)
+	}
+	c.says("GET 2\n", false)
+	r.until("served", func() bool { return string(c.got[27:]) == "re GET 2\n" })
+	r.close()
+}
