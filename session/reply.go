@@ -146,6 +146,7 @@ func (s *Session) replied() {
 	m := s.awaiting.pop()
 	m.About.replied = true
 	m.Released = true
+	s.goodbye = s.goodbye || m.About.goodbye
 	s.answered = m.End
 	s.carriedBefore(m)
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
@@ -249,7 +250,7 @@ func (s *Session) resetIsMeant() bool {
 	case CloseIsClose:
 		return true
 	case CloseIsFailed:
-		return false
+		return s.goodbye
 	}
 	return s.awaiting.len() == 0
 }
