@@ -40,7 +40,12 @@ func logins(t testing.TB, greeting string) protocol.Protocol {
 }
 
 // loggedIn is a rig whose client has set states at the first of two elements, and has a request in flight there.
-func loggedIn(t *testing.T, o options) (r *rig, c *end) {
+func loggedIn(t *testing.T, o options) (*rig, *end) {
+	r := newRig(t, o.login(t))
+	return r, r.logIn()
+}
+
+func (o options) login(t testing.TB) options {
 	o.elements, o.priority = max(o.elements, 2), true
 	if o.failover == (Failover{}) {
 		o.failover = quick
@@ -48,7 +53,10 @@ func loggedIn(t *testing.T, o options) (r *rig, c *end) {
 	if o.protocol == nil {
 		o.protocol = logins(t, "")
 	}
-	r = newRig(t, o)
+	return o
+}
+
+func (r *rig) logIn() (c *end) {
 	r.stations[0].app = func(e *end) {
 		if !strings.HasSuffix(string(e.got), "GET 1\n") {
 			echo(e)
@@ -59,7 +67,7 @@ func loggedIn(t *testing.T, o options) (r *rig, c *end) {
 	c.sometime("re LOGIN a\nre OPT 1\nre LOGIN b\nre OPT 2\n")
 	c.says("GET 1\n", false)
 	r.stations[0].has("GET 1\n")
-	return r, c
+	return c
 }
 
 const (
@@ -346,9 +354,11 @@ func TestSpeaksWhileACallbackIsAsked(t *testing.T) {
 // On a leg behind a failure nothing tells whose that would be.
 func TestSpeaksUnaskedBehindAFailure(t *testing.T) {
 	var r *rig
-	r, c := loggedIn(t, options{elements: 3, callbacks: []Callback{onFailover(func(_ Moment, answer func(Reaction, error)) {
+	o := options{elements: 3, callbacks: []Callback{onFailover(func(_ Moment, answer func(Reaction, error)) {
 		r.w.After(50*time.Millisecond, func() { answer(Reaction{}, nil) })
-	})}})
+	})}}
+	r = newRig(t, o.login(t))
+	c := r.logIn()
 	r.stations[1].app = func(e *end) {
 		if echo(e); e.answered == len(e.got) {
 			e.says("by the way\n", false)
