@@ -63,7 +63,7 @@ func TestCallbackFails(t *testing.T) {
 	}{
 		"an error":           {Reaction{}, errNot, "callback 1: not this one"},
 		"another answer":     {Reaction{Send: []byte("HELLO\n"), Expect: expect("welcome\n")}, nil, `"re HELLO\n" is not "welcome\n"`},
-		"half a request":     {Reaction{Send: []byte("HELLO\nYOU")}, nil, `"HELLO\nYOU" is not a whole request`},
+		"half a request":     {Reaction{Send: []byte("HELLO\nYOU")}, nil, "9 bytes that are not a whole request"},
 		"the second answers": {Reaction{Send: []byte("HELLO\nYOU\n"), Expect: expect("re HELLO\n")}, nil, `"re YOU\n" is not "re HELLO\n"`},
 	} {
 		t.Run(name, func(t *testing.T) {
