@@ -188,11 +188,6 @@ func (s *Session) greet(p []byte) {
 // serverEnd takes the server's end of file, from a server that still listens: a close, unless a request is in flight.
 func (s *Session) serverEnd() {
 	leg := s.leg
-	if leg.gaveUp != "" { // what it said last was dropped: it is the end of nothing
-		leg.abandon(CodeAbandoned, leg.gaveUp)
-		s.legFailed(failure{cause: leg.gaveUp + " (then it closed the connection)", detector: "reply timeout", reach: leg.highest, confirmed: true})
-		return
-	}
 	if r := leg.restore; r != nil && (r.greeting == nil || s.greeted || s.awaiting.len() > 0) {
 		r.fail(errors.New("the server closed the connection"))
 		return

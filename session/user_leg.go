@@ -133,8 +133,8 @@ func (g *userLeg) receive(m *message) {
 		if g.end {
 			return // it comes again after a resumption: the element does not know whether it came before
 		}
-		g.end = true
 		if g.gaveUp == "" { // else what was said before the end is missing
+			g.end = true
 			g.s.serverEnd()
 		}
 	default:
