@@ -84,17 +84,22 @@ func (g *Leg) holdBack(offset int64) {
 	}
 }
 
-// barrier keeps the outlet from writing beyond the first hold.
+// barrier keeps the outlet from writing beyond the first hold; a server that is being fenced gets nothing at all.
 func (g *Leg) barrier() {
+	if g.fencing {
+		return
+	}
 	g.out.held = g.reads.holds.len() > 0
 	if g.out.held {
 		g.out.until = g.reads.holds.first()
 	}
 }
 
+// dropHolds lets everything go, since it cannot be known how far the server reads.
 func (g *Leg) dropHolds() {
 	g.reads.holds = queue[int64]{}
 	g.barrier()
+	_ = g.out.writable() // when it fails, the reading side will say what has happened
 }
 
 // unhold lets go what is held for no reason any more, and sees to it that the question is asked again.
@@ -106,13 +111,14 @@ func (g *Leg) unhold() {
 	}
 	for g.out.held && !g.fencing && g.out.open && g.out.written() == g.out.until {
 		if g.position() < g.out.until {
-			if !g.out.held { // given up
-				break
-			}
 			if !g.poll.Armed() {
 				g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(r.pause))
 				r.pause = min(2*r.pause, pollLast)
 			}
+			break
+		}
+		if r.holds.len() == 0 { // they were dropped when this was asked
+			passed = true
 			break
 		}
 		r.holds.pop()

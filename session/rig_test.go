@@ -198,7 +198,7 @@ type station struct {
 	gone     bool          // the server refuses, and does not listen
 	slow     time.Duration // of connecting
 	greeting string        // what new servers say at once
-	unread   func() int    // what their processes have not read; nil: it cannot be known
+	unread   func() int    // what their processes have not read; less than 0: it cannot be known
 
 	fence func(*Leg, func(error)) // with options.fence
 }
@@ -215,7 +215,7 @@ func (s *station) at() netip.AddrPort { return s.host.Addr(7001) }
 func (s *station) start(first byte) {
 	var unread func(Socket) (int, bool)
 	if s.r.o.reads {
-		unread = func(Socket) (int, bool) { return s.unread(), true }
+		unread = func(Socket) (int, bool) { n := s.unread(); return n, n >= 0 }
 	}
 	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
 		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) }, Unread: unread,
