@@ -174,3 +174,30 @@ func TestProtectionBehindLoss(t *testing.T) {
 	r.until("served", func() bool { return string(c.got[27:]) == "re GET 2\n" })
 	r.close()
 }
+
+// Another sidecar at the element's address does not mean that the one before is dead: it may be draining, or its address may have
+// moved to another host. Its leg is fenced as ever.
+func TestFenceBehindAnotherSidecar(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true, failover: with(quick, func(f *Failover) {
+		f.Unsafe, f.Fence, f.Deadline = UnsafeReplay, 2*time.Second, time.Minute
+	})})
+	s := r.stations[0]
+	s.room = 0
+	c := r.client()
+	r.until("open", func() bool { return c.session.leg.open })
+	c.says("PAY 1\n", false)
+	r.w.RunFor(100 * time.Millisecond)
+	old, server := s.e, s.server()
+	s.listener.Close()
+	s.room = -1
+	s.start(0x99)
+	r.cut(s)
+	r.until("answered", func() bool { return len(c.got) > 0 })
+	server.reads(-1)
+	r.w.RunFor(time.Second)
+	if got := string(server.got); got != "" {
+		t.Errorf("the old server got %q when another one had carried it out", got)
+	}
+	old.Close()
+	r.close()
+}

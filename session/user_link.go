@@ -103,7 +103,7 @@ func (l *userLink) greeted() {
 		if same {
 			l.resume(leg)
 		} else {
-			leg.s.legFailed(failure{cause: "the element's sidecar was restarted", detector: "association", reach: leg.highest, confirmed: true})
+			leg.s.legFailed(failure{cause: "the element's sidecar was restarted", detector: "association", reach: leg.highest}) // the one before may live on
 		}
 	}
 	for _, leg := range pending {
