@@ -42,7 +42,8 @@ type scenario struct {
 	faults   int
 
 	heartbeat mapping.Heartbeat
-	longest   time.Duration // that a path is stalled
+	beats     mapping.Heartbeat // of the elements
+	longest   time.Duration     // that a path is stalled
 	callbacks int
 	fails     bool // callbacks fail at times
 	drifts    bool // the hosts' clocks are up to 1 % wrong
@@ -77,6 +78,7 @@ func draw(seed uint64) *scenario {
 	if st, ok := s.dialect.(*streams); ok && st.mute() {
 		s.callbacks = 0
 	}
+	s.beats = s.heartbeat
 	s.narrow()
 	return s
 }
@@ -99,7 +101,9 @@ func (s *scenario) narrow() {
 	case partitions:
 		s.mapping, s.elements = mapping.TCP, 2+s.rand.IntN(2)
 		s.heartbeat = mapping.Heartbeat{Interval: 50 * time.Millisecond, Misses: 2}
-		s.longest, s.requests, s.think = 2500*time.Millisecond, 60, min(s.think, 20*time.Millisecond)
+		s.beats = mapping.Heartbeat{Interval: time.Duration(pick(s.rand, 50, 100, 200)) * time.Millisecond, Misses: pick(s.rand, 2, 3)}
+		s.longest = time.Duration(pick(s.rand, 400, 1000, 2500)) * time.Millisecond
+		s.requests, s.think = 60, min(s.think, 20*time.Millisecond)
 		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume / 10,
 			Deadline: 10 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead),
 			Fence: time.Duration(50+s.rand.IntN(500)) * time.Millisecond}

@@ -58,7 +58,7 @@ func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
 	if trace != nil {
 		m.world.Trace(trace)
 		m.log = hclog.New(&hclog.LoggerOptions{Output: lineWriter(m.tracef), Level: hclog.Trace, DisableTime: true})
-		m.tracef("heartbeat %v, callbacks %d, fails %t, drifts %t, longest %v, talks %+v", s.heartbeat, s.callbacks, s.fails, s.drifts, s.longest, s.dialect)
+		m.tracef("heartbeat %v and %v, callbacks %d, fails %t, drifts %t, longest %v, talks %+v", s.heartbeat, s.beats, s.callbacks, s.fails, s.drifts, s.longest, s.dialect)
 		m.tracef("class %d, %T, mapping %v, %+v, policy %v, memory %d, buffer %d, elements %d, shared %t, differs %t, clients %d",
 			s.class, s.dialect, s.mapping, s.failover, s.policy, s.memory, s.buffer, s.elements, s.shared, s.differs, s.clients)
 	}
@@ -138,7 +138,7 @@ func (m *simulation) startSidecar(e *element) {
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		Heartbeat: m.heartbeat, Memory: m.memory, Hold: time.Minute}}},
+		Heartbeat: m.beats, Memory: m.memory, Hold: time.Minute}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
