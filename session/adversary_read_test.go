@@ -63,3 +63,29 @@ func TestReadIsTold(t *testing.T) {
 		r.close()
 	}
 }
+
+// A frozen server with many sessions must not keep the loop busy with questions to the kernel: they become rare.
+func TestFrozenIsAskedRarely(t *testing.T) {
+	r := newRig(t, options{failover: readFailover})
+	s := r.stations[0]
+	s.app = silent
+	asked, unread := 0, 0
+	s.e.c.Unread = func(Socket) (int, bool) { asked++; return unread, true }
+	c := r.client()
+	r.until("open", func() bool { return c.session.leg.open })
+	unread = 6
+	c.says("SET 1\nSET 2\n", false)
+	r.w.RunFor(time.Second)
+	asked = 0
+	r.w.RunFor(time.Minute)
+	if asked > 150 {
+		t.Errorf("asked %d times in a minute", asked)
+	}
+	unread = 0
+	began := r.w.Now()
+	r.until("the second request", func() bool { return string(s.server().got) == "SET 1\nSET 2\n" })
+	if took := r.w.Now().Sub(began); took > 1100*time.Millisecond {
+		t.Errorf("it took %v to find out that the server reads", took)
+	}
+	r.close()
+}

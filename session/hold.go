@@ -13,12 +13,16 @@ const (
 	// maxHolds is how many requests may wait at one leg; the user sends no more before some are acknowledged.
 	maxHolds = 1024
 
-	// pollFirst and pollLast bound the pause between two questions, while something is held. The server's answers ask as well.
+	// pollFirst and pollLast bound the pause between two questions, while something is held. The server's answers ask as well. A
+	// question costs some microseconds of the loop: a frozen server may have thousands of sessions.
 	pollFirst = time.Millisecond
-	pollLast  = 50 * time.Millisecond
+	pollLast  = time.Second
+
+	// mostSkipped is how many rounds of ACKs are passed over at most while a server reads nothing.
+	mostSkipped = 15
 
 	// mostUnknown is how many questions in a row may go unanswered before reading is taken to be unknowable after all.
-	mostUnknown = 100
+	mostUnknown = 20
 )
 
 // reading is what is known of the server's reading, and what waits for it. It belongs to its Leg.
@@ -29,6 +33,26 @@ type reading struct {
 	holds   queue[int64]
 	pause   time.Duration
 	unknown int // questions in a row without an answer
+	skip    int // rounds of ACKs to be passed over behind a question that brought nothing new
+	skipped int // of them
+}
+
+// lull reports whether this round of ACKs is passed over.
+func (r *reading) lull() bool {
+	if r.skipped >= r.skip {
+		return false
+	}
+	r.skipped++
+	return true
+}
+
+// found notes whether a question has brought something new.
+func (r *reading) found(news bool) {
+	if r.skipped = 0; news {
+		r.skip = 0
+	} else {
+		r.skip = min(2*r.skip+1, mostSkipped)
+	}
 }
 
 // startReading finds out whether the kernel can tell. The server is connected, and nothing is written.

@@ -77,8 +77,9 @@ func (g *Leg) Take(buffer *loop.Buffer, n int) (kept bool) {
 	}
 	kept = g.log.Take(g.e.c.Loop.Buffers(), buffer, n)
 	g.pump()
+	g.reads.skip = 0 // who answers has read
 	if g.out.held {
-		g.unhold() // who answers has read
+		g.unhold()
 	}
 	return kept
 }
@@ -200,7 +201,11 @@ func (g *Leg) consumed() {
 
 func (g *Leg) ackDue() {
 	g.owes = false
-	if !g.over {
+	switch {
+	case g.over:
+	case g.reads.lull():
+		g.owe()
+	default:
 		g.ack(false)
 	}
 }
@@ -212,11 +217,13 @@ func (g *Leg) ack(force bool) {
 		return
 	}
 	told, credit := g.position(), g.out.written()+int64(g.e.c.Memory)
-	if told != g.told || credit > g.granted || force {
+	news := told != g.told || credit > g.granted
+	if news || force {
 		g.told, g.granted = told, max(g.granted, credit)
 		g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
 	}
-	if g.told < g.out.written() {
+	behind := g.told < g.out.written()
+	if g.reads.found(news || !behind); behind {
 		g.owe()
 	}
 }
