@@ -44,7 +44,7 @@ func TestUnsafeIsHeldBack(t *testing.T) {
 	}
 	*asked = 0
 	r.w.RunFor(10 * time.Second)
-	if *asked > 400 || *asked < 100 {
+	if *asked > 40 || *asked < 5 {
 		t.Errorf("asked %d times in 10 s", *asked)
 	}
 	s.server().thaws()
