@@ -3,6 +3,9 @@ package proxy
 import (
 	"bytes"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -89,4 +92,51 @@ func (m *simulation) checkMoment(at session.Moment) {
 		}
 		return
 	}
+}
+
+// goingOn is a failover callback that has interrupted replies continued: in place of the request it asks the new server for the rest.
+type goingOn struct {
+	sim *simulation
+}
+
+// Continues implements session.Continuer.
+func (x *goingOn) Continues(request []byte) bool {
+	return bytes.HasPrefix(request, []byte("S ")) || bytes.HasPrefix(request, []byte("U "))
+}
+
+// Call implements session.Callback.
+func (x *goingOn) Call(at session.Moment, answer func(session.Reaction, error)) {
+	var want session.Reaction
+	if at.Request != nil && x.Continues(at.Request) {
+		r, err := x.sim.dialect.decode(at.Request)
+		if err != nil {
+			x.sim.violated("a callback is told of the request %.60q", at.Request)
+		}
+		p := fmt.Appendf(nil, "G %d %d %d %d\n", r.client, r.number, r.reply, at.ReplyBytes)
+		x.sim.said = append(x.sim.said, p)
+		want = session.Reaction{Send: p, Continue: true}
+	}
+	answer(want, nil)
+}
+
+// goOn takes a request for the rest of a reply.
+func (c *serverConn) goOn(r *request, raw []byte) error {
+	m := c.server.sim
+	mine := m.clients[r.client].requests[r.number]
+	from, err := strconv.Atoi(strings.Fields(string(raw))[4])
+	whole := m.dialect.answer(c.server.variant, mine, raw, m.rand)
+	switch {
+	case err != nil:
+		return err
+	case from >= len(whole):
+		return errors.New("a callback goes on behind the end")
+	case r.number <= c.last:
+		return errors.New("a callback goes on with what was before")
+	case c.called < m.callbacks:
+		return errors.New("a callback goes on before the others were done")
+	}
+	c.client, c.last, c.worked = r.client, r.number, true
+	m.tracef("server%d goes on with %d %d at %d", c.server.element.index, r.client, r.number, from)
+	c.answer = whole[from:]
+	return nil
 }

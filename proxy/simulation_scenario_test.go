@@ -46,6 +46,7 @@ type scenario struct {
 	longest   time.Duration     // that a path is stalled
 	callbacks int
 	fails     bool // callbacks fail at times
+	goesOn    bool // a callback has interrupted replies continued
 	drifts    bool // the hosts' clocks are up to 1 % wrong
 }
 
@@ -77,6 +78,10 @@ func draw(seed uint64) *scenario {
 	s.fails = r.IntN(2) == 0
 	if st, ok := s.dialect.(*streams); ok && st.mute() {
 		s.callbacks = 0
+	}
+	switch s.dialect.(type) {
+	case *lines, *talks:
+		s.goesOn = !s.differs && r.IntN(5) == 0
 	}
 	s.beats = s.heartbeat
 	s.narrow()

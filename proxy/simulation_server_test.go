@@ -111,7 +111,7 @@ func (c *serverConn) work() {
 		c.server.sim.violated("%v: %v", c.conn.Remote(), err)
 		return
 	}
-	if r.kind != 'O' {
+	if r.kind != 'O' && r.kind != 'G' {
 		c.answer = d.answer(c.server.variant, &r, raw, c.server.sim.rand)
 	}
 	c.in = append([]byte(nil), c.in[n:]...)
@@ -132,6 +132,9 @@ func (c *serverConn) check(r *request, raw []byte) error {
 	}
 	if r.client < 0 || r.client >= len(m.clients) || r.number < 0 || r.number >= len(m.clients[r.client].requests) {
 		return errors.New("a request that no client has")
+	}
+	if r.kind == 'G' {
+		return c.goOn(r, raw)
 	}
 	mine := m.clients[r.client].requests[r.number]
 	switch {

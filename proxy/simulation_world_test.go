@@ -58,7 +58,7 @@ func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
 	if trace != nil {
 		m.world.Trace(trace)
 		m.log = hclog.New(&hclog.LoggerOptions{Output: lineWriter(m.tracef), Level: hclog.Trace, DisableTime: true})
-		m.tracef("heartbeat %v and %v, callbacks %d, fails %t, drifts %t, longest %v, talks %+v", s.heartbeat, s.beats, s.callbacks, s.fails, s.drifts, s.longest, s.dialect)
+		m.tracef("heartbeat %v and %v, callbacks %d, fails %t, goes on %t, drifts %t, longest %v, talks %+v", s.heartbeat, s.beats, s.callbacks, s.fails, s.goesOn, s.drifts, s.longest, s.dialect)
 		m.tracef("class %d, %T, mapping %v, %+v, policy %v, memory %d, buffer %d, elements %d, shared %t, differs %t, clients %d",
 			s.class, s.dialect, s.mapping, s.failover, s.policy, s.memory, s.buffer, s.elements, s.shared, s.differs, s.clients)
 	}
@@ -158,6 +158,9 @@ func (m *simulation) startUser() {
 	var callbacks []Callback
 	for range m.callbacks {
 		callbacks = append(callbacks, Callback{Rule: &spokesman{m}})
+	}
+	if m.goesOn {
+		callbacks = append(callbacks, Callback{Rule: &goingOn{m}})
 	}
 	var err error
 	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),

@@ -264,3 +264,22 @@ func TestFoundStoodStill(t *testing.T) {
 		r.close()
 	}
 }
+
+// With ack = "read", an unsafe request that waited for an answer when the server ended waited for ever, and with it the client's end: the
+// session was never over.
+func TestFoundWaitsForEndedServer(t *testing.T) {
+	r := newRig(t, options{reads: true, failover: with(quick, func(f *Failover) { f.Ack, f.OnServerClose = AckRead, CloseIsClose })})
+	s := r.stations[0]
+	s.unread = func() int { return 0 }
+	s.app = silent
+	c := r.client()
+	c.says("GET 1\nSET 2\nSET 3\n", false)
+	r.until("come", func() bool { return s.server() != nil && strings.HasSuffix(string(s.server().got), "SET 2\n") })
+	s.server().says("", true)
+	c.says("", true)
+	r.w.RunFor(time.Minute)
+	if n := r.user.Count(); n != 0 {
+		t.Errorf("%d sessions are left", n)
+	}
+	r.close()
+}

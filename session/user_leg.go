@@ -136,6 +136,7 @@ func (g *userLeg) receive(m *message) {
 		if g.gaveUp == "" { // else what was said before the end is missing
 			g.end = true
 			g.s.serverEnd()
+		g.answered()
 		}
 	default:
 		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))
@@ -304,7 +305,7 @@ func (g *userLeg) unsafe(from, limit int64) int64 {
 		case m.About.Request != nil && m.About.Safe:
 		case m.Start > from:
 			return m.Start - from
-		case g.inDoubt(m):
+		case !g.end && g.inDoubt(m): // a server that has ended answers nothing more: it gets the rest as without us
 			g.answer = true
 			return 0
 		case g.sent == 0 || g.held.len() > 0 && g.held.last() == g.sent: // there is nothing before it, or it was told
