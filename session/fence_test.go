@@ -27,7 +27,7 @@ func TestFenceWaits(t *testing.T) {
 			s.host.Restart()
 			s.start(0x99)
 			s.gone = true
-		}, 0, 200 * time.Millisecond},
+		}, behind, behind + 100*time.Millisecond}, // the one before may live on
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, options{elements: 2, priority: true, failover: repeat})
