@@ -164,12 +164,12 @@ func parseChunkSize(line []byte) (int64, error) {
 	digits = bytes.TrimRight(digits, " \t")
 	for _, c := range digits {
 		if (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
-			return 0, errHTTP("body", "%.20q is no chunk size", digits)
+			return 0, errHTTP("body", "%d bytes that are no chunk size", len(digits))
 		}
 	}
 	size, err := strconv.ParseUint(string(digits), 16, 62)
 	if err != nil || len(digits) > 16 {
-		return 0, errHTTP("body", "%.20q is no chunk size", digits)
+		return 0, errHTTP("body", "%d bytes that are no chunk size", len(digits))
 	}
 	return int64(size), nil
 }

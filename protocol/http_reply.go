@@ -108,7 +108,7 @@ func parseReply(head []byte, d *httpRequest, unasked bool) (*httpReply, error) {
 	}
 	resp, err := readHTTPResponse(head, d.method)
 	if err != nil {
-		return nil, errHTTP("reply head", "%v", err)
+		return nil, errHTTP("reply head", "%s", withoutBytes(err))
 	}
 	status := resp.StatusCode
 	switch {

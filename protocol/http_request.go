@@ -3,7 +3,9 @@ package protocol
 import (
 	"bufio"
 	"bytes"
+	"errors"
 	"net/http"
+	"net/url"
 	"strings"
 	"sync"
 )
@@ -96,7 +98,7 @@ func (r *httpRequests) begin() error {
 	}
 	req, err := readHTTPRequest(r.head.text())
 	if err != nil {
-		return errHTTP("request head", "%v", err)
+		return errHTTP("request head", "%s", withoutBytes(err))
 	}
 	if req.ProtoMajor != 1 {
 		return errHTTP("request head", "version %s", req.Proto)
@@ -156,6 +158,19 @@ func readHTTPRequest(head []byte) (*http.Request, error) {
 	defer headReaders.Put(br)
 	br.Reset(bytes.NewReader(head))
 	return http.ReadRequest(br) // its Body would read on in br: nobody reads it
+}
+
+// withoutBytes is an error of net/http up to where it repeats what it was about: the log is no place for that.
+func withoutBytes(err error) string {
+	var bad *url.Error
+	if errors.As(err, &bad) {
+		err = bad.Err
+	}
+	text := strings.TrimPrefix(err.Error(), "http: ")
+	if i := strings.IndexAny(text, "\"[:"); i >= 0 {
+		text = text[:i]
+	}
+	return strings.TrimRight(text, " ")
 }
 
 // readHTTPResponse lets net/http judge the head of a reply to a request of this method.

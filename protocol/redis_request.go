@@ -110,7 +110,7 @@ func (r *redisRequests) step(p []byte) (n int, end bool, err error) {
 func (r *redisRequests) count() (end bool, err error) {
 	count, ok := r.line.number()
 	if !ok || count > redisMaxCount {
-		return false, errRedis("request", "%q is no number of arguments", r.line.bytes())
+		return false, errRedis("request", "%d bytes that are no number of arguments", r.line.size)
 	}
 	r.argc, r.part = max(count, 0), redisLength
 	return count <= 0, nil
@@ -120,12 +120,12 @@ func (r *redisRequests) count() (end bool, err error) {
 func (r *redisRequests) length() error {
 	p := r.line.bytes()
 	if len(p) == 0 || p[0] != '$' {
-		return errRedis("request", "%q in place of $ and the length of an argument", p)
+		return errRedis("request", "%d bytes in place of $ and the length of an argument", r.line.size)
 	}
 	r.line.n, r.line.size = copy(r.line.text[:], p[1:]), r.line.size-1
 	size, ok := r.line.number()
 	if !ok || size < 0 || size > redisMaxBulk {
-		return errRedis("request", "%q is no length of an argument", r.line.bytes())
+		return errRedis("request", "%d bytes that are no length of an argument", r.line.size)
 	}
 	r.part, r.left = redisBody, size+2
 	r.words.begin(r.argi, size)
