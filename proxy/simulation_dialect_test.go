@@ -152,13 +152,16 @@ func (d *lines) reader(s *scenario, requests []*request) reader {
 }
 
 // lengths is protocol length: each message with its length in front.
-type lengths struct{}
+type lengths struct{ loses bool }
 
-func newLengths(*scenario) dialect { return &lengths{} }
+func newLengths(s *scenario) dialect { return &lengths{loses: s.rand.IntN(2) == 0} }
 
 func (d *lengths) protocol() protocol.Protocol {
-	p, err := protocol.NewLength(protocol.LengthConfig{Width: 4, Safe: []protocol.Pattern{{Offset: 4, Bytes: []byte("S ")}},
-		Abort: message(abortText)})
+	c := protocol.LengthConfig{Width: 4, Safe: []protocol.Pattern{{Offset: 4, Bytes: []byte("S ")}}, Abort: message(abortText)}
+	if d.loses {
+		c.Lost = message(lostText)
+	}
+	p, err := protocol.NewLength(c)
 	if err != nil {
 		panic(err)
 	}
@@ -194,5 +197,9 @@ func (d *lengths) answer(variant int, r *request, _ []byte, _ *rand.Rand) []byte
 }
 
 func (d *lengths) reader(s *scenario, requests []*request) reader {
-	return newExact(s, requests, string(message(abortText)))
+	x := newExact(s, requests, string(message(abortText)))
+	if d.loses {
+		x.lost = string(message(lostText))
+	}
+	return x
 }

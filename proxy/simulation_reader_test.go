@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -47,7 +48,7 @@ func (x *exact) feed(p []byte) error {
 	p = append(x.pending, p...)
 	x.pending = nil
 	for len(p) > 0 {
-		if !x.stopped && x.offset == 0 && len(p) < signature && x.greeted() || len(p) < len(x.lost) && x.offset == 0 && p[0] == '-' {
+		if !x.stopped && x.offset == 0 && len(p) < signature && x.greeted() || len(p) < len(x.lost) && x.offset == 0 && strings.HasPrefix(x.lost, string(p)) {
 			x.pending = p
 			return nil
 		}

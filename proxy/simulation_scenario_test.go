@@ -76,15 +76,15 @@ func draw(seed uint64) *scenario {
 	s.heartbeat = mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}
 	s.longest, s.callbacks, s.drifts = 1500*time.Millisecond, pick(r, 0, 0, 1, 2), r.IntN(2) == 0
 	s.fails = r.IntN(2) == 0
-	if st, ok := s.dialect.(*streams); ok && st.mute() {
-		s.callbacks = 0
-	}
 	switch s.dialect.(type) {
 	case *lines, *talks:
 		s.goesOn = !s.differs && r.IntN(5) == 0
 	}
 	s.beats = s.heartbeat
 	s.narrow()
+	if st, ok := s.dialect.(*streams); ok && st.mute() {
+		s.callbacks = 0
+	}
 	return s
 }
 
@@ -104,12 +104,15 @@ func (s *scenario) narrow() {
 			s.failover.Replay = session.ReplaySession
 		}
 	case partitions:
+		if s.dialect.opaque() {
+			s.dialect = newTalks(s)
+		}
 		s.mapping, s.elements = mapping.TCP, 2+s.rand.IntN(2)
 		s.heartbeat = mapping.Heartbeat{Interval: 50 * time.Millisecond, Misses: 2}
 		s.beats = mapping.Heartbeat{Interval: time.Duration(pick(s.rand, 50, 100, 200)) * time.Millisecond, Misses: pick(s.rand, 2, 3)}
 		s.longest = time.Duration(pick(s.rand, 400, 1000, 2500)) * time.Millisecond
 		s.requests, s.think = 60, min(s.think, 20*time.Millisecond)
-		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.UnsafeReplay, Resume: s.failover.Resume / 10,
+		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.Unsafe(pick(s.rand, 0, 1, 1)), Resume: s.failover.Resume / 10,
 			Deadline: 10 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead),
 			Fence: time.Duration(50+s.rand.IntN(500)) * time.Millisecond}
 	case pathOnly:

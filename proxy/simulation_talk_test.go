@@ -12,12 +12,13 @@ import (
 // know transactions; and there may be words for one lost reply.
 type talks struct {
 	lines
-	greets, loses, states, units bool
+	greets, loses, states, units, syncs bool
 }
 
 func newTalks(s *scenario) dialect {
 	r := s.rand
-	return &talks{lines: lines{oneWay: r.IntN(2) == 0}, greets: r.IntN(2) == 0, loses: r.IntN(3) > 0, states: r.IntN(4) > 0, units: r.IntN(2) == 0}
+	return &talks{lines: lines{oneWay: r.IntN(2) == 0}, greets: r.IntN(2) == 0, loses: r.IntN(3) > 0, states: r.IntN(4) > 0, units: r.IntN(2) == 0,
+		syncs: !s.differs && r.IntN(2) == 0}
 }
 
 const (
@@ -26,8 +27,11 @@ const (
 )
 
 func (d *talks) protocol() protocol.Protocol {
-	c := protocol.LineConfig{Safe: []*regexp.Regexp{regexp.MustCompile("^S ")}, OneWay: []*regexp.Regexp{regexp.MustCompile("^O ")},
+	c := protocol.LineConfig{Safe: []*regexp.Regexp{regexp.MustCompile("^[SY] ")}, OneWay: []*regexp.Regexp{regexp.MustCompile("^O ")},
 		Abort: []byte(abortText + "\n"), MaxLine: 1 << 20}
+	if d.syncs {
+		c.Sync = []*regexp.Regexp{regexp.MustCompile("^Y ")}
+	}
 	if d.greets {
 		c.Greeting = regexp.MustCompile(`^\* ready`)
 	}
@@ -68,6 +72,8 @@ func (d *talks) choose(r *rand.Rand, usual byte, last *request) (kind byte, unit
 			unit = last.number + 2
 		}
 		return 'B', unit
+	case d.syncs && draw < 9:
+		return 'Y', 0
 	}
 	return usual, 0
 }
