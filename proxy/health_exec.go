@@ -76,7 +76,7 @@ func (p *program) wait() {
 func execute(ctx context.Context, words []string) error {
 	var output head
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
-	c.Stdout, c.Stderr, c.WaitDelay = &output, &output, outputDelay
+	c.Env, c.Stdout, c.Stderr, c.WaitDelay = programEnv, &output, &output, outputDelay
 	ownGroup(c)
 	err := c.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // the latter is a success that left a child behind

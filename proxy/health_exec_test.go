@@ -55,6 +55,16 @@ func hear(t *testing.T, told chan error) error {
 	}
 }
 
+// A check's program gets nothing of our environment, as other programs: there may be secrets in it, and what the program writes stands
+// in the reason of its failure.
+func TestHealthProgramEnvironment(t *testing.T) {
+	t.Setenv("POOLPROXY_TEST_SECRET", "hunter2")
+	told, _ := checkedByProgram(t, "env; exit 1", time.Second)
+	if err := hear(t, told); err == nil || strings.Contains(err.Error(), "hunter2") || !strings.Contains(err.Error(), "LC_ALL=C") {
+		t.Error(err)
+	}
+}
+
 func TestHealthByProgram(t *testing.T) {
 	sick := filepath.Join(t.TempDir(), "sick")
 	if err := os.WriteFile(sick, nil, 0o600); err != nil {
