@@ -76,6 +76,20 @@ func (r *reader) settle(u *userBlock) {
 	}
 	r.settleTimes(u)
 	r.settleCallbacks(u)
+	r.idle(u)
+}
+
+// idle warns of settings that do nothing beside others.
+func (r *reader) idle(u *userBlock) {
+	f := &u.Failover
+	if at, set := u.spoken["lost"]; set && f.Replay == session.ReplaySession {
+		r.warn(at, `"lost" has no effect with replay = "session"`,
+			"A session that is repeated as a whole has no place for an error in it, and ends (abort): leave lost out.")
+	}
+	if at, set := u.failover["on_server_close"]; set && f.OnServerClose == session.CloseIsFailed && u.kind == "stream" && f.Replay == session.ReplayNone {
+		r.warn(at, `on_server_close = "failover" has next to no effect here`,
+			`Protocol stream is not moved with replay = "none", its default: write replay = "session" if the servers answer alike, or leave it out.`)
+	}
 }
 
 // settleProtocol is what depends on whether the protocol knows replies.

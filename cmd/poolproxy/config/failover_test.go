@@ -123,3 +123,21 @@ func TestFailoverMistakes(t *testing.T) {
 		t.Run(m.name, func(t *testing.T) { checkMistake(t, m.text, m.has, m.name != "read at another host") })
 	}
 }
+
+// What is accepted and does nothing is said.
+func TestFailoverIdle(t *testing.T) {
+	for _, c := range []struct {
+		protocol, failover, says string
+	}{
+		{`protocol "line" { lost = "ERR\n" }`, `replay = "session"`, `"lost" has no effect`},
+		{`protocol "line" { lost = "ERR\n" }`, ``, ``},
+		{`protocol "stream" {}`, `on_server_close = "failover"`, "next to no effect"},
+		{`protocol "stream" {}`, "replay = \"session\"\non_server_close = \"failover\"", ``},
+	} {
+		l := loadText(t, user(c.protocol, "failover {\n"+c.failover+"\n}"))
+		text := written(t, l, "")
+		if l.Diagnostics.HasErrors() || (c.says == "") != (len(l.Diagnostics) == 0) || !strings.Contains(text, c.says) {
+			t.Errorf("%s, %s: %s", c.protocol, c.failover, text)
+		}
+	}
+}

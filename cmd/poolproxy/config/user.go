@@ -14,6 +14,7 @@ type userBlock struct {
 	seen     map[string]hcl.Range
 	failover map[string]hcl.Range // where the settings of its failover block stand
 	kind     string               // the name of its protocol; "" while that is not known
+	spoken   map[string]hcl.Range // where the settings of its protocol block stand (line, length)
 	replies  bool                 // its protocol knows which reply belongs to which request
 	ending   string               // protocol line: what ends a line
 	states   map[string][]string  // the groups of each of its protocol's state blocks; nil groups are not known
