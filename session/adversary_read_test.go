@@ -89,3 +89,47 @@ func TestFrozenIsAskedRarely(t *testing.T) {
 	}
 	r.close()
 }
+
+// What comes for a server between its end of file and the finding that it has died was not given to it, and goes to the next one.
+func TestNothingBehindEndOfFile(t *testing.T) {
+	for _, unsafe := range []bool{false, true} {
+		p := oneWay(t)
+		if unsafe {
+			p = answering(t, "ERR lost\n")
+		}
+		r := newRig(t, options{elements: 2, priority: true, failover: readFailover, protocol: p})
+		s := r.stations[0]
+		s.app, r.stations[1].app = silent, silent
+		unread := 0
+		s.reader(&unread)
+		s.e.c.Listening = func(answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(!s.gone) }) }
+		c := r.client()
+		c.says("a1\n", false)
+		r.until("read", func() bool { return c.session.leg.acked == 3 })
+		s.die(false)
+		r.w.RunFor(10 * time.Millisecond)
+		c.says("a2\n", false)
+		r.w.RunFor(5 * time.Second)
+		next := r.stations[1].server()
+		if next == nil || string(next.got) != "a2\n" || unsafe != (string(c.got) == "ERR lost\n") {
+			t.Errorf("the client got %q, the next server %+v", c.got, next)
+		}
+		r.close()
+	}
+}
+
+// A server that ends its half and lives is given what came meanwhile.
+func TestHalfCloseGoesOn(t *testing.T) {
+	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}), failover: quick})
+	s := r.stations[0]
+	s.app = silent
+	s.e.c.Listening = func(answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(true) }) }
+	c := r.client()
+	c.says("one ", false)
+	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) == 4 })
+	s.server().says("bye", true)
+	r.w.RunFor(10 * time.Millisecond)
+	c.says("two", true)
+	r.until("all has come", func() bool { return string(s.server().got) == "one two" && c.closed })
+	r.close()
+}

@@ -118,14 +118,17 @@ func (g *Leg) Writable() {
 	g.consumed()
 }
 
-// End says that the server has sent its end of file. Whether that is a close or a death is found out.
+// End says that the server has sent its end of file. Whether that is a close or a death is found out; until then the server is given
+// nothing: a dead one would never read it.
 func (g *Leg) End() {
+	g.out.paused = true
 	g.e.c.Listening(func(listens bool) {
+		g.out.paused = false
 		switch {
 		case g.over || g.end || g.failure != nil:
 		case listens:
 			g.end = true
-			g.consumed()
+			g.Writable()
 			g.pump()
 		default:
 			g.fail(CodeServerEnded, false, "")

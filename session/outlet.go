@@ -18,6 +18,7 @@ type outlet struct {
 	accepted int64         // bytes given to put
 	held     bool          // nothing is written beyond the offset until
 	until    int64
+	paused   bool      // nothing is written for now
 	end      bool      // nothing follows
 	ended    bool      // and the socket was told
 	one      [1][]byte // for write
@@ -35,7 +36,7 @@ func (o *outlet) write(p []byte) (int, error) {
 func (o *outlet) put(p []byte) error {
 	allowed := o.allowed(len(p))
 	o.accepted += int64(len(p))
-	if o.open && o.spill.Len() == 0 && allowed > 0 {
+	if o.open && !o.paused && o.spill.Len() == 0 && allowed > 0 {
 		n, err := o.write(p[:allowed])
 		p = p[n:]
 		if err != nil && !errors.Is(err, loop.ErrAgain) {
@@ -58,7 +59,7 @@ func (o *outlet) allowed(n int) int {
 
 // writable tries again what the socket had not taken. The error wraps ErrLocal.
 func (o *outlet) writable() error {
-	if !o.open {
+	if !o.open || o.paused {
 		return nil
 	}
 	for o.spill.Len() > 0 {
@@ -83,7 +84,7 @@ func (o *outlet) writable() error {
 // finish says that nothing follows (if end is set), and passes that on when all bytes are written.
 func (o *outlet) finish(end bool) error {
 	o.end = end
-	if !o.end || o.ended || !o.open || o.spill.Len() > 0 {
+	if !o.end || o.ended || !o.open || o.paused || o.spill.Len() > 0 {
 		return nil
 	}
 	o.ended = true
