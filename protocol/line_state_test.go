@@ -247,6 +247,7 @@ func TestNewLineRefusesStates(t *testing.T) {
 // FuzzLineState: what requests change, and what replies mean, does not depend on pieces; units and keys keep their promises.
 func FuzzLineState(f *testing.F) {
 	f.Add([]byte("USER bob\nBEGIN\nSUB a\nRESET\nCOMMIT\nLOGOUT\n"), []byte("OK\nhi\nOK\n"), false)
+	f.Add([]byte("BEGIN\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"), []byte("220 hi\nOK\n"), false)
 	f.Add([]byte("BEGIN\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\nQUIT\nPING\n"), []byte("220 hi\nOK\n\nERR\n"), true)
 	f.Fuzz(func(t *testing.T, said, answered []byte, until bool) {
 		c := stateConfig
@@ -278,6 +279,9 @@ func FuzzLineState(f *testing.F) {
 			}
 		}
 		for u, n := range units {
+			if u.Members == n+1 && !u.Ended && !strings.HasSuffix(string(said), "\n") {
+				n++ // the last line is not complete, and known to be too long to be matched
+			}
 			if u.Members != n || !u.Begun {
 				t.Fatalf("%d members, unit %+v", n, u)
 			}
