@@ -13,7 +13,7 @@ type execution struct {
 	at time.Time
 }
 
-// mark says that the bytes of a connection up to end had come by a time.
+// mark says that the bytes of a connection up to end had come by a time: not before that, as far as is known.
 type mark struct {
 	end int
 	at  time.Time
@@ -26,6 +26,9 @@ func (c *serverConn) came(n int) {
 	}
 	c.total += n
 	now := c.server.sim.world.Now()
+	if c.unseen {
+		now = c.busy // it may have come as early as that
+	}
 	if last := len(c.marks) - 1; last >= 0 && c.marks[last].at.Equal(now) {
 		c.marks[last].end = c.total
 		return

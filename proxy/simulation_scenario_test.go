@@ -46,6 +46,7 @@ type scenario struct {
 	longest   time.Duration     // that a path is stalled
 	callbacks int
 	fails     bool // callbacks fail at times
+	lazy      bool // servers read nothing while they work on a request
 	goesOn    bool // a callback has interrupted replies continued
 	drifts    bool // the hosts' clocks are up to 1 % wrong
 }
@@ -75,7 +76,7 @@ func draw(seed uint64) *scenario {
 	s.dialect = dialects[r.IntN(len(dialects))](s)
 	s.heartbeat = mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}
 	s.longest, s.callbacks, s.drifts = 1500*time.Millisecond, pick(r, 0, 0, 1, 2), r.IntN(2) == 0
-	s.fails = r.IntN(2) == 0
+	s.fails, s.lazy = r.IntN(2) == 0, r.IntN(3) == 0
 	switch s.dialect.(type) {
 	case *lines, *talks:
 		s.goesOn = !s.differs && r.IntN(5) == 0

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
 )
@@ -37,7 +38,9 @@ type serverConn struct {
 	over     bool
 	total    int // bytes read
 	marks    []mark
-	accepted int // counts connections
+	busy     time.Time // when it last took a request
+	unseen   bool      // since then it has not looked at what comes
+	accepted int       // counts connections
 	told     told
 	called   int        // callbacks that have spoken
 	worked   bool       // it has carried out a request of the client's own
@@ -67,7 +70,7 @@ func (c *serverConn) Ready(ev loop.Event) {
 
 func (c *serverConn) read() {
 	var p [4096]byte
-	for !c.over && !c.eof && !c.full() {
+	for !c.over && !c.eof && !c.full() && !(c.server.sim.lazy && c.think.Armed()) {
 		n, err := c.conn.Read(p[:])
 		c.in = append(c.in, p[:n]...)
 		c.came(n)
@@ -117,6 +120,7 @@ func (c *serverConn) work() {
 	c.in = append([]byte(nil), c.in[n:]...)
 	c.looked = 0
 	m := c.server.sim
+	c.busy = m.world.Now()
 	at := c.server.element.server.Now()
 	if m.think > 0 {
 		at = at.Add(m.between(0, m.think))
@@ -216,7 +220,9 @@ func (c *serverConn) answered() {
 	c.answer = nil
 	c.write()
 	if !c.over {
+		c.unseen = c.server.sim.lazy
 		c.read()
+		c.unseen = false
 	}
 }
 

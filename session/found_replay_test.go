@@ -254,7 +254,10 @@ func TestFoundStoodStill(t *testing.T) {
 		}
 		r.until("carried out elsewhere", func() bool { return strings.HasSuffix(string(c.got), "re SET 2\n") })
 		if kept {
-			old.server().reads(-1)
+			old.server().room = -1
+			for _, leg := range old.e.legs {
+				leg.Writable() // the first thing that it hears when it goes on
+			}
 		}
 		old.host.Thaw()
 		r.w.RunFor(10 * time.Second)
