@@ -246,7 +246,7 @@ func TestFoundStoodStill(t *testing.T) {
 		if kept {
 			old.server().room = 0
 			c.says("SET 2\n", false)
-			r.until("kept", func() bool { return stored(old.host) > 0 })
+			r.until("kept", func() bool { return spilled(old.e) > 0 })
 			old.host.Freeze()
 		} else {
 			old.host.Freeze()
@@ -266,6 +266,14 @@ func TestFoundStoodStill(t *testing.T) {
 		}
 		r.close()
 	}
+}
+
+// spilled is how many bytes an element keeps that its servers did not take.
+func spilled(e *Element) (n int) {
+	for _, leg := range e.legs {
+		n += leg.out.spill.Len()
+	}
+	return n
 }
 
 // With ack = "read", an unsafe request that waited for an answer when the server ended waited for ever, and with it the client's end: the
