@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
@@ -131,5 +132,30 @@ func TestHalfCloseGoesOn(t *testing.T) {
 	r.w.RunFor(10 * time.Millisecond)
 	c.says("two", true)
 	r.until("all has come", func() bool { return string(s.server().got) == "one two" && c.closed })
+	r.close()
+}
+
+// A server that had read everything died, and what was written to it a moment later was answered by a reset: that was not read.
+func TestResetBehindEndOfFile(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true, failover: readFailover, protocol: answering(t, "ERR lost\n")})
+	s := r.stations[0]
+	s.app, r.stations[1].app = silent, echo
+	unread := 0
+	s.reader(&unread)
+	s.e.c.Listening = func(answer func(bool)) { s.host.Later(func() { answer(!s.gone) }) }
+	c := r.client()
+	c.says("PAY 1\nPAY 2\n", false)
+	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) == 12 })
+	s.gone = true
+	server := s.server()
+	server.broken = true
+	s.host.Later(func() {
+		server.rules.End()
+		server.rules.Broken(loop.ErrReset)
+	})
+	r.w.RunFor(time.Second)
+	if got := string(c.got); got != "ERR lost\nre PAY 2\n" {
+		t.Errorf("the client got %q", got)
+	}
 	r.close()
 }

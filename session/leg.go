@@ -44,6 +44,7 @@ type Leg struct {
 	waits   bool     // in link.waiting
 	stopped bool     // the owner found no Room
 
+	wasReset  bool // the server's connection was reset
 	unreadEnd bool // the server died and has not read the last byte
 	abortive  bool // the server's connection is to end with a reset
 
@@ -131,7 +132,7 @@ func (g *Leg) End() {
 			g.Writable()
 			g.pump()
 		default:
-			g.fail(CodeServerEnded, false, "")
+			g.lostServer(CodeServerEnded, false, "")
 		}
 	})
 }
@@ -139,13 +140,16 @@ func (g *Leg) End() {
 // Broken says that the server's connection has failed.
 func (g *Leg) Broken(err error) {
 	g.out.open = false
-	reset := errors.Is(err, loop.ErrReset)
-	g.e.c.Listening(func(listens bool) {
-		if reset && !listens && !g.over {
-			g.unreadEnd = g.reads.known
-		}
-		g.fail(CodeServerReset, listens, err.Error())
-	})
+	g.wasReset = errors.Is(err, loop.ErrReset)
+	g.e.c.Listening(func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
+}
+
+// lostServer ends the leg as a failure because the server's connection has ended.
+func (g *Leg) lostServer(code Code, listens bool, text string) {
+	if g.wasReset && !listens && !g.over {
+		code, g.unreadEnd = CodeServerReset, g.reads.known
+	}
+	g.fail(code, listens, text)
 }
 
 // reach is how much of what was written the server may have read. A process that has died leaves a reset behind where it had not

@@ -136,7 +136,7 @@ func (g *userLeg) receive(m *message) {
 		if g.gaveUp == "" { // else what was said before the end is missing
 			g.end = true
 			g.s.serverEnd()
-		g.answered()
+			g.answered()
 		}
 	default:
 		g.violate(fmt.Sprintf("unexpected message of type %d", m.typ))
