@@ -87,6 +87,53 @@ func TestCallbackFails(t *testing.T) {
 	}
 }
 
+// A second answer of the same callback is ignored, whatever is going on; and no callback of a failover is asked before the server is
+// connected.
+func TestCallbackAnswersTwice(t *testing.T) {
+	var r *rig
+	var asked []string
+	connected := false
+	talkative := func(name string, reaction Reaction) Callback {
+		return onFailover(func(_ Moment, answer func(Reaction, error)) {
+			asked = append(asked, fmt.Sprint(name, connected))
+			answer(reaction, nil)
+			answer(Reaction{Send: []byte("TWICE\n")}, nil)
+			r.w.After(time.Millisecond, func() { answer(Reaction{}, errNot) })
+			r.w.After(5*time.Millisecond, func() { answer(Reaction{Send: []byte("TWICE\n")}, nil) })
+		})
+	}
+	slow := onFailover(func(_ Moment, answer func(Reaction, error)) {
+		asked = append(asked, "slow")
+		r.w.After(20*time.Millisecond, func() { answer(Reaction{Send: []byte("SLOW\n")}, nil) })
+	})
+	r = newRig(t, options{callbacks: []Callback{talkative("a", Reaction{}), slow, talkative("b", Reaction{Send: []byte("ONCE\n")})}}.login(t))
+	c := r.logIn()
+	r.stations[1].slow = 50 * time.Millisecond
+	r.stations[1].app = func(e *end) { r.w.After(2*time.Millisecond, func() { echo(e) }) }
+	r.stations[0].die(true)
+	r.w.After(45*time.Millisecond, func() { connected = true })
+	c.sometime(restoredTold)
+	if got := string(r.stations[1].server().got); got != statesAgain+"SLOW\nONCE\nGET 1\n" || fmt.Sprint(asked) != "[atrue slow btrue]" {
+		t.Errorf("the server got %q; %v", got, asked)
+	}
+	r.close()
+}
+
+// The deadline of what comes behind a late greeting begins with it.
+func TestDeadlineBehindLateGreeting(t *testing.T) {
+	r := newRig(t, options{failover: quick, protocol: logins(t, "^ready"), callbacks: []Callback{callback(func(Moment, func(Reaction, error)) {})}})
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.w.RunFor(time.Minute)
+	r.stations[0].server().says("ready\n", false)
+	began := r.w.Now()
+	r.until("it ends", func() bool { return c.finished || c.reset })
+	if took := r.w.Now().Sub(began); took < quick.Deadline || took > quick.Deadline+time.Second || string(c.got) != "ready\nERR sorry\n" {
+		t.Errorf("after %v the client got %q", took, c.got)
+	}
+	r.close()
+}
+
 // An answer that comes when its leg has ended, or its session, is ignored; one that never comes ends at the deadline.
 func TestCallbackAnswersLate(t *testing.T) {
 	for _, what := range []string{"the leg has ended", "the session has ended", "the user has stopped", "never"} {

@@ -131,8 +131,9 @@ func TestOpenBehindNever(t *testing.T) {
 // A request whose OPEN was lost with the association was certainly not executed: it is sent, unsafe or not. Where the element does not
 // know, because it was there or may have been forgotten, it is not.
 func TestOpenLost(t *testing.T) {
-	for name, code := range map[string]Code{"never": CodeNever, "not any more": CodeNoLeg} {
+	for name, code := range map[string]Code{"never": CodeNever, "not any more": CodeNoLeg, "never, a lie": CodeNever} {
 		t.Run(name, func(t *testing.T) {
+			lie := name == "never, a lie"
 			r := newRig(t, options{elements: 2, priority: true, failover: quick})
 			s := r.stations[0]
 			opens := 0
@@ -141,7 +142,12 @@ func TestOpenLost(t *testing.T) {
 				l.onMessage = func(stream uint16, m *message) {
 					switch m.typ {
 					case typeOpen:
-						if opens++; opens == 1 { // it is lost
+						if opens++; opens == 1 && lie {
+							l.tell(stream, &message{typ: typeOpened})
+							l.tell(stream, &message{typ: typeAck, received: 6, credit: 1000})
+							r.w.After(100*time.Millisecond, l.a.Abort)
+							return
+						} else if opens == 1 { // it is lost
 							l.a.Abort()
 							return
 						}
@@ -156,7 +162,7 @@ func TestOpenLost(t *testing.T) {
 			r.until("it is decided", func() bool { return len(c.got) > 0 })
 			r.w.RunFor(time.Second)
 			want, times := "ERR sorry\n", 0
-			if code == CodeNever {
+			if code == CodeNever && !lie {
 				want, times = "re SET 1\n", 1
 			}
 			if string(c.got) != want || len(r.stations[1].servers) != times {

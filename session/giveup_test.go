@@ -218,6 +218,38 @@ func TestGiveUpByHand(t *testing.T) {
 	r.close()
 }
 
+// A server that is being fenced gets nothing more, though it wakes, whatever a pool user says.
+func TestNothingMoreWhileFenced(t *testing.T) {
+	r := newRig(t, options{fence: true, reads: true})
+	s := r.stations[0]
+	s.app, s.room = silent, 6
+	s.unread = func() int { return 0 }
+	var answers []func(error)
+	s.fence = func(_ *Leg, answer func(error)) { answers = append(answers, answer) }
+	l := r.liar("liar", s, 0x66)
+	l.hello()
+	l.tell(1, &message{typ: typeOpen, token: token16(0x40), session: 9, leg: 1, hold: time.Minute, reads: true})
+	l.data(1, "SET 1\nSET 2\n")
+	r.w.RunFor(time.Second)
+	l.tell(1, &message{typ: typeGiveUp})
+	l.tell(1, &message{typ: typeGiveUp})
+	l.tell(1, &message{typ: typeHold, total: 12})
+	l.data(1, "SET 3\n")
+	r.w.RunFor(time.Second)
+	s.server().reads(-1)
+	r.w.RunFor(time.Second)
+	if got := string(s.server().got); got != "SET 1\n" || len(answers) != 1 {
+		t.Errorf("the server got %q; fenced %d times", got, len(answers))
+	}
+	answers[0](nil)
+	answers[0](errors.New("twice"))
+	r.w.RunFor(2 * time.Second)
+	if m := l.last(1, typeLegFailed); m == nil || m.code != CodeSilent || m.received != 6 {
+		t.Errorf("%+v", m)
+	}
+	r.close()
+}
+
 // A leg that is not connected yet has nothing to be fenced.
 func TestGiveUpBeforeConnected(t *testing.T) {
 	r := newRig(t, options{fence: true})

@@ -124,7 +124,13 @@ func TestHoldsAreResumed(t *testing.T) {
 	for seed := range uint64(30) {
 		r := newRig(t, options{seed: seed + 1, reads: true, failover: reader})
 		s := r.stations[0]
-		s.asks()
+		s.unread = func() int {
+			e := s.server()
+			if unread := string(e.got[e.read:]); strings.Contains(unread, "\nSET") || strings.Contains(unread, "\nTELL") {
+				t.Fatalf("seed %d: %q is unread at once", seed+1, unread)
+			}
+			return len(e.got) - e.read
+		}
 		s.app = func(e *end) { // it reads a while after something has come, and then everything
 			if !e.frozen {
 				e.frozen = true
@@ -219,6 +225,21 @@ func TestHoldByHand(t *testing.T) {
 		r.w.RunFor(time.Second)
 		if got := string(s.server().got); got != "SET 1\nSET 2\n" || l.last(1, typeOpened).reads {
 			t.Errorf("the server got %q", got)
+		}
+		r.close()
+	})
+	t.Run("reading was not asked for, the server takes nothing", func(t *testing.T) {
+		r, s, l := begin(false)
+		s.server().room = 0
+		for i := range int64(2000) {
+			l.data(1, "\n")
+			l.tell(1, &message{typ: typeHold, total: i + 1})
+		}
+		r.w.RunFor(time.Second)
+		s.server().reads(-1)
+		r.w.RunFor(time.Second)
+		if got := len(s.server().got); got != 2000 || l.last(1, typeReset) != nil {
+			t.Errorf("the server got %d bytes", got)
 		}
 		r.close()
 	})

@@ -36,7 +36,6 @@ type restore struct {
 	due      queue[*step]      // requests of ours whose answers are due
 	answer   []byte            // what has come of the first one's
 	held     []byte            // what the protocol does not let pass yet; of an opaque stream, what the server has said unasked
-	within   bool              // in the middle of something unasked that has passed in part
 	next     int               // the callback to be asked next
 	asking   bool              // it has not answered
 	again    []byte            // what a callback has the interrupted request replaced by
@@ -232,7 +231,7 @@ func (r *restore) takeRaw(p []byte) {
 
 // quiet reports whether nothing is due, and the server is not in the middle of something.
 func (r *restore) quiet() bool {
-	return !r.asking && r.greeting == nil && r.due.len() == 0 && r.raw == nil && !r.within && (r.requests == nil || len(r.held) == 0)
+	return !r.asking && r.greeting == nil && r.due.len() == 0 && r.raw == nil && (r.requests == nil || len(r.held) == 0)
 }
 
 // advance asks the next callback when nothing is due. A callback of a failover is asked when its server is connected.

@@ -12,7 +12,6 @@ import (
 func (r *restore) unasked(p []byte, cut protocol.Cut) {
 	s := r.s
 	s.unasked = s.unasked || !cut.Push
-	r.within = !cut.End
 	if s.whole {
 		s.pass(r.leg, p)
 	} else {
