@@ -46,13 +46,19 @@ func TestSpeaksWhileACallbackIsAsked(t *testing.T) {
 // Where replies do not belong to requests a server may speak at any time, also behind a failure.
 func TestLinesByThemselvesBehindAFailure(t *testing.T) {
 	var r *rig
+	connected := false
 	r = newRig(t, options{elements: 2, priority: true, failover: quick, protocol: lineProtocol(t, protocol.LineConfig{Reply: protocol.ReplyStream}),
 		callbacks: []Callback{onFailover(func(_ Moment, answer func(Reaction, error)) {
+			if !connected {
+				t.Error("a callback was asked before the server was connected")
+			}
 			r.w.After(50*time.Millisecond, func() { answer(Reaction{}, nil) })
 		})}})
 	r.stations[0].greeting, r.stations[1].greeting = "tick 1\n", "tick 2\n"
 	c := r.client()
 	c.sometime("tick 1\n")
+	r.stations[1].slow = 50 * time.Millisecond
+	r.w.After(50*time.Millisecond, func() { connected = true })
 	r.stations[0].die(true)
 	c.sometime("tick 1\ntick 2\n")
 	if n := len(r.stations[1].servers); n != 1 {
