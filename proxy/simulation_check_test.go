@@ -67,6 +67,7 @@ func (m *simulation) checkEnd() {
 		m.checkStates(c)
 		m.checkRead(c)
 	}
+	m.checkDoubt()
 	if m.class == pathOnly {
 		for _, c := range m.clients {
 			m.checkOnce(c)
@@ -83,6 +84,23 @@ func (m *simulation) checkRead(c *client) {
 	for _, r := range c.requests {
 		if r.kind == 'O' && r.unit == 0 && r.executed == 0 && !r.read {
 			m.violated("the one-way request %d of client %d was never read by a server", r.number, c.index)
+		}
+	}
+}
+
+// mostDoubt is how many unsafe requests one failure may leave in doubt with ack = "read": the one that its server had read and not
+// answered, and the next one, which it may have begun to read.
+const mostDoubt = 2
+
+// checkDoubt: with ack = "read" a failure does not cost more replies than that.
+func (m *simulation) checkDoubt() {
+	f := &m.failover
+	if _, ok := m.dialect.(*web); !ok || f.Ack != session.AckRead || f.Replay != session.ReplayUnacked || m.memory < 1<<20 {
+		return
+	}
+	for _, r := range m.userShard.records {
+		if r.Kind == session.KindMoved && r.Tried <= 1 && r.Lost > mostDoubt {
+			m.violated("%d replies were lost by one failure (%s) of session %d", r.Lost, r.Cause, r.Session)
 		}
 	}
 }
