@@ -40,7 +40,7 @@ func (TCPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Asso
 func (TCPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept func(Association) Handler) (loop.Listener, error) {
 	return l.Listen(at, func(conn loop.Conn) loop.Handler {
 		a := newTCPAssociation(l, c)
-		a.conn, a.connected = conn, true
+		a.conn, a.connected, a.accepted = conn, true, true
 		if a.handler = accept(a); a.handler == nil {
 			a.end(false)
 			return nil
@@ -66,6 +66,7 @@ type tcpAssociation struct {
 	closing   bool // Close was called; what is queued is being written
 	ended     bool // nothing happens any more
 	connected bool
+	accepted  bool // the peer began it
 	finished  bool // we have sent our end
 	blocked   bool // the connection takes no bytes until it is Writable
 	full      bool // Queued has been at LowWater or above: Drained is owed

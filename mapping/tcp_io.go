@@ -22,13 +22,13 @@ var scratches = sync.Pool{New: func() any { return new(scratch) }}
 const turnBytes = 256 << 10
 
 // read takes what has arrived, up to the share of one turn, and hands the messages over. A chunk whose rest is missing is kept.
-// After a silence in which the peer must have given us up nothing is taken: it may have gone on elsewhere.
+// After a silence in which a peer that began the association must have given us up nothing is taken: it may have gone on elsewhere.
 // A short read does not end it: the peer's end may wait behind, and no event would tell of that again (see loop.Handler).
 func (a *tcpAssociation) read() {
 	if a.ended || a.resting || a.starved {
 		return
 	}
-	if now := a.loop.Now(); a.machine.up && a.machine.watch.Overdue(now) {
+	if now := a.loop.Now(); a.accepted && a.machine.up && a.machine.watch.Overdue(now) {
 		a.fail(fmt.Errorf("%w: nothing was read for %v, this process stood still", ErrSilent, a.machine.watch.Silence(now)))
 		return
 	}
