@@ -90,8 +90,34 @@ func (m *simulation) checkMoment(at session.Moment) {
 				m.violated("a callback is told that request %d of client %d is in flight, which has its answer", r.number, c.index)
 			}
 		}
+		m.checkLogin(c, at)
 		return
 	}
+}
+
+// checkLogin compares the login that a callback is told of with the last one that its client has an answer to.
+func (m *simulation) checkLogin(c *client, at session.Moment) {
+	d, ok := m.dialect.(*talks)
+	if !ok || !d.states {
+		return
+	}
+	told := -1
+	if text := at.State["login"]["number"]; text != "" {
+		told, _ = strconv.Atoi(text)
+	}
+	var sure *request
+	voided := false
+	for _, r := range c.requests {
+		if group(r) == 1 && r.answered {
+			sure, voided = r, false
+		}
+		voided = voided || r.kind == 'V' && !r.sent.IsZero()
+	}
+	switch {
+	case sure == nil, told > sure.number, told == sure.number && sure.kind == 'L', told < 0 && (sure.kind == 'V' || voided):
+		return
+	}
+	m.violated("a callback is told that client %d has the login %d, but its client had an answer to %d", c.index, told, sure.number)
 }
 
 // goingOn is a failover callback that has interrupted replies continued: in place of the request it asks the new server for the rest.

@@ -16,7 +16,7 @@ import (
 // oneElement is a simulation over one element, without clients and faults of its own.
 func oneElement(d dialect, replay session.Replay, memory int, resume time.Duration) *simulation {
 	s := &scenario{seed: 1, rand: rand.New(rand.NewPCG(1, 1)), mapping: mapping.TCP, elements: 1, memory: memory, buffer: 16 << 10,
-		large: 1 << 20, dialect: d, heartbeat: mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}, beats: mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3},
+		large: 1 << 20, hold: time.Minute, dialect: d, heartbeat: mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3}, beats: mapping.Heartbeat{Interval: 200 * time.Millisecond, Misses: 3},
 		failover: session.Failover{Replay: replay, Resume: resume, Deadline: 20 * time.Second, Attempts: 5}}
 	m := newSimulation(s, nil)
 	for _, e := range m.elements {

@@ -44,6 +44,7 @@ type scenario struct {
 	heartbeat mapping.Heartbeat
 	beats     mapping.Heartbeat // of the elements
 	longest   time.Duration     // that a path is stalled
+	hold      time.Duration     // the longest that elements keep a leg
 	callbacks int
 	fails     bool // callbacks fail at times
 	lazy      bool // servers read nothing while they work on a request
@@ -82,6 +83,7 @@ func draw(seed uint64) *scenario {
 		s.goesOn = !s.differs && r.IntN(5) == 0
 	}
 	s.beats = s.heartbeat
+	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
 	s.narrow()
 	if st, ok := s.dialect.(*streams); ok && st.mute() {
 		s.callbacks = 0
@@ -117,6 +119,7 @@ func (s *scenario) narrow() {
 			Deadline: 10 * time.Second, Attempts: 1000, Ack: pick(s.rand, session.AckReply, session.AckRead),
 			Fence: time.Duration(50+s.rand.IntN(500)) * time.Millisecond}
 	case pathOnly:
+		s.hold = time.Minute
 		s.fails, s.failover.ReplyTimeout, s.failover.Fence = false, 0, 0
 		s.mapping = mapping.TCP
 		s.elements, s.differs = 1, false

@@ -138,7 +138,7 @@ func (m *simulation) startSidecar(e *element) {
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		Heartbeat: m.beats, Memory: m.memory, Hold: time.Minute}}},
+		Heartbeat: m.beats, Memory: m.memory, Hold: m.hold}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)

@@ -294,3 +294,24 @@ func TestFoundWaitsForEndedServer(t *testing.T) {
 	}
 	r.close()
 }
+
+// With replay = "session" the states that were set before a sync point and replaced behind it were not restored: what came between was
+// repeated without them.
+func TestFoundStateBeforeSync(t *testing.T) {
+	p := lineProtocol(t, protocol.LineConfig{Safe: []*regexp.Regexp{regexp.MustCompile("^GET")}, Sync: []*regexp.Regexp{regexp.MustCompile("^SYNC")},
+		States: []protocol.StateRule{{Name: "user", Match: regexp.MustCompile("^USER"), Void: regexp.MustCompile("^OUT")}}})
+	for _, later := range []string{"USER 4", "OUT"} {
+		r := newRig(t, options{protocol: p, elements: 2, priority: true,
+			failover: with(quick, func(f *Failover) { f.Replay, f.Unsafe = ReplaySession, UnsafeReplay })})
+		c := r.client()
+		c.says("USER 1\nSYNC 2\nGET 3\n"+later+"\n", false)
+		r.until("answered", func() bool { return strings.HasSuffix(string(c.got), "re "+later+"\n") })
+		r.stations[0].die(true)
+		c.says("GET 5\n", false)
+		r.w.RunFor(time.Second)
+		if got := string(r.stations[1].server().got); got != "USER 1\nGET 3\n"+later+"\nGET 5\n" {
+			t.Errorf("the new server got %q", got)
+		}
+		r.close()
+	}
+}

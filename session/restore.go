@@ -74,7 +74,7 @@ func (s *Session) greeting() *protocol.Request {
 // states are those that the messages of this leg do not set by themselves.
 func (r *restore) states() []state {
 	if r.s.next.whole {
-		return r.s.states.upTo(r.s.begin)
+		return r.s.atSync
 	}
 	return r.s.states.upTo(toEnd)
 }

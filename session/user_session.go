@@ -33,11 +33,12 @@ type Session struct {
 	// From the client.
 	requests  protocol.Requests
 	store     retrieval.Store[*request]
-	sendable  int64 // the part of the store that may be sent: what a parser holds may not
-	ended     bool  // the client has finished
-	stopped   bool  // the owner found no Room
-	whole     bool  // everything is kept, for replay = "session"
-	begin     int64 // where that begins: at the last sync point
+	sendable  int64   // the part of the store that may be sent: what a parser holds may not
+	ended     bool    // the client has finished
+	stopped   bool    // the owner found no Room
+	whole     bool    // everything is kept, for replay = "session"
+	begin     int64   // where that begins: at the last sync point
+	atSync    []state // what the connection's state was there
 	states    states
 	inUnit    *protocol.Unit // of the last complete request
 	unitSince time.Time
