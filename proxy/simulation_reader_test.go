@@ -110,7 +110,7 @@ func (x *exact) instead(p []byte) (int, error) {
 		return 0, errors.New("an error that answers nothing")
 	}
 	x.at++
-	return len(x.lost), x.scenario.lost(x.due[x.at-1], false, "failover.deadline, perhaps")
+	return len(x.lost), x.scenario.lost(x.due[x.at-1], false, "failover.deadline or not, the words for a lost reply do not say")
 }
 
 func (x *exact) load(r *request) {
