@@ -45,6 +45,7 @@ type scenario struct {
 	beats     mapping.Heartbeat // of the elements
 	longest   time.Duration     // that a path is stalled
 	hold      time.Duration     // the longest that elements keep a leg
+	limit     int64             // limits.memory of each sidecar; 0: none
 	callbacks int
 	fails     bool // callbacks fail at times
 	lazy      bool // servers read nothing while they work on a request
@@ -84,9 +85,13 @@ func draw(seed uint64) *scenario {
 	}
 	s.beats = s.heartbeat
 	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
+	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 2<<20, 4<<20)
 	s.narrow()
 	if st, ok := s.dialect.(*streams); ok && st.mute() {
 		s.callbacks = 0
+	}
+	if s.limit < int64(s.memory) {
+		s.limit = 0
 	}
 	return s
 }

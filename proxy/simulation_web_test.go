@@ -65,7 +65,8 @@ func (d *web) decode(p []byte) (request, error) {
 	return parseWords(strings.ReplaceAll(strings.Trim(line[1], "/"), "/", " "))
 }
 
-// tagged and chunked say how the reply to a request looks. All servers agree.
+// hinted: interim replies come before the reply. tagged and chunked say how the reply to a request looks. All servers agree.
+func hinted(r *request) bool  { return r.kind != 'K' && (r.client+3*r.number)%5 == 0 }
 func tagged(r *request) bool  { return (r.client+r.number)%3 > 0 }
 func chunked(r *request) bool { return (r.client+2*r.number)%4 == 0 }
 
@@ -85,10 +86,14 @@ func (d *web) answer(variant int, r *request, raw []byte, chance *rand.Rand) []b
 			fields += fmt.Sprintf("Content-Range: bytes %d-%d/%d\r\n", first, len(whole)-1, len(whole))
 		}
 	}
-	if !chunked(r) {
-		return fmt.Appendf(nil, "HTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s", status, fields, len(part), part)
+	early := ""
+	if hinted(r) {
+		early = "HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 	}
-	p := fmt.Appendf(nil, "HTTP/1.1 %s\r\n%sTransfer-Encoding: chunked\r\n\r\n", status, fields)
+	if !chunked(r) {
+		return fmt.Appendf(nil, "%sHTTP/1.1 %s\r\n%sContent-Length: %d\r\n\r\n%s", early, status, fields, len(part), part)
+	}
+	p := fmt.Appendf(nil, "%sHTTP/1.1 %s\r\n%sTransfer-Encoding: chunked\r\n\r\n", early, status, fields)
 	for len(part) > 0 {
 		n := 1 + chance.IntN(min(len(part), 1+len(part)/3))
 		p = fmt.Appendf(p, "%x\r\n%s\r\n", n, part[:n])
@@ -170,6 +175,10 @@ func (x *webReader) head() (bool, error) {
 		return false, nil
 	}
 	head := x.in[:n]
+	if bytes.HasPrefix(head, []byte("HTTP/1.1 103 ")) && x.at < len(x.due) && hinted(x.due[x.at]) {
+		x.in = x.in[n:]
+		return true, nil
+	}
 	x.reason = field(head, "Poolproxy-Reason")
 	x.never = bytes.HasPrefix(head, []byte("HTTP/1.1 503 "))
 	x.refused = (x.never || bytes.HasPrefix(head, []byte("HTTP/1.1 502 "))) && x.reason != ""

@@ -136,7 +136,7 @@ func (m *simulation) startSidecar(e *element) {
 		return
 	}
 	var err error
-	e.shard, err = NewVirtualShard(e.sidecar, Config{Elements: []Element{{Name: elementName(e.index),
+	e.shard, err = NewVirtualShard(e.sidecar, Config{Limits: Limits{Memory: m.limit}, Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
 		Heartbeat: m.beats, Memory: m.memory, Hold: m.hold}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
@@ -163,7 +163,7 @@ func (m *simulation) startUser() {
 		callbacks = append(callbacks, Callback{Rule: &goingOn{m}})
 	}
 	var err error
-	m.userShard, err = NewVirtualShard(m.user, Config{Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
+	m.userShard, err = NewVirtualShard(m.user, Config{Limits: Limits{Memory: m.limit}, Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
 		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: m.heartbeat, Memory: m.memory,
 		Failover: m.failover, Callbacks: callbacks}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
