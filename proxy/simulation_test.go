@@ -14,6 +14,7 @@ import (
 
 var (
 	simulationSeed      = flag.Int64("seed", -1, "run only this schedule of TestSimulation; with -v it is traced")
+	simulationFirst     = flag.Uint64("first", 0, "the seed of the first schedule of TestSimulation")
 	simulationSchedules = flag.Int("schedules", 0, "how many schedules TestSimulation runs (or POOLPROXY_SCHEDULES)")
 )
 
@@ -58,18 +59,20 @@ func schedules(t *testing.T) int {
 	return 300
 }
 
-// simulateAll runs the schedules 0 to n-1 and returns the errors of the first that failed. Worlds share nothing, so each core
+// simulateAll runs n schedules, from -first on, and returns the errors of the first that failed. Worlds share nothing, so each core
 // runs one.
 func simulateAll(n int) map[uint64]error {
+	end := *simulationFirst + uint64(n)
 	var (
 		next     atomic.Uint64
 		mu       sync.Mutex
 		failures = make(map[uint64]error) // guarded by mu
 		workers  sync.WaitGroup
 	)
+	next.Store(*simulationFirst)
 	for range runtime.GOMAXPROCS(0) {
 		workers.Go(func() {
-			for seed := next.Add(1) - 1; seed < uint64(n); seed = next.Add(1) - 1 {
+			for seed := next.Add(1) - 1; seed < end; seed = next.Add(1) - 1 {
 				err := simulate(seed, nil)
 				mu.Lock()
 				if err != nil {

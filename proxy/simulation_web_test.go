@@ -25,6 +25,16 @@ func (d *web) kinds() []byte { return []byte("SU") }
 
 func (d *web) encode(r *request, size int) {
 	path := "/" + strings.ReplaceAll(r.words(), " ", "/")
+	if r.kind == 'U' && chunked(r) {
+		r.bytes = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", path)
+		for p := padding(r, size); len(p) > 0; {
+			n := 1 + len(p)/3
+			r.bytes = fmt.Appendf(r.bytes, "%x\r\n%s\r\n", n, p[:n])
+			p = p[n:]
+		}
+		r.bytes = append(r.bytes, "0\r\n\r\n"...)
+		return
+	}
 	if r.kind == 'U' {
 		r.bytes = fmt.Appendf(nil, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%s", path, size, padding(r, size))
 		return
@@ -37,11 +47,28 @@ func (d *web) frame(p []byte, from int) int {
 	if !ok {
 		return 0
 	}
+	if field(p[:head], "Transfer-Encoding") != "" {
+		return head + chunksOf(p[head:], head)
+	}
 	size, _ := strconv.Atoi(field(p[:head], "Content-Length"))
 	if head+size > len(p) {
 		return 0
 	}
 	return head + size
+}
+
+// chunksOf is the length of the chunks that p begins with, the last one included; -head if that has not come.
+func chunksOf(p []byte, head int) (total int) {
+	for {
+		line, _, ok := bytes.Cut(p[total:], []byte("\r\n"))
+		n, err := strconv.ParseInt(string(line), 16, 32)
+		if total += len(line) + 2 + int(n) + 2; !ok || err != nil || total > len(p) {
+			return -head
+		}
+		if n == 0 {
+			return total
+		}
+	}
 }
 
 // headOf is the length of the head that p begins with.
