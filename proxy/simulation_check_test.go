@@ -32,7 +32,7 @@ func (m *simulation) checkClient(c *client) {
 // excused: a server that closes in peace may cross a request, as without sidecars.
 func (m *simulation) excused(c *client) bool {
 	for _, r := range c.requests[:c.sent] {
-		if r.number >= c.reader.replies() && !r.sent.IsZero() && m.world.Now().Sub(r.sent) > 50*time.Millisecond && r.executed > 0 {
+		if r.kind != 'O' && c.dueOf(r.number) >= c.reader.replies() && !r.sent.IsZero() && m.world.Now().Sub(r.sent) > 50*time.Millisecond && r.executed > 0 {
 			return m.closed[c.index]
 		}
 	}
