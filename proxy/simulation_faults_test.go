@@ -7,6 +7,7 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/loop/looptest"
 	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/session"
 )
 
 // fault is one thing that goes wrong with an element; it sees to its own healing.
@@ -15,6 +16,9 @@ type fault func(m *simulation, e *element)
 // faultsOf are the faults that a class of schedules may meet.
 func (m *simulation) faultsOf() []fault {
 	path := []fault{(*simulation).cutPath, (*simulation).cutPath, (*simulation).stallPath, (*simulation).slowPath}
+	if m.near() && m.mapping == mapping.None {
+		path = nil
+	}
 	deaths := []fault{(*simulation).killServer, (*simulation).killServer, (*simulation).killServer}
 	if m.mapping == mapping.TCP {
 		deaths = append(deaths, (*simulation).killSidecar, (*simulation).killSidecar, (*simulation).vanish)
@@ -26,7 +30,7 @@ func (m *simulation) faultsOf() []fault {
 	if m.mapping == mapping.TCP {
 		wild = append(wild, (*simulation).freezeSidecar, (*simulation).freezeSidecar)
 	}
-	if m.mapping == mapping.TCP && !m.shared {
+	if m.mapping == mapping.TCP && !m.shared && !m.near() {
 		wild = append(wild, (*simulation).cutServer, (*simulation).stallServer)
 	}
 	switch {
@@ -34,11 +38,16 @@ func (m *simulation) faultsOf() []fault {
 		return path
 	case m.class == anything || m.class == partitions:
 		return append(append(path, deaths...), wild...)
+	case m.mapping == mapping.None && m.near():
+		return deaths
 	case m.mapping == mapping.None: // a server that lives and resets means it
 		return append(deaths, (*simulation).slowPath)
 	}
 	return append(path, deaths...)
 }
+
+// near: what servers have read is known, so they are where their sidecars are, and nothing is between the two.
+func (m *simulation) near() bool { return m.failover.Ack == session.AckRead }
 
 // planFaults draws the faults of the schedule.
 func (m *simulation) planFaults() {
@@ -222,7 +231,12 @@ func (m *simulation) freeze(h *looptest.Host) {
 	if t := m.world.Now().Add(d); t.After(m.thawed[h]) {
 		m.thawed[h] = t
 	}
-	m.world.After(d, h.Thaw)
+	m.world.After(d, func() { m.thaw(h) })
+}
+
+func (m *simulation) thaw(h *looptest.Host) {
+	m.woke[h] = m.world.Now()
+	h.Thaw()
 }
 
 func (m *simulation) closeConn(e *element) { m.endConn(e, (loop.Conn).Close) }
@@ -252,13 +266,13 @@ func (m *simulation) endConn(e *element, how func(loop.Conn)) {
 func (m *simulation) healAll() {
 	m.tracef("all is well from now on")
 	for _, e := range m.elements {
-		e.server.Thaw()
-		e.sidecar.Thaw()
+		m.thaw(e.server)
+		m.thaw(e.sidecar)
 		m.heal(e)
 		m.world.Delay(m.user, m.path(e), 0, time.Millisecond)
 		m.start(e)
 	}
-	m.user.Thaw()
+	m.thaw(m.user)
 }
 
 // calm is how long nothing goes wrong. An OPEN that is lost with its association cannot be told from one that was carried out, so

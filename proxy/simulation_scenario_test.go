@@ -85,12 +85,12 @@ func draw(seed uint64) *scenario {
 	}
 	s.beats = s.heartbeat
 	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
-	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 2<<20, 4<<20)
+	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 4<<20, 4<<20)
 	s.narrow()
 	if st, ok := s.dialect.(*streams); ok && st.mute() {
 		s.callbacks = 0
 	}
-	if s.limit < int64(s.memory) {
+	if s.limit < 4*int64(s.memory) {
 		s.limit = 0
 	}
 	return s

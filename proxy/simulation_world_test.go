@@ -31,6 +31,8 @@ type simulation struct {
 	said    [][]byte // by them
 	accepts int      // of servers
 
+	woke map[*looptest.Host]time.Time // when it last was thawed
+
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
 
@@ -53,7 +55,7 @@ const (
 )
 
 func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
-	m := &simulation{scenario: s, world: looptest.NewWorld(s.seed), log: hclog.NewNullLogger(), trace: trace, closed: map[int]bool{}}
+	m := &simulation{scenario: s, world: looptest.NewWorld(s.seed), log: hclog.NewNullLogger(), trace: trace, closed: map[int]bool{}, woke: map[*looptest.Host]time.Time{}}
 	m.world.BufferSize = s.buffer
 	if trace != nil {
 		m.world.Trace(trace)
@@ -183,6 +185,9 @@ func (m *simulation) run() error {
 	for _, e := range m.elements {
 		m.startServer(e)
 		m.startSidecar(e)
+		if m.near() {
+			m.world.Delay(e.sidecar, e.server, 0, 0)
+		}
 	}
 	m.startUser()
 	for i := range m.scenario.clients {
