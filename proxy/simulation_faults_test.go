@@ -36,7 +36,9 @@ func (m *simulation) faultsOf() []fault {
 	switch {
 	case m.class == pathOnly:
 		return path
-	case m.class == anything || m.class == partitions:
+	case m.class == partitions:
+		return append(append(append(path, path...), deaths...), append(wild, (*simulation).stallPath, (*simulation).stallPath, (*simulation).stallPath)...)
+	case m.class == anything:
 		return append(append(path, deaths...), wild...)
 	case m.mapping == mapping.None && m.near():
 		return deaths
@@ -74,8 +76,15 @@ func (m *simulation) stallPath(e *element) {
 		e.stalled = true
 	}
 	m.stall(m.user, far)
-	m.world.After(m.between(time.Millisecond, m.longest), func() { m.heal(e) })
+	d := m.between(time.Millisecond, m.longest)
+	if m.class == partitions && m.rand.IntN(2) == 0 { // often the user has noticed then, and the element not yet
+		d = m.between(silenceOf(m.heartbeat), silenceOf(m.beats)+200*time.Millisecond)
+	}
+	m.world.After(d, func() { m.heal(e) })
 }
+
+// silenceOf is how long a silent peer is waited for.
+func silenceOf(h mapping.Heartbeat) time.Duration { return h.Interval * time.Duration(h.Misses+1) }
 
 func (m *simulation) stall(a, b *looptest.Host) {
 	switch m.rand.IntN(3) {

@@ -117,7 +117,8 @@ func (s *scenario) narrow() {
 		}
 		s.mapping, s.elements = mapping.TCP, 2+s.rand.IntN(2)
 		s.heartbeat = mapping.Heartbeat{Interval: 50 * time.Millisecond, Misses: 2}
-		s.beats = mapping.Heartbeat{Interval: time.Duration(pick(s.rand, 50, 100, 200)) * time.Millisecond, Misses: pick(s.rand, 2, 3)}
+		s.beats = mapping.Heartbeat{Interval: time.Duration(pick(s.rand, 50, 100, 200, 200)) * time.Millisecond, Misses: pick(s.rand, 2, 3)}
+		s.faults = 3 + s.rand.IntN(8)
 		s.longest = time.Duration(pick(s.rand, 400, 1000, 2500)) * time.Millisecond
 		s.requests, s.think = 60, min(s.think, 20*time.Millisecond)
 		s.failover = session.Failover{Replay: session.ReplayUnacked, Unsafe: session.Unsafe(pick(s.rand, 0, 1, 1)), Resume: s.failover.Resume / 10,
