@@ -48,7 +48,7 @@ func newClient(m *simulation, index int) *client {
 	c := &client{sim: m, index: index, ending: ending(pick(r, 0, 0, 1, 1, 1, 2, 2, 3, 4)), window: pick(r, 1, 1, 3, 100),
 		pause: time.Duration(pick(r, 0, 0, 20, 200)) * time.Millisecond}
 	if m.class == partitions {
-		c.pause = time.Duration(pick(r, 20, 50, 100)) * time.Millisecond
+		c.pause, c.window = time.Duration(pick(r, 20, 50, 100))*time.Millisecond, pick(r, 3, 100)
 	}
 	if r.IntN(5) == 0 {
 		c.slow = 500 + r.IntN(m.large)
