@@ -22,6 +22,9 @@ type outlet struct {
 	end      bool      // nothing follows
 	ended    bool      // and the socket was told
 	one      [1][]byte // for write
+
+	gathering bool   // what lies side by side in memory is written at once, by flush
+	run       []byte // of that, what was not offered yet; the giver's, until flush
 }
 
 // write calls the socket with one buffer; a list of its own would be allocated each time.
@@ -34,8 +37,48 @@ func (o *outlet) write(p []byte) (int, error) {
 
 // put offers p to the socket at once and keeps the rest. The error wraps ErrLocal.
 func (o *outlet) put(p []byte) error {
+	if o.gathering {
+		return o.gather(p)
+	}
 	allowed := o.allowed(len(p))
 	o.accepted += int64(len(p))
+	return o.offer(p, allowed)
+}
+
+// gather is put while many small pieces of one buffer come, the replies of a pipeline: a system call each would cost more than all
+// else. p must stay as it is until flush.
+func (o *outlet) gather(p []byte) error {
+	if len(p) == 0 {
+		return nil
+	}
+	n := len(o.run)
+	if n > 0 && cap(o.run)-n >= len(p) && &o.run[:n+1][n] == &p[0] {
+		o.run = o.run[:n+len(p)]
+		o.accepted += int64(len(p))
+		return nil
+	}
+	err := o.flush()
+	o.run = p
+	o.accepted += int64(len(p))
+	return err
+}
+
+// flush offers what was gathered. The error wraps ErrLocal.
+func (o *outlet) flush() error {
+	p := o.run
+	if len(p) == 0 {
+		return nil
+	}
+	allowed := o.allowed(len(p))
+	o.run = nil
+	if err := o.offer(p, allowed); err != nil {
+		return err
+	}
+	return o.finish(o.end)
+}
+
+// offer offers the first allowed bytes of p, which are accepted already, to the socket, and keeps the rest.
+func (o *outlet) offer(p []byte, allowed int) error {
 	if o.open && !o.paused && o.spill.Len() == 0 && allowed > 0 {
 		n, err := o.write(p[:allowed])
 		p = p[n:]
@@ -84,7 +127,7 @@ func (o *outlet) writable() error {
 // finish says that nothing follows (if end is set), and passes that on when all bytes are written.
 func (o *outlet) finish(end bool) error {
 	o.end = end
-	if !o.end || o.ended || !o.open || o.paused || o.spill.Len() > 0 {
+	if !o.end || o.ended || !o.open || o.paused || o.spill.Len() > 0 || len(o.run) > 0 {
 		return nil
 	}
 	o.ended = true
@@ -95,13 +138,14 @@ func (o *outlet) finish(end bool) error {
 }
 
 // written is how many of the accepted bytes the socket has taken.
-func (o *outlet) written() int64 { return o.accepted - int64(o.spill.Len()) }
+func (o *outlet) written() int64 { return o.accepted - int64(o.spill.Len()) - int64(len(o.run)) }
 
 // drained reports whether everything, the end included, has been passed on.
-func (o *outlet) drained() bool { return o.spill.Len() == 0 && o.end == o.ended }
+func (o *outlet) drained() bool { return o.spill.Len() == 0 && len(o.run) == 0 && o.end == o.ended }
 
 // close ends the socket in order and lets go of what it did not take.
 func (o *outlet) close() {
+	_ = o.flush() // it is the end anyway
 	o.open = false
 	o.spill.Clear()
 	if o.socket != nil {
@@ -111,7 +155,7 @@ func (o *outlet) close() {
 
 // reset ends the socket abortively.
 func (o *outlet) reset() {
-	o.open = false
+	o.open, o.run = false, nil
 	o.spill.Clear()
 	if o.socket != nil {
 		o.socket.Reset()

@@ -18,6 +18,19 @@ func (s *Session) due() *protocol.Request {
 
 // fromServer passes on the bytes of the server: through the joiner or parser of the leg, to the client.
 func (s *Session) fromServer(p []byte) {
+	s.out.gathering = true
+	s.splice(p)
+	s.out.gathering = false
+	if err := s.out.flush(); err != nil {
+		s.Broken(err)
+	}
+	if s.closing {
+		s.maybeClosed()
+	}
+}
+
+// splice is fromServer; what it passes on is gathered.
+func (s *Session) splice(p []byte) {
 	leg := s.leg
 	s.heard = s.u.c.Loop.Now()
 	for len(p) > 0 && s.leg == leg && !s.done && !s.closing {
@@ -45,6 +58,9 @@ func (s *Session) join(leg *userLeg, p []byte) []byte {
 		return nil
 	}
 	s.pass(leg, out)
+	if err := s.out.flush(); err != nil { // out may be the joiner's own
+		s.Broken(err)
+	}
 	if end && !s.done {
 		s.joined(leg)
 	}
