@@ -34,7 +34,8 @@ func detailOf(req *Request) *httpRequest {
 }
 
 type httpRequests struct {
-	tunnel bool // the server has agreed to an upgrade
+	early  int64 // bytes of the head so far
+	tunnel bool  // the server has agreed to an upgrade
 	head   httpHead
 	body   httpBody
 	req    *Request // the current message; nil between two
@@ -76,12 +77,14 @@ func (r *httpRequests) next(p []byte) (Cut, error) {
 		if err != nil {
 			return Cut{}, err
 		}
+		r.early += int64(k)
 		if !done {
 			return Cut{N: k, Hold: true}, nil
 		}
 		if err := r.begin(); err != nil {
 			return Cut{}, err
 		}
+		r.req.Early, r.early = r.early, 0 // many servers act on the head, or on the body as it comes
 		n = k
 	}
 	c, err := r.body.cut(p, n, nil)

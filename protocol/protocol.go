@@ -33,6 +33,7 @@ type Request struct {
 	Safe   bool   // it may be repeated without harm
 	Expect Expect // how it is answered
 	Label  string // for logs: a few words, no secrets ("GET /file", "line of 17 bytes")
+	Early  int64  // a server may begin to carry it out when it has read so many of its bytes; 0: not before it has read all
 	Sync   bool   // a point of rest: once it is answered, nothing before it need ever be repeated (replay = "session")
 
 	// Detail is the protocol's own: what Replies and Join need to remember of the request.

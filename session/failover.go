@@ -169,6 +169,7 @@ func (s *Session) legFailed(f failure) {
 }
 
 func (s *Session) failed(f failure) {
+	s.lastCause = f.cause
 	if s.out.end {
 		s.failedBehindEnd()
 		return
@@ -331,7 +332,7 @@ func (s *Session) refuse(reason string) { s.end(reason, false) }
 // invalid ends a session whose client does not speak the protocol. It is told so where no other reply is due before that.
 func (s *Session) invalid(err error) {
 	reason := "the request is not valid: " + err.Error()
-	if r, ok := s.u.c.Protocol.(protocol.Refuser); ok && s.awaiting.len() == 0 {
+	if r, ok := s.u.c.Protocol.(protocol.Refuser); ok && (s.awaiting.len() == 0 || s.awaiting.first() == s.store.Last() && !s.answering()) {
 		s.endWith(reason, r.Invalid(reason))
 		return
 	}

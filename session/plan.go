@@ -214,14 +214,20 @@ func (p *plan) breaks(u *protocol.Unit) bool {
 	return u != nil && (u.Broken() != "" || slices.ContainsFunc(p.units, func(x unitLoss) bool { return x.unit == u }))
 }
 
-// unread reports whether no server can have read all of m, so that none has executed it.
+// unread reports whether no server can have read so much of m that it would carry it out, or begin to.
 func (s *Session) unread(m *retrieval.Message[*request], reach int64) bool {
 	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out
 		first, sent := s.leg.spans.legOffset(m.Start + 1)
 		return sent && first > reach
 	}
-	end, onLeg := s.leg.spans.legOffset(m.End)
-	return !m.Complete() || onLeg && end > reach
+	end := m.End
+	if r := m.About.Request; r != nil && r.Early > 0 && (!m.Complete() || m.Start+r.Early < m.End) {
+		end = m.Start + r.Early // from here on a server may act
+	} else if !m.Complete() {
+		return true
+	}
+	end, onLeg := s.leg.spans.legOffset(end)
+	return onLeg && end > reach
 }
 
 // unitOf is the unit that m is a part of, nil if it stands alone.

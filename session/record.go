@@ -2,9 +2,14 @@ package session
 
 // notice begins the record of a failover, if none is going on.
 func (s *Session) notice(f failure) {
+	if s.record != nil && s.recordOf != s.legs && s.leg != nil && s.leg.open && s.leg.restore == nil {
+		s.record.To = s.from
+		s.report("") // that of the leg before: this one has carried the session since
+	}
 	if s.record != nil {
 		return
 	}
+	s.recordOf = s.legs
 	s.record = &Record{Time: s.u.c.Loop.Now(), Session: s.ID, From: s.from, Cause: f.cause, Detector: f.detector, Kind: KindMoved}
 	if f.detector == "reply timeout" {
 		s.record.Detect = s.u.c.Failover.ReplyTimeout
@@ -35,6 +40,9 @@ func (s *Session) report(verdict string) {
 	r.Leg = s.legs
 	if verdict != "" && r.Kind != KindAnswered {
 		r.Verdict, r.Kind = verdict, KindEnded
+		if s.lastCause != "" && s.lastCause != r.Cause && s.lastCause != verdict {
+			r.Verdict += "; the last try: " + s.lastCause
+		}
 	}
 	if s.leg != nil {
 		if s.leg.link != nil {

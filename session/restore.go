@@ -1,8 +1,10 @@
 package session
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
@@ -71,12 +73,18 @@ func (s *Session) greeting() *protocol.Request {
 	return nil
 }
 
-// states are those that the messages of this leg do not set by themselves.
+// states are those that the messages of this leg do not set by themselves, in the order in which they were last set. Where a server
+// refuses that, the next one is given them in the order in which their keys were first set, and so on in turns: a client that
+// logs in again, with the token of the day, behind its choice of a database, still logged in before that.
 func (r *restore) states() []state {
+	list := r.s.states.upTo(toEnd)
 	if r.s.next.whole {
-		return r.s.atSync
+		list = r.s.atSync
 	}
-	return r.s.states.upTo(toEnd)
+	if r.s.statesRefused%2 == 0 {
+		return list
+	}
+	return slices.SortedStableFunc(slices.Values(list), func(a, b state) int { return cmp.Compare(a.first, b.first) })
 }
 
 // base is where the messages of the leg begin, an offset in the log.
@@ -195,6 +203,7 @@ func (r *restore) answered() {
 	var err error
 	switch {
 	case failedOutcome(x.req):
+		r.s.statesRefused++
 		err = fmt.Errorf("%s: the server answered %q, in %d bytes", x.what, firstWord(answer), len(answer))
 	case x.expect != nil:
 		err = x.expect(answer)
@@ -352,7 +361,7 @@ func (r *restore) fail(err error) {
 // takes longer each time.
 func (s *Session) notRestored() {
 	now := s.u.c.Loop.Now()
-	if !s.greeted && s.leg.restore.greeting != nil && s.leg.open && now.After(s.deadline) {
+	if !s.greeted && !s.ended && s.leg.restore.greeting != nil && s.leg.open && now.After(s.deadline) {
 		s.deadline = now.Add(s.u.c.Failover.Deadline) // until now nobody was searching
 	}
 	if s.restores > 0 {

@@ -128,7 +128,11 @@ func TestNotRestored(t *testing.T) {
 				r.until("it is given up", func() bool { return client.finished })
 			} else {
 				client.sometime(restoredTold)
-				if got := string(r.stations[2].server().got); got != statesAgain+"GET 1\n" {
+				want := statesAgain + "GET 1\n"
+				if name == "another answer" { // who refuses a state has the next one given them in another order
+					want = "LOGIN b\nOPT 1\nOPT 2\nGET 1\n"
+				}
+				if got := string(r.stations[2].server().got); got != want {
 					t.Errorf("the third server got %q", got)
 				}
 				if n := len(r.stations[1].servers); n != 1 {

@@ -47,6 +47,9 @@ func (s *Session) listen() {
 		return
 	case !first.Complete() || s.out.spill.Len() > 0 || c != nil && c.Blocks(): // it is somebody else's turn
 		s.heard = now
+	case now.Sub(s.heard) >= timeout && s.overslept(now):
+		s.u.c.Loop.Schedule(&s.silence, now.Add(min(timeout, oversleep)))
+		return
 	case now.Sub(s.heard) >= timeout:
 		s.u.c.Pool.Failed(now, s.from)
 		leg.giveUp(fmt.Sprintf("no reply to %s within %v (failover.reply_timeout)", first.About.Label, timeout))
@@ -55,11 +58,22 @@ func (s *Session) listen() {
 	s.u.c.Loop.Schedule(&s.silence, s.heard.Add(timeout))
 }
 
+// oversleep is how late this process may look at a server's silence without suspecting itself.
+const oversleep = 50 * time.Millisecond
+
+// overslept reports whether it was this process that stood still (it was stopped, or starved): the answer may lie in its sockets, so
+// the server is looked at once more, soon.
+func (s *Session) overslept(now time.Time) bool {
+	late := now.Sub(s.silence.At()) > oversleep && !s.excused
+	s.excused = late
+	return late
+}
+
 // listenToBeginning gives up a new server that does not answer what it has to hear first.
 func (s *Session) listenToBeginning(r *restore) {
 	now := s.u.c.Loop.Now()
 	switch {
-	case r.asking, !s.greeted && r.greeting != nil: // a callback has a limit of its own, a client that is not greeted waits as without us
+	case r.asking, !s.greeted && !s.ended && r.greeting != nil: // a callback has a limit of its own; who is not greeted waits as without us
 		s.heard = now
 	case now.Sub(s.heard) >= restoreTimeout:
 		r.fail(fmt.Errorf("no answer within %v", restoreTimeout))

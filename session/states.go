@@ -16,6 +16,7 @@ type state struct {
 	never  string // why it cannot be set again; "" if it can
 	values map[string]string
 	end    int64 // of the client's request, an offset in its stream
+	first  int64 // the same of the request that first set the key
 }
 
 // states are kept in the order in which they were last set, one of a key.
@@ -112,6 +113,12 @@ func (s *Session) apply(m *retrieval.Message[*request], c protocol.Connection) {
 
 // set adds a state behind all others; an earlier one of the same key goes.
 func (l *states) set(x state) {
+	x.first = x.end
+	for i := range l.list {
+		if l.list[i].key == x.key {
+			x.first = l.list[i].first
+		}
+	}
 	l.remove(func(key string) bool { return key == x.key })
 	l.list = append(l.list, x)
 	l.bytes += x.size()

@@ -56,24 +56,28 @@ type Session struct {
 	goodbye  bool                                // the server closes by the protocol's rules
 
 	// The leg, and the search for one.
-	leg        *userLeg
-	legs       uint32
-	from       string // the element of the present leg, or the last one
-	next       *plan  // what the coming leg has to send
-	deadline   time.Time
-	placed     time.Time  // when the leg was begun
-	notYet     time.Time  // no leg before: the last one may still be alive
-	idle       bool       // no element was found in time, and nothing waited for one
-	failedOver bool       // a leg that was open has failed
-	failures   int        // legs that ended with a request in flight and brought nothing new
-	restores   int        // legs in a row that could not be restored
-	timer      loop.Timer // retry, deadline, and the end of closing
-	record     *Record    // of the failover that is going on
-	silence    loop.Timer // see listen
-	answered   int64      // the end of the last request that a server has answered
-	heard      time.Time  // when the server last said or took something, or a reply has become due
-	closing    bool       // nothing more is taken from the client; what is left for it is written, then it is closed
-	done       bool
+	leg           *userLeg
+	legs          uint32
+	from          string // the element of the present leg, or the last one
+	next          *plan  // what the coming leg has to send
+	deadline      time.Time
+	placed        time.Time  // when the leg was begun
+	notYet        time.Time  // no leg before: the last one may still be alive
+	idle          bool       // no element was found in time, and nothing waited for one
+	failedOver    bool       // a leg that was open has failed
+	failures      int        // legs that ended with a request in flight and brought nothing new
+	statesRefused int        // how often a server has refused one of the states
+	restores      int        // legs in a row that could not be restored
+	timer         loop.Timer // retry, deadline, and the end of closing
+	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
+	recordOf      uint32     // the leg whose end the record is about
+	lastCause     string     // why the last leg ended
+	record        *Record    // of the failover that is going on
+	silence       loop.Timer // see listen
+	answered      int64      // the end of the last request that a server has answered
+	heard         time.Time  // when the server last said or took something, or a reply has become due
+	closing       bool       // nothing more is taken from the client; what is left for it is written, then it is closed
+	done          bool
 }
 
 // Room is how many bytes of the client's the session can take now.
