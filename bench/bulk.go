@@ -36,9 +36,10 @@ func runBulk(j job) (outcome, error) {
 	}
 	all := make(chan done, len(conns))
 	stop := time.Now().Add(j.Length)
+	over := func() bool { return time.Now().After(stop) }
 	for i, c := range conns {
 		go func() {
-			n, err := transfer(c, patternOffset(i), stop)
+			n, err := transfer(c, patternOffset(i), over)
 			if err != nil {
 				err = fmt.Errorf("connection %d, after %d bytes: %w", i, n, err)
 			}
@@ -67,9 +68,9 @@ func dialAll(j job) ([]*net.TCPConn, error) {
 	return conns, nil
 }
 
-// download reads and checks the pattern from offset on. The last lineSize bytes before the end are not of it: they say how many
+// download reads and checks the pattern from offset on, until over. The last lineSize bytes before the end are not of it: they say how many
 // bytes were sent. So that many are always held back from the check.
-func download(c *net.TCPConn, offset int64, stop time.Time) (int64, error) {
+func download(c *net.TCPConn, offset int64, over func() bool) (int64, error) {
 	if _, err := c.Write(textLine(wordDown, offset)); err != nil {
 		return 0, err
 	}
@@ -77,7 +78,7 @@ func download(c *net.TCPConn, offset int64, stop time.Time) (int64, error) {
 	held, finished := 0, false
 	var count int64
 	for {
-		if now := time.Now(); !finished && now.After(stop) {
+		if !finished && over() {
 			finished = true
 			if err := c.CloseWrite(); err != nil {
 				return count, err
@@ -105,13 +106,13 @@ func download(c *net.TCPConn, offset int64, stop time.Time) (int64, error) {
 	}
 }
 
-// upload writes the pattern from offset on, and waits for the origin's word on it.
-func upload(c *net.TCPConn, offset int64, stop time.Time) (int64, error) {
+// upload writes the pattern from offset on until over, and waits for the origin's word on it.
+func upload(c *net.TCPConn, offset int64, over func() bool) (int64, error) {
 	if _, err := c.Write(textLine(wordUp, offset)); err != nil {
 		return 0, err
 	}
 	var count int64
-	for time.Now().Before(stop) {
+	for !over() {
 		if err := c.SetWriteDeadline(time.Now().Add(patience)); err != nil {
 			return count, err
 		}

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -18,6 +19,8 @@ import (
 type meter struct {
 	proxies, origin []int // process ids
 	from            usage
+	gone            float64 // seconds of CPU that origins had used which are gone
+	children        float64 // seconds of CPU that programs have used which the load has started
 }
 
 // usage is a reading: seconds of CPU since the processes, or the machine, began.
@@ -44,7 +47,7 @@ func (m *meter) stop(o *outcome) error {
 	o.Seconds = to.at.Sub(from.at).Seconds()
 	o.ProxyCPU = to.proxies - from.proxies
 	o.OriginCPU = to.origin - from.origin
-	o.LoadCPU = to.load - from.load
+	o.LoadCPU = to.load - from.load + m.children
 	ours := o.ProxyCPU + o.OriginCPU + o.LoadCPU
 	o.Foreign = max(to.whole-from.whole-ours, 0) / (o.Seconds * float64(runtime.NumCPU()))
 	return nil
@@ -63,8 +66,35 @@ func (m *meter) read() (usage, error) {
 	if u.origin, err = processesCPU(m.origin); err != nil {
 		return u, err
 	}
+	u.origin += m.gone
 	u.load, err = processesCPU([]int{os.Getpid()})
 	return u, err
+}
+
+// lose tells that an origin is about to be killed: its clock goes with it.
+func (m *meter) lose(pid int) error {
+	used, err := processesCPU([]int{pid})
+	if err != nil {
+		return err
+	}
+	m.gone += used
+	m.origin = slices.DeleteFunc(m.origin, func(p int) bool { return p == pid })
+	return nil
+}
+
+// busiest is the number of the server that has used most of the CPU since it was started: with all others new, the one that serves.
+func (m *meter) busiest(servers []server) (int, error) {
+	best, most := 0, -1.0
+	for i, s := range servers {
+		used, err := processesCPU([]int{s.Pid})
+		if err != nil {
+			return 0, err
+		}
+		if used > most {
+			best, most = i, used
+		}
+	}
+	return best, nil
 }
 
 // processesCPU is the user and system time of all threads of the processes. It is what /proc/PID/stat shows, in nanoseconds

@@ -10,6 +10,27 @@ const (
 	jobOpen    = "open"    // requests at a fixed rate, whatever the replies do
 	jobConnect = "connect" // connect, one request, close, again
 	jobIdle    = "idle"    // one request, then silence
+	jobMixed   = "mixed"   // closed, beside a download
+	jobStall   = "stall"   // open, alone and then beside a download that is never read
+	jobKill    = "kill"    // closed, and the server is killed
+	jobFreeze  = "freeze"  // closed, and the server is stopped
+	jobHTTP    = "http"    // closed, with http
+	jobRedis   = "redis"   // redis-benchmark
+
+	jobKillAgain = "kill again" // closed, and whichever server serves is killed, and started again, several times
+)
+
+// The names of what some loads work out themselves, in outcome.Values.
+const (
+	valueBulk      = "the download"
+	valueRateShare = "rate to the same alone"
+	valueP99Share  = "p99 to the same alone"
+	valueBroken    = "broken"
+	valueStuck     = "stuck"
+	valueLost      = "lost"
+	valueDoubled   = "doubled"
+	valueGap       = "gap, median"
+	valueGap99     = "gap, p99"
 )
 
 // job is what the load process is told, as JSON in its argument.
@@ -18,9 +39,18 @@ type job struct {
 	Address     string // of the first hop
 	Connections int
 	Rate        int           `json:",omitempty"` // requests per second, all connections together
+	Pipeline    int           `json:",omitempty"` // requests in flight on each connection
+	Servers     []server      `json:",omitempty"` // the origins that may be killed, the one in use first
+	Admin       string        `json:",omitempty"` // address of the first hop's admin API
 	Length      time.Duration // of the measured window
 	Proxies     []int         // process ids whose CPU time and memory are the system's
 	Others      []int         // process ids that are ours, too: the origin
+}
+
+// server is an origin process that a load may kill.
+type server struct {
+	Address string
+	Pid     int
 }
 
 // outcome is what the load process answers, as JSON on its standard output.
@@ -34,6 +64,8 @@ type outcome struct {
 
 	ProxyCPU, LoadCPU, OriginCPU float64 // seconds of CPU in the window
 	Foreign                      float64 // share of the machine that was used by none of these
+
+	Values map[string]float64 `json:",omitempty"` // what else the load has worked out
 
 	ResidentBefore, ResidentAfter int64 // bytes, all proxies together
 }

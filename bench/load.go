@@ -25,6 +25,7 @@ func loadMain(argument string) error {
 		return fmt.Errorf("the job: %w", err)
 	}
 	o, err := runJob(j)
+	running.killAll() // servers that it has started
 	if err != nil {
 		o = outcome{Error: err.Error()}
 	}
@@ -43,6 +44,18 @@ func runJob(j job) (outcome, error) {
 		return runConnect(j)
 	case jobIdle:
 		return runIdle(j)
+	case jobMixed:
+		return runMixed(j)
+	case jobStall:
+		return runStall(j)
+	case jobKill, jobFreeze:
+		return runKill(j)
+	case jobKillAgain:
+		return runKillAgain(j)
+	case jobHTTP:
+		return runHTTP(j)
+	case jobRedis:
+		return runRedis(j)
 	}
 	return outcome{}, errors.New("no such kind of load: " + j.Kind)
 }

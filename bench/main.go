@@ -181,6 +181,9 @@ func (b *bench) choose() (version string, missing []string, err error) {
 	if version = haproxyVersion(); version == "" {
 		reasons["haproxy"] = "it is not installed"
 	}
+	if err := nginxMissing(); err != nil {
+		reasons["nginx"] = err.Error()
+	}
 	if b.env.poolproxy == "" {
 		if b.env.poolproxy, err = buildPoolproxy(b.env.folder); err != nil {
 			reasons["poolproxy"] = err.Error()

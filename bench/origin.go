@@ -130,6 +130,10 @@ func (o *origin) want(c *originConn, events uint32) {
 
 // send writes p or keeps what the socket does not take; p is the caller's again.
 func (o *origin) send(c *originConn, p []byte) bool {
+	if len(c.pending) > 0 {
+		c.pending = append(c.pending, p...)
+		return true
+	}
 	n, errno := writeNow(c.fd, p)
 	if errno != 0 && errno != unix.EAGAIN {
 		return false
@@ -166,15 +170,20 @@ func (o *origin) serveHead(c *originConn) bool {
 		return false
 	}
 	c.head = append(c.head, got...)
+	if bytes.HasPrefix(c.head, []byte(wordEcho)) { // requests can be short, and checks are
+		head := c.head
+		c.head, c.serve = nil, o.serveEcho
+		return o.send(c, head)
+	}
+	if bytes.HasPrefix(c.head, []byte(httpGetStart)) {
+		c.serve = o.serveHTTP
+		return o.answerHTTP(c)
+	}
 	if len(c.head) < lineSize {
 		return true
 	}
 	head := c.head
 	c.head = nil
-	if bytes.HasPrefix(head, []byte(wordEcho)) {
-		c.serve = o.serveEcho
-		return o.send(c, head)
-	}
 	word, offset, err := parseTextLine(head[:lineSize])
 	if err != nil || offset < 0 {
 		return false

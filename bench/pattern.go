@@ -12,7 +12,7 @@ const patternPeriod = 65521
 const bulkChunk = 256 << 10
 
 // pattern is what bulk transfers carry: noise that repeats after patternPeriod bytes. Each connection begins at a place of its own,
-// so bytes of two connections cannot be taken for each other.
+// so bytes of two connections cannot be taken for each other. No byte ends a line: where lines are what is carried, a download is one.
 var pattern = makePattern()
 
 func makePattern() []byte {
@@ -22,7 +22,9 @@ func makePattern() []byte {
 		x ^= x << 13
 		x ^= x >> 7
 		x ^= x << 17
-		p[i] = byte(x >> 32)
+		if p[i] = byte(x >> 32); p[i] == '\n' {
+			p[i] = 'n'
+		}
 	}
 	for n := patternPeriod; n < len(p); {
 		n += copy(p[n:], p[:patternPeriod])

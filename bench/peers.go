@@ -58,3 +58,14 @@ func buildPoolproxy(folder string) (string, error) {
 	}
 	return binary, nil
 }
+
+// nginxMissing says why nginx cannot be measured; nil if it can.
+func nginxMissing() error {
+	if _, err := exec.LookPath("nginx"); err != nil {
+		return fmt.Errorf("%w: apt-get install libnginx-mod-stream", err)
+	}
+	if _, err := os.Stat(nginxModule); err != nil {
+		return fmt.Errorf("%w: apt-get install libnginx-mod-stream", err)
+	}
+	return nil
+}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"slices"
 	"time"
@@ -54,7 +55,7 @@ func (b *bench) run() {
 			for k := range b.systems {
 				s := b.systems[(k+i+round)%len(b.systems)]
 				switch {
-				case s.class&w.class == 0:
+				case !s.does(w):
 				case time.Since(b.began) > b.settings.limit: // systems that hang have used it up
 					b.add(sample{Workload: w.name, System: s.name, Round: round, Error: "not measured: the run's time was over"})
 				default:
@@ -82,7 +83,7 @@ func (b *bench) late() bool {
 	all := 0
 	for _, w := range b.workloads {
 		for _, s := range b.systems {
-			if s.class&w.class != 0 {
+			if s.does(w) {
 				all += b.settings.rounds
 			}
 		}
@@ -114,8 +115,8 @@ func (b *bench) add(s sample) {
 // measure takes one sample.
 func (b *bench) measure(w workload, s system, round int) sample {
 	out := sample{Workload: w.name, System: s.name, Round: round}
-	i, err := b.instance(s, w.fresh)
-	if w.fresh && i != nil {
+	i, err := b.instance(s, w)
+	if w.alone() && i != nil {
 		defer i.stop()
 	}
 	var o outcome
@@ -131,17 +132,20 @@ func (b *bench) measure(w workload, s system, round int) sample {
 		"load CPU share": o.LoadCPU / o.Seconds, "origin CPU share": o.OriginCPU / o.Seconds, "proxy CPU share": o.ProxyCPU / o.Seconds,
 	}
 	for _, f := range w.figures {
-		if s.hop != nil || !f.proxies {
-			out.Values[f.name] = f.of(o)
+		if len(i.hops) > 0 || !f.proxies {
+			if v := f.of(o); !math.IsNaN(v) {
+				out.Values[f.name] = v
+			}
 		}
 	}
 	return out
 }
 
-// instance is the running system, or with fresh a new one, which the caller stops. One of which a process has died is started anew.
-func (b *bench) instance(s system, fresh bool) (*instance, error) {
-	if fresh {
-		return b.env.startSystem(s)
+// instance is the running system, or a new one, which the caller stops, if the workload wants that. One of which a process has died is
+// started anew.
+func (b *bench) instance(s system, w workload) (*instance, error) {
+	if w.alone() {
+		return b.env.startSystem(s, w)
 	}
 	if i := b.instances[s.name]; i != nil {
 		if i.alive() == nil {
@@ -150,7 +154,7 @@ func (b *bench) instance(s system, fresh bool) (*instance, error) {
 		i.stop()
 		delete(b.instances, s.name)
 	}
-	i, err := b.env.startSystem(s)
+	i, err := b.env.startSystem(s, w)
 	if err != nil {
 		i.stop()
 		return nil, err
@@ -166,7 +170,8 @@ const loadPatience = 20 * time.Second
 func (b *bench) load(w workload, i *instance) (outcome, error) {
 	var o outcome
 	j := w.job
-	j.Address, j.Proxies, j.Others = i.address, i.pids(), []int{b.origin.pid()}
+	j.Address, j.Proxies, j.Others = i.address, i.pids(), i.others(b.origin)
+	j.Servers, j.Admin = i.servers, i.admin
 	argument, err := json.Marshal(j)
 	if err != nil {
 		return o, err

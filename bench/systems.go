@@ -5,10 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"net"
-	"os"
-	"path/filepath"
-	"time"
 )
 
 // system is one way to get from a client over two hops to the origin.
@@ -19,6 +15,15 @@ type system struct {
 	hop    hop    // nil: no hops, the client speaks to the origin itself
 	needs  string // the program without which it is left out: "haproxy", "poolproxy" or none
 	option bool   // only when it is asked for by name
+	plans  map[string]plan
+}
+
+// does tells whether the workload is measured of the system.
+func (s system) does(w workload) bool {
+	if w.plan != "" {
+		return s.plans[w.plan] != nil
+	}
+	return s.class&w.class != 0
 }
 
 // hop starts one process that listens and passes on to target. first is true for the hop beside the client.
@@ -34,17 +39,29 @@ const (
 // allSystems is the table of systems; the order is that of the columns.
 var allSystems = []system{
 	{name: baseSystem, needs: "haproxy", class: classAll, hop: haproxy(2, ""),
-		about: "two HAProxy, mode tcp, nbthread 2 each: what it chooses itself on two cores"},
+		about: "two HAProxy, mode tcp, nbthread 2 each: what it chooses itself on two cores; for kill and freeze with checks every 100 ms, " +
+			"redispatch and shutdown-sessions",
+		plans: map[string]plan{planKill: haproxyKill(), planFreeze: haproxyKill(), planHTTP: httpPlan(haproxyHTTP(2)),
+			planRedis: redisPlan(haproxy(2, ""))}},
 	{name: singleSystem, needs: "haproxy", class: classAll, hop: haproxy(1, ""),
-		about: "the same with nbthread 1: better at a steady, light load"},
+		about: "the same with nbthread 1: better at a steady, light load",
+		plans: map[string]plan{planHTTP: httpPlan(haproxyHTTP(1)), planRedis: redisPlan(haproxy(1, ""))}},
+	{name: "nginx", needs: "nginx", class: classBulk | classRequests | classConnect, hop: nginx,
+		about: "two nginx with libnginx-mod-stream, a worker for each core"},
 	{name: spliceSystem, needs: "haproxy", class: classBulk, hop: haproxy(2, haproxySplice),
 		about: "the same as haproxy with splicing forced (option splice-request, splice-response)"},
 	{name: "haproxy-1-splice", needs: "haproxy", class: classBulk, hop: haproxy(1, haproxySplice), option: true,
 		about: "the same as haproxy-1 with splicing forced"},
 	{name: "poolproxy-stream", needs: "poolproxy", class: classAll, hop: poolproxy(`protocol "stream" {}`),
 		about: "two sidecars, mapping tcp, protocol stream with its defaults"},
-	{name: "poolproxy-line", needs: "poolproxy", class: classRequests | classIdle, hop: poolproxy(poolproxyLine),
-		about: "two sidecars, mapping tcp, protocol line: all requests safe, replay unacked, ack reply"},
+	{name: "poolproxy-line", needs: "poolproxy", class: classAll &^ classBulk, hop: poolproxy(poolproxyLine),
+		about: "two sidecars, mapping tcp, protocol line: all requests safe, replay unacked, ack reply; for kill and freeze three, and " +
+			"two servers, for freeze with reply_timeout 200 ms",
+		plans: map[string]plan{planKill: poolproxyKill(""), planFreeze: poolproxyKill(`reply_timeout = "200ms"`)}},
+	{name: "poolproxy-http", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol http with its defaults",
+		plans: map[string]plan{planHTTP: httpPlan(poolproxy(`protocol "http" {}`))}},
+	{name: "poolproxy-redis", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol redis with its defaults",
+		plans: map[string]plan{planRedis: redisPlan(poolproxy(`protocol "redis" {}`))}},
 	{name: "io.Copy", class: classAll, hop: ioCopy,
 		about: "two plain TCP proxies in Go: a goroutine a direction and io.Copy, which splices"},
 	{name: "direct", class: classAll &^ classIdle,
@@ -54,9 +71,11 @@ var allSystems = []system{
 func haproxy(threads int, extra string) hop {
 	return func(e *environment, _ bool, listen, target string) (*process, error) {
 		config := fmt.Sprintf(haproxyConfig, threads, extra, listen, target)
-		return e.start("haproxy", config, func(file string) []string { return []string{"-db", "-f", file} })
+		return e.start("haproxy", config, haproxyArguments)
 	}
 }
+
+func haproxyArguments(file string) []string { return []string{"-db", "-f", file} }
 
 // haproxyConfig has no log, no statistics and no checks.
 const haproxyConfig = `global
@@ -89,9 +108,11 @@ func poolproxy(user string) hop {
 		if first {
 			config = fmt.Sprintf(userConfig, target, listen, user)
 		}
-		return e.start(e.poolproxy, config, func(file string) []string { return []string{"run", "-config", file} })
+		return e.start(e.poolproxy, config, runConfig)
 	}
 }
+
+func runConfig(file string) []string { return []string{"run", "-config", file} }
 
 const commonConfig = `log { level = "warn" }
 admin { listen = "off" }
@@ -129,114 +150,4 @@ pool_element "origin" {
 
 func ioCopy(_ *environment, _ bool, listen, target string) (*process, error) {
 	return startProcess("io.Copy", again(context.Background(), roleCopy, listen, target))
-}
-
-// environment is what systems are started in.
-type environment struct {
-	folder    string // for configurations; removed at the end
-	poolproxy string // the binary; "" if there is none
-	origin    string // address
-	files     int
-	port      int // the last one given out
-}
-
-// start writes the configuration to a file of its own and starts the program with it.
-func (e *environment) start(program, config string, args func(file string) []string) (*process, error) {
-	e.files++
-	file := filepath.Join(e.folder, fmt.Sprintf("%d.conf", e.files))
-	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
-		return nil, err
-	}
-	return startProcess(filepath.Base(program), child(context.Background(), program, args(file)...))
-}
-
-// The ports that are listened on lie below those that the kernel gives to outgoing connections.
-const (
-	firstPort = 12000
-	lastPort  = 16000
-)
-
-// address finds a loopback address that nobody listens on.
-func (e *environment) address() (string, error) {
-	for e.port < lastPort {
-		e.port = max(e.port+1, firstPort)
-		at := fmt.Sprintf("127.0.0.1:%d", e.port)
-		if l, err := net.Listen("tcp4", at); err == nil {
-			return at, l.Close()
-		}
-	}
-	return "", fmt.Errorf("no port is free between %d and %d", firstPort, lastPort)
-}
-
-// instance is a running system.
-type instance struct {
-	address string // where clients connect
-	hops    []*process
-}
-
-// startSystem starts both hops and waits until a request comes through.
-func (e *environment) startSystem(s system) (*instance, error) {
-	i := &instance{address: e.origin}
-	if s.hop == nil {
-		return i, nil
-	}
-	for _, first := range []bool{false, true} {
-		listen, err := e.address()
-		if err != nil {
-			return i, err
-		}
-		p, err := s.hop(e, first, listen, i.address)
-		if err != nil {
-			return i, err
-		}
-		i.address, i.hops = listen, append(i.hops, p)
-	}
-	return i, i.waitReady()
-}
-
-// readyWithin bounds the start of a system.
-const readyWithin = 10 * time.Second
-
-func (i *instance) waitReady() error {
-	until := time.Now().Add(readyWithin)
-	for {
-		conns, err := greetAll(i.address, 1)
-		hangUp(conns)
-		if err == nil {
-			return nil
-		}
-		for _, p := range i.hops {
-			if gone := p.ended(); gone != nil {
-				return gone
-			}
-		}
-		if time.Now().After(until) {
-			return fmt.Errorf("no request came through within %v: %w", readyWithin, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func (i *instance) pids() []int {
-	var pids []int
-	for _, p := range i.hops {
-		pids = append(pids, p.pid())
-	}
-	return pids
-}
-
-// alive is an error when a hop has ended.
-func (i *instance) alive() error {
-	for _, p := range i.hops {
-		if err := p.ended(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (i *instance) stop() {
-	for _, p := range i.hops {
-		p.kill()
-	}
 }

@@ -13,9 +13,18 @@ const (
 	classRequests
 	classConnect
 	classIdle
+	classBeside // requests beside something that takes or blocks the way
 )
 
-const classAll = classBulk | classRequests | classConnect | classIdle
+const classAll = classBulk | classRequests | classConnect | classIdle | classBeside
+
+// Plans are other ways to set a system up than two hops and the origin. See system.plans.
+const (
+	planKill   = "kill"   // two origins, each behind a second hop of its own; the first one is preferred
+	planFreeze = "freeze" // the same, where a server's silence counts as its death
+	planHTTP   = "http"   // the hops speak http
+	planRedis  = "redis"  // the server is a redis-server
+)
 
 // figure is one number taken from a workload's outcome.
 type figure struct {
@@ -36,10 +45,14 @@ func (f figure) label() string {
 type workload struct {
 	name, title string
 	class       class
-	fresh       bool // needs a system that has carried nothing yet
+	plan        string // if not empty, only systems that have it take part, and class does not count
+	fresh       bool   // needs a system that has carried nothing yet
 	job         job
 	figures     []figure
 }
+
+// alone tells that a system is started for one sample of this workload.
+func (w workload) alone() bool { return w.fresh || w.plan != "" }
 
 // The lengths of one sample. The warm-up comes on top for request loads.
 const (
@@ -65,7 +78,7 @@ func allWorkloads(length time.Duration) []workload {
 			class: classRequests, job: job{Kind: jobClosed, Connections: n, Length: length}, figures: requestFigures,
 		})
 	}
-	return append(all,
+	all = append(all,
 		workload{
 			name: "steady", title: "steady 20,000/s, 64 connections", class: classRequests,
 			job: job{Kind: jobOpen, Connections: 64, Rate: 20000, Length: length}, figures: requestFigures,
@@ -74,10 +87,15 @@ func allWorkloads(length time.Duration) []workload {
 			name: "connect", title: "connect + request + close, 32 at once", class: classConnect,
 			job: job{Kind: jobConnect, Connections: 32, Length: length}, figures: connectFigures,
 		},
-		workload{
-			name: "idle", title: "1,000 idle sessions", class: classIdle, fresh: true,
-			job: job{Kind: jobIdle, Connections: 1000}, figures: idleFigures,
-		})
+		idle(1000, "1,000"), idle(5000, "5,000"))
+	return append(append(all, besideWorkloads(length)...), planWorkloads(length)...)
+}
+
+func idle(n int, title string) workload {
+	return workload{
+		name: fmt.Sprintf("idle-%d", n), title: title + " idle sessions", class: classIdle, fresh: true,
+		job: job{Kind: jobIdle, Connections: n}, figures: idleFigures,
+	}
 }
 
 var bulkFigures = []figure{
