@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -49,6 +50,7 @@ func newTestBench(t *testing.T, systems ...string) *bench {
 // TestEveryWorkload runs all loads, very short, against what is always there.
 func TestEveryWorkload(t *testing.T) {
 	b := newTestBench(t, "direct", "io.Copy")
+	b.workloads = slices.DeleteFunc(b.workloads, func(w workload) bool { return w.job.Connections > 1000 }) // for the limit of open files
 	b.run()
 	for _, s := range b.results.Samples {
 		if s.Error != "" {

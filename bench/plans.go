@@ -209,6 +209,7 @@ stream {
     server {
         listen %s;
         proxy_pass %s;
+        proxy_half_close on;
     }
 }
 `
