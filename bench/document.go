@@ -6,32 +6,34 @@ import (
 	"strings"
 )
 
-// The tables stand between these markers in the document.
-const (
-	markerBegin = "<!-- bench:begin -->"
-	markerEnd   = "<!-- bench:end -->"
+// markers enclose what is written by this program in the document.
+type markers struct{ begin, end string }
+
+var (
+	resultMarkers = markers{"<!-- bench:begin -->", "<!-- bench:end -->"}
+	growthMarkers = markers{"<!-- growth:begin -->", "<!-- growth:end -->"}
 )
 
-// replaceMarked puts text between the markers of document.
-func replaceMarked(document, text string) (string, error) {
-	before, rest, ok := strings.Cut(document, markerBegin)
+// replace puts text between the markers of document.
+func (m markers) replace(document, text string) (string, error) {
+	before, rest, ok := strings.Cut(document, m.begin)
 	if !ok {
-		return "", fmt.Errorf("the marker %s is missing", markerBegin)
+		return "", fmt.Errorf("the marker %s is missing", m.begin)
 	}
-	_, after, ok := strings.Cut(rest, markerEnd)
+	_, after, ok := strings.Cut(rest, m.end)
 	if !ok {
-		return "", fmt.Errorf("the marker %s is missing behind %s", markerEnd, markerBegin)
+		return "", fmt.Errorf("the marker %s is missing behind %s", m.end, m.begin)
 	}
-	return before + markerBegin + "\n\n" + strings.TrimSpace(text) + "\n\n" + markerEnd + after, nil
+	return before + m.begin + "\n\n" + strings.TrimSpace(text) + "\n\n" + m.end + after, nil
 }
 
 // writeDocument replaces what stands between the markers of the file.
-func writeDocument(path, text string) error {
+func writeDocument(path string, m markers, text string) error {
 	old, err := os.ReadFile(path)
 	if err != nil {
 		return fmt.Errorf("writing the tables: %w", err)
 	}
-	changed, err := replaceMarked(string(old), text)
+	changed, err := m.replace(string(old), text)
 	if err != nil {
 		return fmt.Errorf("writing the tables into %s: %w", path, err)
 	}

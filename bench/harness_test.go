@@ -174,10 +174,10 @@ func TestChoose(t *testing.T) {
 
 func TestParse(t *testing.T) {
 	s, err := parse([]string{"-short", "-only", "idle,connect", "-cc", "bbr"})
-	if err != nil || s.rounds != 3 || s.length != shortLength || len(s.only) != 2 || s.congest != "bbr" {
+	if err != nil || s.rounds != 3 || s.length != shortLength || len(s.only) != 2 || len(s.congest) != 1 || s.congest[0] != "bbr" {
 		t.Errorf("parse: %+v, %v", s, err)
 	}
-	for _, bad := range [][]string{{"-rounds", "-1"}, {"more"}} {
+	for _, bad := range [][]string{{"-rounds", "-1"}, {"more"}, {"-short", "-write"}, {"-cc", ""}} {
 		if _, err := parse(bad); err == nil {
 			t.Errorf("parse(%q) found nothing wrong", bad)
 		}
@@ -188,7 +188,7 @@ func TestPromisedBounds(t *testing.T) {
 	for _, c := range []struct {
 		args   []string
 		atMost time.Duration
-	}{{nil, 6 * time.Minute}, {[]string{"-short"}, 100 * time.Second}} {
+	}{{nil, 15 * time.Minute}, {[]string{"-short"}, 90 * time.Second}} {
 		if s, err := parse(c.args); err != nil || s.limit >= c.atMost {
 			t.Errorf("%q: limit %v, %v; want less than %v", c.args, s.limit, err, c.atMost)
 		}

@@ -14,7 +14,7 @@ import (
 )
 
 // machineLines says where and with what was measured, as a markdown list.
-func machineLines(s settings, rounds int, haproxy string) string {
+func machineLines(s settings, parts []part, haproxy string) string {
 	if haproxy == "" {
 		haproxy = "no HAProxy"
 	}
@@ -22,11 +22,17 @@ func machineLines(s settings, rounds int, haproxy string) string {
 	if !s.namespace {
 		where = "the machine's own network (no privileges for a namespace)"
 	}
+	var controls []string
+	rounds := 0
+	for _, p := range parts {
+		controls = append(controls, p.Congestion)
+		rounds = max(rounds, p.Results.Rounds)
+	}
 	lines := []string{
 		"date: " + time.Now().UTC().Format("2006-01-02 15:04 MST"),
 		"command: `" + strings.Join(append([]string{"go run ./bench"}, s.arguments...), " ") + "`",
 		fmt.Sprintf("machine: %s, %d cores, %s", cpuModel(), runtime.NumCPU(), memory()),
-		"kernel: " + kernel() + "; congestion control " + congestionControl() + "; loopback in " + where,
+		"kernel: " + kernel() + "; congestion control " + strings.Join(controls, ", then ") + "; loopback in " + where,
 		"Go: " + runtime.Version() + "; " + haproxy + "; poolproxy: " + revision(),
 		fmt.Sprintf("%d %s, samples of %v", rounds, plural(rounds, "round"), s.length),
 	}

@@ -2,15 +2,15 @@
 
 // Bench compares two poolproxy sidecars with two chained HAProxy, in one interleaved run, and prints a table.
 //
-//	go run ./bench            all of it, less than 6 minutes
-//	go run ./bench -short     less than 100 seconds
-//	go run ./bench -write     put the tables into docs/performance.md
+//	go run ./bench            all of it, less than 15 minutes for each congestion control
+//	go run ./bench -short     less than 2 minutes: is anything much worse than docs/performance.md says?
+//	go run ./bench -write     put the tables into docs/performance.md, and into bench/results.json what -short compares with
 //
 // docs/performance.md says what is measured, and how.
 package main
 
 import (
-	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -41,8 +41,10 @@ type settings struct {
 	out       string
 	write     bool
 	document  string
-	congest   string
+	congest   []string // congestion controls; the tables of the first are the ones that count
 	poolproxy string
+	short     bool
+	baseline  string
 }
 
 func init() {
@@ -70,6 +72,7 @@ func start(args []string) error {
 		fmt.Fprintln(os.Stderr, "bench: HAPROXY IS LEFT OUT, AND WITH IT ALL RATIOS:", err)
 	}
 	if os.Geteuid() == 0 {
+		loadModules(s.congest) // here, where modules can be loaded
 		if started, status := runInNamespace(); started {
 			os.Exit(status)
 		}
@@ -86,7 +89,7 @@ func startChild(role string, args []string) error {
 			return err
 		}
 		s.namespace = true
-		if err := prepareNamespace(s.congest); err != nil {
+		if err := prepareNamespace(); err != nil {
 			return err
 		}
 		return runAll(s)
@@ -101,16 +104,17 @@ func startChild(role string, args []string) error {
 }
 
 func parse(args []string) (settings, error) {
-	s := settings{arguments: args, length: fullLength, limit: 5*time.Minute + 30*time.Second}
+	s := settings{arguments: args, length: fullLength, limit: 14 * time.Minute}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	short := flags.Bool("short", false, "3 rounds of short samples")
+	flags.BoolVar(&s.short, "short", false, "short samples of what matters most, compared with what the document says")
 	only := flags.String("only", "", "only these `workloads` (requests-64,connect,...)")
 	systems := flags.String("systems", "", "only these `systems` (haproxy,poolproxy-line,...)")
 	flags.IntVar(&s.rounds, "rounds", 0, "number of rounds (default 5, with -short 3)")
 	flags.StringVar(&s.out, "out", "", "write every sample to this `file`, as JSON")
 	flags.BoolVar(&s.write, "write", false, "put the tables into the document")
 	flags.StringVar(&s.document, "document", "docs/performance.md", "the `file` that -write changes")
-	flags.StringVar(&s.congest, "cc", "reno", "congestion `control` in the namespace: reno, bbr, cubic")
+	congest := flags.String("cc", "reno", "congestion `controls` in the namespace, one after the other: reno,bbr,cubic")
+	flags.StringVar(&s.baseline, "baseline", "bench/results.json", "the `file` that -write changes, too, and -short compares with")
 	flags.StringVar(&s.poolproxy, "poolproxy", "", "measure this `binary` (default: build the working tree)")
 	if err := flags.Parse(args); err != nil {
 		return s, err
@@ -118,101 +122,36 @@ func parse(args []string) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	if *short {
-		s.length, s.limit = shortLength, 75*time.Second
+	s.only, s.systems, s.congest = split(*only), split(*systems), split(*congest)
+	return s, s.complete()
+}
+
+// complete fills in what was not said, and checks what was.
+func (s *settings) complete() error {
+	if s.short {
+		s.length, s.limit = shortLength, 80*time.Second
+		if len(s.only) == 0 {
+			s.only = shortWorkloads
+		}
+		if len(s.systems) == 0 {
+			s.systems = shortSystems
+		}
 	}
 	switch {
 	case s.rounds < 0:
-		return s, fmt.Errorf("-rounds is %d, must be positive", s.rounds)
-	case s.rounds == 0 && *short:
+		return fmt.Errorf("-rounds is %d, must be positive", s.rounds)
+	case len(s.congest) == 0:
+		return errors.New("-cc names no congestion control")
+	case s.short && s.write:
+		return errors.New("-short is too rough to be written down: leave out -write or -short")
+	case s.rounds == 0 && s.short:
 		s.rounds = 3
 	case s.rounds == 0:
 		s.rounds = 5
 	}
-	s.only, s.systems = split(*only), split(*systems)
-	return s, nil
+	return nil
 }
 
 func split(list string) []string {
 	return strings.FieldsFunc(list, func(r rune) bool { return r == ',' || r == ' ' })
-}
-
-// runAll measures and reports.
-func runAll(s settings) error {
-	if err := allowFiles(1 << 16); err != nil {
-		return fmt.Errorf("raising the limit of open files: %w", err)
-	}
-	folder, err := os.MkdirTemp("", "poolproxy-bench")
-	if err != nil {
-		return err
-	}
-	cleanUp := func() {
-		running.killAll()
-		_ = os.RemoveAll(folder) // it is in the system's folder for temporary things
-	}
-	defer cleanUp()
-	onSignal(cleanUp)
-	b := &bench{settings: s, env: &environment{folder: folder, poolproxy: s.poolproxy}}
-	version, missing, err := b.choose()
-	if err != nil {
-		return err
-	}
-	if err := b.start(); err != nil {
-		return err
-	}
-	b.run()
-	fmt.Println(b.report(version, missing, true))
-	return b.save(version, missing)
-}
-
-// choose settles what is measured: the systems asked for, less those whose program is missing, which are named.
-func (b *bench) choose() (version string, missing []string, err error) {
-	b.workloads, err = choose(allWorkloads(b.settings.length), b.settings.only,
-		func(w workload) string { return w.name }, func(workload) bool { return false })
-	if err != nil {
-		return "", nil, fmt.Errorf("-only: %w", err)
-	}
-	chosen, err := choose(allSystems, b.settings.systems,
-		func(s system) string { return s.name }, func(s system) bool { return s.option })
-	if err != nil {
-		return "", nil, fmt.Errorf("-systems: %w", err)
-	}
-	reasons := map[string]string{}
-	if version = haproxyVersion(); version == "" {
-		reasons["haproxy"] = "it is not installed"
-	}
-	if err := nginxMissing(); err != nil {
-		reasons["nginx"] = err.Error()
-	}
-	if b.env.poolproxy == "" {
-		if b.env.poolproxy, err = buildPoolproxy(b.env.folder); err != nil {
-			reasons["poolproxy"] = err.Error()
-		}
-	}
-	for _, s := range chosen {
-		if why, gone := reasons[s.needs]; gone {
-			missing = append(missing, s.name+": "+oneLine(why))
-			fmt.Fprintf(os.Stderr, "bench: %s IS LEFT OUT: %s\n", strings.ToUpper(s.name), oneLine(why))
-			continue
-		}
-		b.systems = append(b.systems, s)
-	}
-	return version, missing, nil
-}
-
-// save writes what -out and -write ask for.
-func (b *bench) save(version string, missing []string) error {
-	if b.settings.out != "" {
-		text, err := json.MarshalIndent(b.results, "", "  ")
-		if err != nil {
-			return err
-		}
-		if err := os.WriteFile(b.settings.out, append(text, '\n'), 0o644); err != nil {
-			return fmt.Errorf("-out: %w", err)
-		}
-	}
-	if b.settings.write {
-		return writeDocument(b.settings.document, b.report(version, missing, false))
-	}
-	return nil
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -46,15 +47,23 @@ func runInNamespace() (started bool, status int) {
 	}
 }
 
-// prepareNamespace makes a new namespace fit for measuring: loopback up, ports enough for short connections, the congestion control.
-func prepareNamespace(congestion string) error {
+// prepareNamespace makes a new namespace fit for measuring: loopback up, ports enough for short connections.
+func prepareNamespace() error {
 	if err := loopbackUp(); err != nil {
 		return fmt.Errorf("bringing the loopback up: %w", err)
 	}
-	if err := setSysctl("ip_local_port_range", "16384 65535"); err != nil {
-		return err
+	return setSysctl("ip_local_port_range", "16384 65535")
+}
+
+// loadModules asks for the kernel's modules of congestion controls that it does not have yet. What is then still missing is said where it is
+// set.
+func loadModules(controls []string) {
+	available, _ := os.ReadFile(sysctlFolder + "tcp_available_congestion_control")
+	for _, c := range controls {
+		if !slices.Contains(strings.Fields(string(available)), c) {
+			_ = exec.Command("modprobe", "tcp_"+c).Run()
+		}
 	}
-	return setSysctl("tcp_congestion_control", congestion)
 }
 
 func loopbackUp() error {

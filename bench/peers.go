@@ -69,3 +69,13 @@ func nginxMissing() error {
 	}
 	return nil
 }
+
+// redisMissing says why redis cannot be measured; nil if it can.
+func redisMissing() error {
+	for _, program := range []string{"redis-server", "redis-benchmark"} {
+		if _, err := exec.LookPath(program); err != nil {
+			return fmt.Errorf("%w: apt-get install redis-server redis-tools", err)
+		}
+	}
+	return nil
+}

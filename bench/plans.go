@@ -191,7 +191,11 @@ func nginx(e *environment, _ bool, listen, target string) (*process, error) {
 		return nil, err
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // so that its workers end, too
-	return startProcess("nginx", cmd)
+	p, err := startProcess("nginx", cmd)
+	if err == nil {
+		p.asks = true
+	}
+	return p, err
 }
 
 // nginxModule is where Debian's package puts it.

@@ -21,6 +21,7 @@ type process struct {
 	cmd  *exec.Cmd
 	said tail
 	done chan struct{} // closed when it has ended
+	asks bool          // it is asked to end first, because it has processes of its own to end and wait for
 }
 
 // processes is every process started and not ended, so that none is left behind.
@@ -86,6 +87,13 @@ func (p *process) ended() error {
 
 // kill ends the process and its group, and waits for it.
 func (p *process) kill() {
+	if p.asks {
+		_ = syscall.Kill(p.pid(), syscall.SIGTERM)
+		select {
+		case <-p.done:
+		case <-time.After(time.Second):
+		}
+	}
 	_ = syscall.Kill(-p.pid(), syscall.SIGKILL) // ESRCH: it is gone already
 	<-p.done
 	running.mu.Lock()

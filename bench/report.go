@@ -7,15 +7,37 @@ import (
 	"strings"
 )
 
-// report is the whole outcome in markdown. The table of single rounds is for the terminal only.
-func (b *bench) report(haproxy string, missing []string, withRounds bool) string {
-	t := b.table()
+// report is the whole outcome in markdown. The tables of single rounds are for the terminal only.
+func (w *whole) report(withRounds bool) string {
 	var out strings.Builder
-	out.WriteString(machineLines(b.settings, b.results.Rounds, haproxy))
-	for _, m := range missing {
+	out.WriteString(machineLines(w.settings, w.parts, w.haproxy))
+	for _, m := range w.missing {
 		fmt.Fprintf(&out, "- **left out**: %s\n", m)
 	}
-	for _, base := range []string{baseSystem, singleSystem, spliceSystem} {
+	if !w.settings.short {
+		out.WriteString("\n### Floors and goals\n\n" + w.floorTable())
+	}
+	for i := range w.parts {
+		if len(w.parts) > 1 {
+			fmt.Fprintf(&out, "\n### Under %s\n", w.parts[i].Congestion)
+		}
+		w.reportPart(&out, w.table(&w.parts[i]), withRounds)
+	}
+	out.WriteString("\n↑: more is better; ↓: less is better. CPU and memory are those of all hops together. " +
+		fmt.Sprintf("~n: in n rounds others used more than %.0f%% of the machine; !n: n rounds failed.\n\n", noisyShare*100))
+	for _, s := range w.systems {
+		fmt.Fprintf(&out, "- %s: %s\n", s.name, s.about)
+	}
+	return out.String()
+}
+
+// reportPart is the tables of one congestion control.
+func (w *whole) reportPart(out *strings.Builder, t tableOf, withRounds bool) {
+	bases := []string{baseSystem, singleSystem, spliceSystem}
+	if w.settings.short {
+		bases = nil // compare says it, beside what the document says
+	}
+	for _, base := range bases {
 		compared := t
 		if base == spliceSystem {
 			compared.workloads = ofClass(t.workloads, classBulk)
@@ -23,21 +45,15 @@ func (b *bench) report(haproxy string, missing []string, withRounds bool) string
 		if !compared.comparable(base) {
 			continue
 		}
-		fmt.Fprintf(&out, "\n**Ratio to %s**, median of the rounds (least–greatest):\n\n%s", base, compared.ratioTable(base))
+		fmt.Fprintf(out, "\n**Ratio to %s**, median of the rounds (least–greatest):\n\n%s", base, compared.ratioTable(base))
 		if withRounds && base == baseSystem {
-			fmt.Fprintf(&out, "\nRatio to %s, round by round:\n\n%s", base, compared.roundTable(base))
+			fmt.Fprintf(out, "\nRatio to %s, round by round:\n\n%s", base, compared.roundTable(base))
 		}
 	}
-	fmt.Fprintf(&out, "\n**Figures**, median of the rounds (least–greatest):\n\n%s", t.figures())
-	out.WriteString("\n↑: more is better; ↓: less is better. CPU and memory are those of both hops together. " +
-		fmt.Sprintf("~n: in n rounds others used more than %.0f%% of the machine; !n: n rounds failed.\n\n", noisyShare*100))
-	for _, s := range b.systems {
-		fmt.Fprintf(&out, "- %s: %s\n", s.name, s.about)
-	}
+	fmt.Fprintf(out, "\n**Figures**, median of the rounds (least–greatest):\n\n%s", t.figures())
 	if failures := t.failures(); failures != "" {
 		out.WriteString("\n**Failed:**\n\n" + failures)
 	}
-	return out.String()
 }
 
 func ofClass(all []workload, c class) []workload {

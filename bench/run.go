@@ -196,15 +196,6 @@ func (b *bench) load(w workload, i *instance) (outcome, error) {
 	return o, nil
 }
 
-// table is what was measured, for the systems that took part.
-func (b *bench) table() tableOf {
-	t := tableOf{workloads: b.workloads, results: &b.results}
-	for _, s := range b.systems {
-		t.systems = append(t.systems, s.name)
-	}
-	return t
-}
-
 // choose keeps what was asked for by name; with no names, what is not optional. A name that nobody has is an error.
 func choose[T any](all []T, names []string, name func(T) string, optional func(T) bool) ([]T, error) {
 	var chosen []T

@@ -64,15 +64,16 @@ func TestNumber(t *testing.T) {
 }
 
 func TestReplaceMarked(t *testing.T) {
+	markerBegin, markerEnd := resultMarkers.begin, resultMarkers.end
 	document := "before\n" + markerBegin + "\nold\n" + markerEnd + "\nafter\n"
-	got, err := replaceMarked(document, "new\n")
+	got, err := resultMarkers.replace(document, "new\n")
 	want := "before\n" + markerBegin + "\n\nnew\n\n" + markerEnd + "\nafter\n"
 	if err != nil || got != want {
-		t.Errorf("replaceMarked = %q, %v; want %q", got, err, want)
+		t.Errorf("replace = %q, %v; want %q", got, err, want)
 	}
 	for _, bad := range []string{"", markerBegin, markerEnd + markerBegin} {
-		if _, err := replaceMarked(bad, "new"); err == nil {
-			t.Errorf("replaceMarked(%q) found both markers", bad)
+		if _, err := resultMarkers.replace(bad, "new"); err == nil {
+			t.Errorf("replace(%q) found both markers", bad)
 		}
 	}
 }

@@ -31,6 +31,7 @@ type figure struct {
 	name, unit string
 	less       bool // less is better
 	proxies    bool // of the proxies themselves: where there are none, there is no such figure
+	own        bool // it says something by itself, on any machine
 	of         func(outcome) float64
 }
 

@@ -71,15 +71,15 @@ var mixedFigures = []figure{
 var stallFigures = []figure{
 	{name: "rate", unit: "replies/s", of: rate},
 	{name: "p99", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P99) / 1e3 }},
-	{name: valueRateShare, unit: "times", of: extra(valueRateShare)},
-	{name: valueP99Share, unit: "times", less: true, of: extra(valueP99Share)},
+	{name: valueRateShare, unit: "times", own: true, of: extra(valueRateShare)},
+	{name: valueP99Share, unit: "times", less: true, own: true, of: extra(valueP99Share)},
 }
 
 var killFigures = []figure{
-	{name: valueBroken, unit: "connections", less: true, of: extra(valueBroken)},
-	{name: valueStuck, unit: "connections", less: true, of: extra(valueStuck)},
-	{name: valueLost, unit: "replies", less: true, of: extra(valueLost)},
-	{name: valueDoubled, unit: "replies", less: true, of: extra(valueDoubled)},
+	{name: valueBroken, unit: "connections", less: true, own: true, of: extra(valueBroken)},
+	{name: valueStuck, unit: "connections", less: true, own: true, of: extra(valueStuck)},
+	{name: valueLost, unit: "replies", less: true, own: true, of: extra(valueLost)},
+	{name: valueDoubled, unit: "replies", less: true, own: true, of: extra(valueDoubled)},
 	{name: valueGap, unit: "ms", less: true, of: extra(valueGap)},
 	{name: valueGap99, unit: "ms", less: true, of: extra(valueGap99)},
 }
