@@ -123,55 +123,68 @@ func worse(now, then float64, less bool) bool {
 // compare prints the ratios of this run beside those of the last whole run, and warns of what has become worse by more than half. It never
 // fails for that: a short run is rough, and the machine may be another one.
 func (w *whole) compare(out io.Writer) error {
-	text, err := os.ReadFile(w.settings.baseline)
-	if errors.Is(err, fs.ErrNotExist) {
-		fmt.Fprintf(out, "\nThere is no %s to compare with: a whole run with -write makes it.\n", w.settings.baseline)
-		return nil
-	}
 	var then baseline
-	if err == nil {
-		err = json.Unmarshal(text, &then)
+	text, err := os.ReadFile(w.settings.baseline)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		fmt.Fprintf(out, "\nRatio to haproxy. There is no %s to compare with: a whole run with -write makes it.\n\n", w.settings.baseline)
+	case err != nil:
+		return err
+	default:
+		if err := json.Unmarshal(text, &then); err != nil {
+			return fmt.Errorf("%s: %w; a whole run with -write makes it anew", w.settings.baseline, err)
+		}
+		fmt.Fprintf(out, "\nRatio to haproxy, now and in docs/performance.md (%s, %s, %s):\n\n", then.Date, then.Revision, then.Machine)
 	}
-	if err != nil {
-		return fmt.Errorf("%s: %w; a whole run with -write makes it anew", w.settings.baseline, err)
-	}
-	fmt.Fprintf(out, "\nRatio to haproxy, now and in docs/performance.md (%s, %s, %s):\n\n", then.Date, then.Revision, then.Machine)
 	warnings := w.compareLines(out, w.baseline(), &then)
-	if len(warnings) == 0 {
-		fmt.Fprintln(out, "\nNothing is worse than half of that.")
-		return nil
-	}
-	fmt.Fprintf(out, "\nWARNING: worse than half of what docs/performance.md says; a busy machine does that, too, so look again before you believe it:\n")
-	for _, text := range warnings {
-		fmt.Fprintln(out, "  "+text)
+	switch {
+	case len(warnings) > 0:
+		fmt.Fprint(out, "\nWARNING: worse by more than half; a busy machine does that, too, so look again before you believe it:\n")
+		fmt.Fprint(out, strings.Join(warnings, ""))
+	case len(then.Figures) > 0:
+		fmt.Fprintln(out, "\nNothing has become worse by more than half.")
 	}
 	return nil
 }
 
-// compareLines writes a line for each figure that both runs have. Figures without a ratio are compared themselves where they are no matter
-// of the machine.
+// compareLines writes a line for each figure that has a ratio, and for those that say something by themselves. A p99 of a short sample is
+// shown, but nothing to warn of.
 func (w *whole) compareLines(out io.Writer, now baseline, then *baseline) (warnings []string) {
 	for _, n := range now.Figures {
-		t := then.find(n.Congestion, n.Workload, n.Figure, n.System)
 		f := w.figure(n.Workload, n.Figure)
-		if t == nil || f.name == "" {
+		a, ok := n.comparable(f)
+		if !ok {
 			continue
 		}
-		a, b, note := n.Value, t.Value, " (itself)"
-		if !f.own {
-			if n.Ratio == nil || t.Ratio == nil {
-				continue
+		was, b := "–", math.NaN()
+		if t := then.find(n.Congestion, n.Workload, n.Figure, n.System); t != nil {
+			if b, ok = t.comparable(f); ok {
+				was = number(b)
 			}
-			a, b, note = *n.Ratio, *t.Ratio, ""
 		}
-		line := fmt.Sprintf("%-13s %-17s %-24s %8s  %8s%s", n.Workload, n.System, f.label(), number(a), number(b), note)
-		if worse(a, b, f.less) {
-			noisy, _, _ := w.parts[0].Results.marks(n.Workload, n.System)
-			warnings = append(warnings, fmt.Sprintf("%s (noisy rounds: %d)", line, noisy))
+		line := fmt.Sprintf("%-13s %-17s %-32s %8s %8s", n.Workload, n.System, f.label(), number(a), was)
+		if noisy, _, _ := w.parts[0].Results.marks(n.Workload, n.System); noisy > 0 {
+			line += fmt.Sprintf("  ~%d", noisy)
 		}
-		fmt.Fprintln(out, line)
+		line += "\n"
+		fmt.Fprint(out, line)
+		if was != "–" && worse(a, b, f.less) && !strings.HasPrefix(f.name, "p99") {
+			warnings = append(warnings, "  "+line)
+		}
 	}
 	return warnings
+}
+
+// comparable is what can be compared between two runs: the ratio, or the figure itself where that is no matter of the machine.
+func (l *baselineLine) comparable(f figure) (float64, bool) {
+	switch {
+	case f.own:
+		return l.Value, true
+	case l.Ratio != nil:
+		return *l.Ratio, true
+	default:
+		return 0, false
+	}
 }
 
 // figure looks one up; without a name if there is none.

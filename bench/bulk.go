@@ -14,11 +14,7 @@ import (
 func runBulk(j job) (outcome, error) {
 	o := outcome{}
 	conns, err := dialAll(j)
-	defer func() {
-		for _, c := range conns {
-			c.Close()
-		}
-	}()
+	defer closeBulk(conns)
 	if err != nil {
 		return o, err
 	}
@@ -54,6 +50,12 @@ func runBulk(j job) (outcome, error) {
 		}
 	}
 	return o, m.stop(&o)
+}
+
+func closeBulk(conns []*net.TCPConn) {
+	for _, c := range conns {
+		c.Close()
+	}
 }
 
 func dialAll(j job) ([]*net.TCPConn, error) {

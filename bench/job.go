@@ -16,6 +16,7 @@ const (
 	jobFreeze  = "freeze"  // closed, and the server is stopped
 	jobHTTP    = "http"    // closed, with http
 	jobRedis   = "redis"   // redis-benchmark
+	jobSized   = "sized"   // closed, with messages of any size
 
 	jobKillAgain = "kill again" // closed, and whichever server serves is killed, and started again, several times
 )
@@ -33,6 +34,21 @@ const (
 	valueGap99     = "gap, p99"
 )
 
+const (
+	stepNoticed = "step: noticed after"
+	stepFirst   = "step: first reply"
+)
+
+// recordSteps are the steps of a failover record that are shown, by their names in JSON. Times count from when the failure was noticed.
+// What comes before that, from the kill on, no record can know; it is the gap less the first reply.
+var recordSteps = []struct{ name, json string }{
+	{"step: fence", "fence_ns"},
+	{"step: choose", "choose_ns"},
+	{"step: leg open", "pause_ns"},
+	{"step: replayed", "replayed_ns"},
+	{stepFirst, "first_reply_ns"},
+}
+
 // job is what the load process is told, as JSON in its argument.
 type job struct {
 	Kind        string
@@ -40,6 +56,8 @@ type job struct {
 	Connections int
 	Rate        int           `json:",omitempty"` // requests per second, all connections together
 	Pipeline    int           `json:",omitempty"` // requests in flight on each connection
+	Size        int           `json:",omitempty"` // of each message, where that is not lineSize
+	Fill        int64         `json:",omitempty"` // bytes that each connection carries before the window
 	Servers     []server      `json:",omitempty"` // the origins that may be killed, the one in use first
 	Admin       string        `json:",omitempty"` // address of the first hop's admin API
 	Length      time.Duration // of the measured window

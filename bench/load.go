@@ -54,6 +54,8 @@ func runJob(j job) (outcome, error) {
 		return runKillAgain(j)
 	case jobHTTP:
 		return runHTTP(j)
+	case jobSized:
+		return runSized(j)
 	case jobRedis:
 		return runRedis(j)
 	}

@@ -45,6 +45,7 @@ type settings struct {
 	poolproxy string
 	short     bool
 	baseline  string
+	growth    bool
 }
 
 func init() {
@@ -114,6 +115,7 @@ func parse(args []string) (settings, error) {
 	flags.BoolVar(&s.write, "write", false, "put the tables into the document")
 	flags.StringVar(&s.document, "document", "docs/performance.md", "the `file` that -write changes")
 	congest := flags.String("cc", "reno", "congestion `controls` in the namespace, one after the other: reno,bbr,cubic")
+	flags.BoolVar(&s.growth, "growth", false, "also measure and plot how costs grow")
 	flags.StringVar(&s.baseline, "baseline", "bench/results.json", "the `file` that -write changes, too, and -short compares with")
 	flags.StringVar(&s.poolproxy, "poolproxy", "", "measure this `binary` (default: build the working tree)")
 	if err := flags.Parse(args); err != nil {

@@ -14,9 +14,13 @@ func (w *whole) report(withRounds bool) string {
 	for _, m := range w.missing {
 		fmt.Fprintf(&out, "- **left out**: %s\n", m)
 	}
-	if !w.settings.short {
-		out.WriteString("\n### Floors and goals\n\n" + w.floorTable())
+	if w.settings.short { // compare says the rest, beside what the document says
+		for i := range w.parts {
+			out.WriteString(w.table(&w.parts[i]).failures())
+		}
+		return out.String()
 	}
+	out.WriteString("\n### Floors and goals\n\n" + w.floorTable())
 	for i := range w.parts {
 		if len(w.parts) > 1 {
 			fmt.Fprintf(&out, "\n### Under %s\n", w.parts[i].Congestion)
@@ -33,11 +37,7 @@ func (w *whole) report(withRounds bool) string {
 
 // reportPart is the tables of one congestion control.
 func (w *whole) reportPart(out *strings.Builder, t tableOf, withRounds bool) {
-	bases := []string{baseSystem, singleSystem, spliceSystem}
-	if w.settings.short {
-		bases = nil // compare says it, beside what the document says
-	}
-	for _, base := range bases {
+	for _, base := range []string{baseSystem, singleSystem, spliceSystem} {
 		compared := t
 		if base == spliceSystem {
 			compared.workloads = ofClass(t.workloads, classBulk)

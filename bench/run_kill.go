@@ -105,7 +105,11 @@ func (l *killLoad) finish(j job, m *meter, o outcome) (outcome, error) {
 	if j.Admin == "" {
 		return o, nil
 	}
-	return o, addSteps(j.Admin, o.Values)
+	err := addSteps(j.Admin, o.Values)
+	if first, ok := o.Values[stepFirst]; ok && err == nil {
+		o.Values[stepNoticed] = max(o.Values[valueGap]-first, 0)
+	}
+	return o, err
 }
 
 // runKillAgain kills whichever server is in use, starts it again, and so on: the median of the gaps of one connection.
@@ -163,15 +167,6 @@ func (m *meter) startAgain(address string) (pid int, err error) {
 			return 0, fmt.Errorf("starting the origin at %s again: %w", address, err)
 		}
 	}
-}
-
-// recordSteps are the steps of a failover record that are shown, by their names in JSON. Times count from when the failure was noticed.
-var recordSteps = []struct{ name, json string }{
-	{"step: fence", "fence_ns"},
-	{"step: choose", "choose_ns"},
-	{"step: leg open", "pause_ns"},
-	{"step: replayed", "replayed_ns"},
-	{"step: first reply", "first_reply_ns"},
 }
 
 // addSteps asks the first hop for its failover records and adds the median of each step, in milliseconds.

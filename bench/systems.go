@@ -58,6 +58,8 @@ var allSystems = []system{
 		about: "two sidecars, mapping tcp, protocol line: all requests safe, replay unacked, ack reply; for kill and freeze three, and " +
 			"two servers, for freeze with reply_timeout 200 ms",
 		plans: map[string]plan{planKill: poolproxyKill(""), planFreeze: poolproxyKill(`reply_timeout = "200ms"`)}},
+	{name: sessionSystem, needs: "poolproxy", class: classHistory, hop: poolproxy(poolproxySession), option: true,
+		about: "as poolproxy-line, with replay session and retrieval.memory 256 MiB"},
 	{name: "poolproxy-http", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol http with its defaults",
 		plans: map[string]plan{planHTTP: httpPlan(poolproxy(`protocol "http" {}`))}},
 	{name: "poolproxy-redis", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol redis with its defaults",
@@ -137,6 +139,15 @@ const poolproxyLine = `protocol "line" {
   }
   failover {
     replay = "unacked"
+    ack    = "reply"
+  }`
+
+const poolproxySession = `protocol "line" {
+    safe = ["^"]
+  }
+  retrieval { memory = "256MiB" }
+  failover {
+    replay = "session"
     ack    = "reply"
   }`
 

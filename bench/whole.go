@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -54,7 +55,33 @@ func runAll(s settings) error {
 		return w.compare(os.Stdout)
 	}
 	fmt.Println(w.report(true))
-	return w.save()
+	if err := w.save(); err != nil || !s.growth {
+		return err
+	}
+	return w.saveGrowth()
+}
+
+// saveGrowth measures how costs grow, under the first congestion control, and writes text and plots if -write asks for them.
+func (w *whole) saveGrowth() error {
+	if w.settings.namespace {
+		if err := setSysctl("tcp_congestion_control", w.parts[0].Congestion); err != nil {
+			return err
+		}
+	}
+	if !w.settings.write {
+		text, err := w.growth("", "performance")
+		fmt.Println(text)
+		return err
+	}
+	folder := strings.TrimSuffix(w.settings.document, ".md")
+	if err := os.MkdirAll(folder, 0o755); err != nil {
+		return fmt.Errorf("writing plots: %w", err)
+	}
+	text, err := w.growth(folder, filepath.Base(folder))
+	if err != nil {
+		return err
+	}
+	return writeDocument(w.settings.document, growthMarkers, text)
 }
 
 // choose settles what is measured: the systems asked for, less those whose program is missing, which are named.

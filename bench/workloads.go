@@ -14,6 +14,7 @@ const (
 	classConnect
 	classIdle
 	classBeside // requests beside something that takes or blocks the way
+	classHistory
 )
 
 const classAll = classBulk | classRequests | classConnect | classIdle | classBeside
