@@ -139,6 +139,9 @@ func runKillAgain(j job) (outcome, error) {
 		gaps, stuck := l.gaps()
 		o.Values[valueStuck] += float64(stuck)
 		all = append(all, gaps...)
+		if stuck > 0 {
+			break // the others would take as long, and tell no more
+		}
 		if servers[i].Pid, err = m.startAgain(servers[i].Address); err != nil {
 			return o, err
 		}
