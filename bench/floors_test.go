@@ -82,7 +82,8 @@ func TestFloorTable(t *testing.T) {
 	}
 }
 
-// TestCompare: what has halved is warned of, and nothing else; without a file there is nothing to compare with, and with a broken one it is said.
+// TestCompare: what has halved is warned of, and nothing else; without a file there is nothing to compare with; a broken one
+// is an error.
 func TestCompare(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "results.json")
 	say := func(share float64) string {

@@ -219,6 +219,16 @@ func (l *killLoad) fail() {
 	}
 }
 
+// started tells whether every connection has got a reply.
+func (l *killLoad) started() bool {
+	for _, c := range l.all {
+		if c.seq == 0 {
+			return false
+		}
+	}
+	return true
+}
+
 // healed tells whether every connection has got a reply to something that it asked after the failure.
 func (l *killLoad) healed() bool {
 	for _, c := range l.all {

@@ -55,8 +55,8 @@ func prepareNamespace() error {
 	return setSysctl("ip_local_port_range", "16384 65535")
 }
 
-// loadModules asks for the kernel's modules of congestion controls that it does not have yet. What is then still missing is said where it is
-// set.
+// loadModules asks for the kernel's modules of congestion controls that it does not have yet. What is then still missing is said
+// where it is set.
 func loadModules(controls []string) {
 	available, _ := os.ReadFile(sysctlFolder + "tcp_available_congestion_control")
 	for _, c := range controls {

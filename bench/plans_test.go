@@ -22,15 +22,17 @@ func eitherMain(listen string, targets []string) {
 		if client, err = l.Accept(); err != nil {
 			return
 		}
-		for _, target := range targets {
-			if server, err := net.Dial("tcp4", target); err == nil {
-				go io.Copy(server, client)
-				go func() {
-					io.Copy(client, server)
-					client.Close()
-				}()
-				break
-			}
+		go either(client, targets)
+	}
+}
+
+func either(client net.Conn, targets []string) {
+	defer client.Close()
+	for _, target := range targets {
+		if server, err := net.Dial("tcp4", target); err == nil {
+			go io.Copy(server, client)
+			io.Copy(client, server)
+			return
 		}
 	}
 }

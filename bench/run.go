@@ -66,10 +66,11 @@ func (b *bench) run() {
 	}
 }
 
-// measureQuiet takes a noisy sample again, once, when the run is ahead of its time, and keeps the quieter of the two.
+// measureQuiet takes a noisy sample again, once, when the run is ahead of its time, and keeps the quieter of the two. A short run has no
+// time for that.
 func (b *bench) measureQuiet(w workload, s system, round int) sample {
 	first := b.measure(w, s, round)
-	if !first.noisy() || b.late() {
+	if !first.noisy() || b.settings.short || b.late() {
 		return first
 	}
 	if second := b.measure(w, s, round); second.Error == "" && second.Foreign < first.Foreign {

@@ -67,7 +67,13 @@ func startKill(j job) (*killLoad, *meter, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	err = l.runFor(warmup, never)
+	err = l.runFor(patience, l.started)
+	if err == nil {
+		err = l.runFor(warmup, never)
+	}
+	if err == nil && !l.started() {
+		err = errStuck
+	}
 	if err == nil && l.broken > 0 {
 		err = fmt.Errorf("%d connections broke before anything was killed", l.broken)
 	}

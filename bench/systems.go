@@ -64,9 +64,9 @@ var allSystems = []system{
 		plans: map[string]plan{planHTTP: httpPlan(poolproxy(`protocol "http" {}`))}},
 	{name: "poolproxy-redis", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol redis with its defaults",
 		plans: map[string]plan{planRedis: redisPlan(poolproxy(`protocol "redis" {}`))}},
-	{name: "io.Copy", class: classAll, hop: ioCopy,
+	{name: "io.Copy", class: classAll &^ classCrowd, hop: ioCopy, // 6 descriptors for each session
 		about: "two plain TCP proxies in Go: a goroutine a direction and io.Copy, which splices"},
-	{name: "direct", class: classAll &^ classIdle,
+	{name: "direct", class: classAll &^ (classIdle | classCrowd),
 		about: "no proxy: what client and origin can do, the ceiling of this harness"},
 }
 

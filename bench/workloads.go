@@ -13,11 +13,12 @@ const (
 	classRequests
 	classConnect
 	classIdle
+	classCrowd  // more idle sessions than some can take
 	classBeside // requests beside something that takes or blocks the way
 	classHistory
 )
 
-const classAll = classBulk | classRequests | classConnect | classIdle | classBeside
+const classAll = classBulk | classRequests | classConnect | classIdle | classCrowd | classBeside
 
 // Plans are other ways to set a system up than two hops and the origin. See system.plans.
 const (
@@ -89,13 +90,13 @@ func allWorkloads(length time.Duration) []workload {
 			name: "connect", title: "connect + request + close, 32 at once", class: classConnect,
 			job: job{Kind: jobConnect, Connections: 32, Length: length}, figures: connectFigures,
 		},
-		idle(1000, "1,000"), idle(5000, "5,000"))
+		idle(1000, "1,000", classIdle), idle(5000, "5,000", classCrowd))
 	return append(append(all, besideWorkloads(length)...), planWorkloads(length)...)
 }
 
-func idle(n int, title string) workload {
+func idle(n int, title string, c class) workload {
 	return workload{
-		name: fmt.Sprintf("idle-%d", n), title: title + " idle sessions", class: classIdle, fresh: true,
+		name: fmt.Sprintf("idle-%d", n), title: title + " idle sessions", class: c, fresh: true,
 		job: job{Kind: jobIdle, Connections: n}, figures: idleFigures,
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"math"
+	"slices"
 	"time"
 )
 
@@ -32,7 +33,8 @@ func planWorkloads(length time.Duration) []workload {
 		},
 		{
 			name: "kill-1", title: "kill -9 under 1 connection, again and again", plan: planKill,
-			job: job{Kind: jobKillAgain, Connections: 1, Length: 2 * length}, figures: append(killFigures[:len(killFigures):len(killFigures)], stepFigures...),
+			job:     job{Kind: jobKillAgain, Connections: 1, Length: 2 * length},
+			figures: slices.Concat(killFigures, stepFigures),
 		},
 		{
 			name: "http", title: "http, keep-alive, 64 connections", plan: planHTTP,
