@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"slices"
 	"time"
@@ -253,10 +254,10 @@ func (l *killLoad) gaps() (gaps []float64, stuck int) {
 	return gaps, stuck
 }
 
-// quantileOf takes the value at the share q of values that are in order; 0 if there are none.
+// quantileOf is the value that the share q (0 to 1) of values, which are in order, does not exceed; 0 if there are none.
 func quantileOf(sorted []float64, q float64) float64 {
 	if len(sorted) == 0 {
 		return 0
 	}
-	return sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]
+	return sorted[max(int(math.Ceil(q*float64(len(sorted))))-1, 0)]
 }

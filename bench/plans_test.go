@@ -147,3 +147,18 @@ func TestParseRedisCSV(t *testing.T) {
 		}
 	}
 }
+
+func TestQuantileOf(t *testing.T) {
+	var hundred []float64
+	for i := range 100 {
+		hundred = append(hundred, float64(i+1))
+	}
+	for q, want := range map[float64]float64{0: 1, 0.5: 50, 0.99: 99, 1: 100} {
+		if got := quantileOf(hundred, q); got != want {
+			t.Errorf("quantileOf(%v) = %v, want %v", q, got, want)
+		}
+	}
+	if quantileOf(nil, 0.5) != 0 {
+		t.Error("nothing has a quantile")
+	}
+}

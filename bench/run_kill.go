@@ -50,10 +50,9 @@ func runKill(j job) (outcome, error) {
 		return o, err
 	}
 	gaps, stuck := l.gaps()
-	o.Values = map[string]float64{valueStuck: float64(stuck), valueGap: quantileOf(gaps, 0.5), valueGap99: quantileOf(gaps, 0.99)}
-	if len(gaps) == 0 {
-		delete(o.Values, valueGap)
-		delete(o.Values, valueGap99)
+	o.Values = map[string]float64{valueStuck: float64(stuck)}
+	if len(gaps) > 0 {
+		o.Values[valueGap], o.Values[valueGap99] = spreadOf(gaps).median, quantileOf(gaps, 0.99)
 	}
 	if err := l.runFor(j.Length/2, never); err != nil { // doubles may come late
 		return o, err
@@ -154,7 +153,7 @@ func runKillAgain(j job) (outcome, error) {
 	}
 	slices.Sort(all)
 	if len(all) > 0 {
-		o.Values[valueGap], o.Values[valueGap99] = quantileOf(all, 0.5), all[len(all)-1]
+		o.Values[valueGap], o.Values[valueGap99] = spreadOf(all).median, all[len(all)-1]
 	}
 	return l.finish(j, m, o)
 }
