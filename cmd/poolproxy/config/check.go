@@ -77,14 +77,18 @@ func (r *reader) checkPool(p *poolBlock) {
 	}
 }
 
+// leastSessions is how many sessions must have room for all that they may retain. With less, clients that wait for memory and
+// servers that would free it can wait for each other (seen in simulation).
+const leastSessions = 4
+
 func (r *reader) checkUser(u *userBlock) {
-	if int64(u.Memory) > r.config.Limits.Memory {
+	if leastSessions*int64(u.Memory) > r.config.Limits.Memory {
 		at := u.at
 		if set, ok := u.seen["retrieval"]; ok {
 			at = set
 		}
 		r.fail(at, fmt.Sprintf("One session may retain %s, all together only %s", sizeText(int64(u.Memory)), sizeText(r.config.Limits.Memory)),
-			"Make retrieval.memory smaller than limits.memory.")
+			fmt.Sprintf("Make limits.memory at least %d times retrieval.memory: a session that has all of its own must leave room for what frees it.", leastSessions))
 	}
 	at, set := u.seen["pool"]
 	if !set || u.Pool == "" {
