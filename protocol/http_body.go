@@ -185,7 +185,7 @@ func (b *httpBody) restore(at httpBody) {
 
 // cut makes a Cut of as much of p as may be passed on together; p[:n] is known to pass. The data is added to decoded (nil: to
 // nothing).
-func (b *httpBody) cut(p []byte, n int, decoded *Prefix) (Cut, error) {
+func (b *httpBody) cut(p []byte, n int, decoded *httpDecoded) (Cut, error) {
 	if b.kind == bodyNone {
 		return Cut{N: n, End: true}, nil
 	}

@@ -89,6 +89,8 @@ func FuzzHTTPJoin(f *testing.F) {
 	f.Add(uint8(0), uint16(100), []byte(whole))
 	f.Add(uint8(1), uint16(90), []byte(strings.Replace(whole, "OK\r\n", "OK\r\nETag: \"v1\"\r\n", 1)))
 	f.Add(uint8(5), uint16(150), []byte("HTTP/1.1 206 P\r\nETag: \"v1\"\r\nContent-Range: bytes 70-79/80\r\n\r\n0123456789"))
+	f.Add(uint8(5), uint16(150), []byte("HTTP/1.1 206 P\r\nETag: \"v1\"\r\nContent-Range: bytes 0-79/80\r\n\r\n"+joinBody))
+	f.Add(uint8(3), uint16(150), []byte("HTTP/1.1 206 P\r\nETag: \"v1\"\r\nContent-Range: bytes 0-79/80\r\n\r\n"+joinBody[:60]+joinBody[:20]))
 	f.Add(uint8(1), uint16(99), []byte("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n50\r\n"+joinBody+"\r\n0\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, how uint8, at uint16, evil []byte) {
 		old := testServer{kind: joinKinds[how%3], fields: joinFields[how/3%4], body: joinBody}

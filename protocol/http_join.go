@@ -10,9 +10,9 @@ var (
 	errTunnel   = errors.New("protocol http: cannot join: the connection has become a tunnel (Upgrade or CONNECT)")
 )
 
-// Join asks for the missing part only (Range with If-Range) where a validator vouches that another server has the same
-// representation; otherwise the request is repeated as it was, and the Joiner compares. If the client has nothing of the final
-// reply, nothing is compared.
+// Join asks for the missing part only (Range with If-Range), and for a few bytes before it (overlap) to be compared, where a
+// validator vouches that another server has the same representation; otherwise the request is repeated as it was, and the Joiner
+// compares all of it. If the client has nothing of the final reply, nothing is compared.
 //
 // The Joiner has two methods that the face does not name: Saved() int64 is how many bytes of the body were not fetched twice thanks
 // to Range, and Closes() bool is Cut.Close of the joined reply: the client's connection must be closed behind it.
@@ -27,7 +27,7 @@ func (h *httpProtocol) Join(req *Request, head []byte, delivered Delivered) ([]b
 		return nil, nil, errTunnel
 	}
 	j := newHTTPJoiner(h, detailOf(req), delivered.Bytes, had)
-	value, first, ok := had.reply.missing(j.req, had.decoded.Bytes())
+	value, first, ok := had.reply.missing(j.req, &had.decoded)
 	if !ok || head == nil {
 		return nil, j, nil
 	}

@@ -6,7 +6,7 @@ import (
 )
 
 // httpJoiner goes on with a body that the client has begun to read. The new reply is decoded, what the client already has is
-// compared and dropped (or, after Range, was not sent), and the rest is framed as the old reply was.
+// compared and dropped (after Range only its last bytes are sent once more), and the rest is framed as the old reply was.
 type httpJoiner struct {
 	req   *httpRequest
 	first *httpReply // the reply whose head the client has; it stays the reference over many joins
@@ -17,11 +17,12 @@ type httpJoiner struct {
 	body     httpBody   // of the new reply
 	verifier *Verifier  // compares its decoded bytes
 
-	bytes   int64      // what the client has: bytes of the reply,
-	decoded Prefix     // decoded bytes of its body,
-	client  httpFramer // and the place in its framing
-	total   int64      // decoded bytes that the client must have in the end, -1: not known
+	bytes   int64       // what the client has: bytes of the reply,
+	decoded httpDecoded // decoded bytes of its body,
+	client  httpFramer  // and the place in its framing
+	total   int64       // decoded bytes that the client must have in the end, -1: not known
 	saved   int64
+	part    bool   // the new reply is the part that was asked for
 	own     []byte // for bytes that are not a part of p
 	err     error  // what ended it; stays
 }
@@ -99,6 +100,9 @@ func (j *httpJoiner) takeHead(p []byte) (int, error) {
 // pass takes decoded bytes of the new reply, the last of them or not, and returns what the client gets because of them.
 func (j *httpJoiner) pass(data []byte, last bool) ([]byte, error) {
 	_, fresh, err := j.verifier.Next(data)
+	if err != nil && j.part {
+		err = fmt.Errorf("in the part from byte %d on, whose validator is the same: %w", j.asked, err)
+	}
 	if err == nil && last {
 		err = j.mayEnd(len(fresh))
 	}
@@ -164,7 +168,8 @@ func (j *httpJoiner) sameContent(asked bool) error {
 	return nil
 }
 
-// acceptPart: the new server sends what was asked for with Range, and nothing needs to be compared.
+// acceptPart: the new server sends what was asked for with Range. It begins with the bytes that were kept of what the client has:
+// they are compared, all of them before one byte gets past.
 func (j *httpJoiner) acceptPart() error {
 	part, ok := j.reply.part, j.reply.has206
 	ok = ok && part.first == j.asked
@@ -186,8 +191,9 @@ func (j *httpJoiner) acceptPart() error {
 	if j.reply.modified != j.first.modified && j.reply.modified != "" && !j.first.strongTag() {
 		return fmt.Errorf("%w: Last-Modified %.40q, the first was %.40q", ErrMismatch, j.reply.modified, j.first.modified)
 	}
-	j.total, j.saved = j.decoded.Bytes()+part.length(), j.decoded.Bytes()
-	j.verifier = NewVerifier(Delivered{})
+	j.part, j.saved = true, j.decoded.Bytes()-int64(len(j.decoded.last))
+	j.total = j.saved + part.length()
+	j.verifier = NewVerifier(j.decoded.tail())
 	return j.begin(part.length())
 }
 

@@ -52,18 +52,30 @@ func (r *httpReply) strongTag() bool {
 	return len(r.etag) > 2 && r.etag[0] == '"' && r.etag[len(r.etag)-1] == '"'
 }
 
-// missing returns the part of the representation that the client lacks when it has n bytes of the body of r, as the value of a
-// Range field, and where it begins. ok is false if it should not be asked for: nothing was delivered, or nothing vouches that
-// another server has the same representation.
-func (r *httpReply) missing(req *httpRequest, n int64) (value string, first int64, ok bool) {
-	if req.method != http.MethodGet || req.body != bodyNone || n == 0 || r.validator() == "" {
+// rangeable reports whether another server may be asked for a part of what r is the reply with: something vouches that it has the
+// same representation.
+func (r *httpReply) rangeable(req *httpRequest) bool {
+	if req.method != http.MethodGet || req.body != bodyNone || r.validator() == "" {
+		return false
+	}
+	return r.status == http.StatusOK && !req.ranged ||
+		r.has206 && r.strongTag() && (r.length < 0 || r.length == r.part.length())
+}
+
+// missing returns the part of the representation that the client lacks when it has got had of the body of r, and before it the
+// bytes that are kept of had; as the value of a Range field, and where it begins. ok is false if it should not be asked for:
+// nothing was delivered, or it is not rangeable.
+func (r *httpReply) missing(req *httpRequest, had *httpDecoded) (value string, first int64, ok bool) {
+	n := had.Bytes()
+	if n == 0 || !r.rangeable(req) {
 		return "", 0, false
 	}
+	first = n - int64(len(had.last))
 	switch {
-	case r.status == http.StatusOK && !req.ranged:
-		return fmt.Sprintf("bytes=%d-", n), n, true
-	case r.has206 && r.strongTag() && (r.length < 0 || r.length == r.part.length()) && n < r.part.length():
-		first = r.part.first + n
+	case !r.has206:
+		return fmt.Sprintf("bytes=%d-", first), first, true
+	case n < r.part.length():
+		first += r.part.first
 		return fmt.Sprintf("bytes=%d-%d", first, r.part.last), first, true
 	}
 	return "", 0, false

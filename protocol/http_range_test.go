@@ -50,14 +50,19 @@ func TestHTTPJoinAsks(t *testing.T) {
 	ranged := "GET /f HTTP/1.1\r\nRange: bytes=0-\r\n\r\n"
 	ok := "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n"
 	part := "HTTP/1.1 206 P\r\nContent-Length: 9\r\nContent-Range: bytes 1-9/20\r\n"
+	long := "HTTP/1.1 200 OK\r\nContent-Length: 9000\r\n" + joinTag
+	longPart := "HTTP/1.1 206 P\r\nContent-Length: 9000\r\nContent-Range: bytes 1-9000/9900\r\n" + joinTag
 	for _, c := range []struct {
 		name, head, reply string
 		long              bool // the request's head is not at hand
 		want              string
 	}{
-		{"tag", joinGet, ok + joinTag + "\r\nabc", false, "Range: bytes=3-\r\nIf-Range: \"v1\"\r\n\r\n"},
-		{"date", joinGet, ok + joinDate + "\r\nabc", false, "Range: bytes=3-\r\nIf-Range: Mon, 02 Jan 2023 15:04:05 GMT\r\n\r\n"},
-		{"part", ranged, part + joinTag + "\r\nabc", false, "Range: bytes=4-9\r\nIf-Range: \"v1\"\r\n\r\n"},
+		{"tag", joinGet, ok + joinTag + "\r\nabc", false, "Range: bytes=0-\r\nIf-Range: \"v1\"\r\n\r\n"},
+		{"date", joinGet, ok + joinDate + "\r\nabc", false, "Range: bytes=0-\r\nIf-Range: Mon, 02 Jan 2023 15:04:05 GMT\r\n\r\n"},
+		{"part", ranged, part + joinTag + "\r\nabc", false, "Range: bytes=1-9\r\nIf-Range: \"v1\"\r\n\r\n"},
+		{"more than the overlap", joinGet, long + "\r\n" + longBody[:overlap+7], false, "Range: bytes=7-\r\nIf-Range: \"v1\"\r\n\r\n"},
+		{"part, more than the overlap", ranged, longPart + "\r\n" + longBody[:overlap+7], false,
+			"Range: bytes=8-9000\r\nIf-Range: \"v1\"\r\n\r\n"},
 		{"date without length", joinGet, "HTTP/1.1 200 OK\r\n" + joinDate + "\r\nabc", false, ""},
 		{"date of now", joinGet, ok + strings.Replace(joinDate, ":06", ":05", 1) + "\r\nabc", false, ""},
 		{"weak tag", joinGet, ok + "ETag: W/\"v1\"\r\n\r\nabc", false, ""},
@@ -71,7 +76,7 @@ func TestHTTPJoinAsks(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			cl := newClient(t, c.head)
-			cl.first(t, []byte(c.reply), 1000)
+			cl.first(t, []byte(c.reply), 10000)
 			head := cl.head
 			if c.long {
 				head = nil

@@ -21,13 +21,15 @@ type httpReply struct {
 // httpDelivered is Delivered.Detail: how far the interrupted reply went.
 type httpDelivered struct {
 	reply   *httpReply // nil: the client has nothing of the final head, but perhaps interim replies
-	decoded Prefix     // the bytes of the body that the client has, without chunk framing
+	decoded httpDecoded
 	client  httpFramer // where the client is in the body's framing
 }
 
 // newDelivered takes a copy of all that goes on changing.
-func newDelivered(reply *httpReply, decoded Prefix, client httpFramer) *httpDelivered {
+func newDelivered(reply *httpReply, decoded httpDecoded, client httpFramer) *httpDelivered {
 	decoded.marks = slices.Clone(decoded.marks)
+	decoded.last = slices.Clone(decoded.last)
+
 	return &httpDelivered{reply: reply, decoded: decoded, client: client}
 }
 
@@ -38,7 +40,7 @@ type httpReplies struct {
 	interim bool       // the last Cut was an interim reply
 	passed  int64      // bytes of the current message that the client has
 	held    int64      // bytes that it will have with the next Cut that does not hold
-	decoded Prefix
+	decoded httpDecoded
 	client  httpFramer // where the client is in the body
 	told    bool       // Cut.Tunnel was set
 	err     error
@@ -87,6 +89,7 @@ func (r *httpReplies) next(d *httpRequest, unasked bool, p []byte) (Cut, error) 
 			return Cut{N: k}, nil
 		}
 		r.reply, r.body, n = reply, newBody(reply.body, reply.length), k
+		r.decoded.keeps = reply.rangeable(d)
 	}
 	return r.body.cut(p, n, &r.decoded)
 }

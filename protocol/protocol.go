@@ -139,7 +139,7 @@ type Delivered struct {
 	Bytes  int64  // bytes of the reply passed to the client
 	Ahead  bool   // they are only what comes ahead of the reply itself (HTTP's interim replies): it may still be another one
 	Sum    uint64 // xxhash64 of them
-	Detail any    // the protocol's own (HTTP: the reply's head, how far its body went, and the body's hash)
+	Detail any    // the protocol's own (HTTP: the reply's head, how far its body went, the body's hash and last bytes)
 }
 
 // Joiner splices a repeated reply to what the client already has of the first one. It stands in for Replies until the reply ends.
