@@ -57,8 +57,12 @@ func (r *httpRequests) Next(p []byte) (Cut, *Request, error) {
 	return c, req, r.err
 }
 
-// Tunnel: what follows is another protocol (Tunneler).
+// Tunnel: what follows is another protocol (Tunneler). Behind CONNECT the message without an end has come already, and stays what it
+// is: a request of which nothing is known. Behind an upgrade it is the upgrade's request that the session knows nothing of any more.
 func (r *httpRequests) Tunnel() {
+	if r.detail != nil && r.detail.tunnel {
+		return
+	}
 	r.tunnel, r.req, r.detail = true, nil, nil
 	r.head.reset()
 }

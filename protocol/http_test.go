@@ -309,6 +309,26 @@ func TestHTTPAbort(t *testing.T) {
 	}
 }
 
+// A CONNECT that the server has agreed to is the same endless message, of which nothing is known, as before.
+func TestHTTPConnect(t *testing.T) {
+	const head = "CONNECT a:1 HTTP/1.1\r\nHost: a\r\n\r\n"
+	r := NewHTTP(HTTPConfig{}).Requests()
+	c, first, err := r.Next([]byte(head))
+	if err != nil || c.End || !c.Known || c.N != len(head) || first.Expect != ExpectUnknown || first.Label != "CONNECT a:1" {
+		t.Fatalf("%+v, %+v, %v", c, first, err)
+	}
+	replies := NewHTTP(HTTPConfig{}).Replies()
+	if c, err := replies.Next(first, []byte("HTTP/1.1 200 OK\r\n\r\n")); err != nil || !c.Tunnel || c.End {
+		t.Fatalf("200: %+v, %v", c, err)
+	}
+	r.(Tunneler).Tunnel()
+	for _, in := range []string{"\x16\x03\x01", "no HTTP \x00\r\n\r\n"} {
+		if c, req, err := r.Next([]byte(in)); err != nil || c.End || c.Hold || c.N != len(in) || req != first || req.Expect != ExpectUnknown || req.Safe {
+			t.Errorf("%q: %+v, %+v, %v", in, c, req, err)
+		}
+	}
+}
+
 // An upgrade is a request like any other until the server agrees; then everything is one endless message.
 func TestHTTPUpgrade(t *testing.T) {
 	const request, next = "GET / HTTP/1.1\r\nUpgrade: h2c\r\n\r\n", "HEAD / HTTP/1.1\r\n\r\n"
