@@ -54,6 +54,17 @@ type redisCommand struct {
 // sub is the second word in lower case, if it may be a subcommand.
 func (c *redisCommand) sub() string { return redisPlain(c.words.word(1)) }
 
+// blocking reports whether BLOCK is among the words. A key of that name counts, too, and so may what was too long to be kept: then
+// its silence is only not counted.
+func (c *redisCommand) blocking() bool {
+	for i := 1; i < len(c.words.ends); i++ {
+		if c.words.is(i, "block") {
+			return true
+		}
+	}
+	return c.words.short
+}
+
 // redisConnection is what the client has asked its connection to be. It believes that commands succeed: where one fails, what follows
 // in the same mode fails, too, and is paired with its replies all the same.
 type redisConnection struct {
@@ -218,7 +229,7 @@ func (k *redisConnection) look(r *redis, c *redisCommand, req *Request) {
 		}
 	}
 	req.Safe = safe
-	if r.Blocks(name) {
+	if r.Blocks(name) && !(redisBlocksByWord(name) && !c.blocking()) {
 		req.Detail = &redisDetail{blocks: true}
 	}
 }

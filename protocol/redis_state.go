@@ -16,8 +16,12 @@ func redisAllMatters(name string) bool {
 	case "client", "select", "subscribe", "psubscribe", "ssubscribe", "unsubscribe", "punsubscribe", "sunsubscribe":
 		return true
 	}
-	return false
+	return redisBlocksByWord(name)
 }
+
+// redisBlocksByWord reports whether the command waits only if BLOCK is among its words. Servers flag it as blocking with and without.
+// Of all that redis 7 flags these are the only ones; the others have a timeout that is not optional.
+func redisBlocksByWord(name string) bool { return name == "xread" || name == "xreadgroup" }
 
 // redisStateOf is the detail of a command that sets the state of its connection, nil for others. This is the one list of
 // commands that is ours: COMMAND tells what a command does to the data, not what it does to the connection.

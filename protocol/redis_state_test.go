@@ -138,15 +138,6 @@ func TestRedisLost(t *testing.T) {
 	}
 }
 
-func TestRedisBlocks(t *testing.T) {
-	requests := requestsOf(t, testRedis(), commands("BLPOP a 0", "GET a", "XREAD BLOCK 0 STREAMS a $"))
-	for i, want := range []bool{true, false, true} {
-		if got := redisDetailOf(requests[i]).Blocks(); got != want {
-			t.Errorf("%s: blocks %v", requests[i].Label, got)
-		}
-	}
-}
-
 // A reply that was cut anywhere is completed by the same reply, whatever is pushed before it; by another it is not.
 func TestRedisJoin(t *testing.T) {
 	p := testRedis()

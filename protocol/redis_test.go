@@ -11,7 +11,7 @@ import (
 
 // testTable is as much of a table of commands as the tables below need.
 var testTable = &RedisCommands{flags: map[string]redisFlags{
-	"get": {safe: true}, "set": {}, "lrange": {safe: true}, "blpop": {blocks: true}, "xread": {safe: true, blocks: true},
+	"get": {safe: true}, "set": {}, "lrange": {safe: true}, "blpop": {blocks: true}, "xread": {safe: true, blocks: true}, "xreadgroup": {blocks: true},
 	"config": {}, "config|get": {}, "xinfo": {}, "xinfo|stream": {safe: true}, "ping": {safe: true},
 }}
 
@@ -99,6 +99,34 @@ func TestRedisRequests(t *testing.T) {
 				t.Fatalf("\n%q, rest %d, error %v; want\n%q, rest %d, error %v", notes, got.Rest, got.Err, c.want, c.rest, c.err)
 			}
 		})
+	}
+}
+
+// What may wait, by its flag: XREAD and XREADGROUP only with the word BLOCK.
+func TestRedisBlocks(t *testing.T) {
+	long := strings.Repeat("k", redisMaxWords)
+	for input, want := range map[string]bool{
+		commands("BLPOP a 0"):                                            true,
+		commands("GET a"):                                                false,
+		commands("XREAD STREAMS s 0"):                                    false,
+		commands("XREAD COUNT 2 STREAMS s 0"):                            false,
+		commands("XREAD BLOCK 0 STREAMS s $"):                            true,
+		commands("xread count 2 block 0 streams s $"):                    true,
+		"XREAD Block 0 STREAMS s $\r\n":                                  true,
+		"XREAD STREAMS s $\r\n":                                          false,
+		commands("XREADGROUP GROUP g c STREAMS s >"):                     false,
+		commands("XREADGROUP GROUP streams c BLOCK 5 NOACK STREAMS s >"): true,
+		command("XREAD", "STREAMS", long, "0"):                           true, // not all of it was kept
+	} {
+		requests := requestsOf(t, testRedis(), input)
+		if len(requests) != 1 || redisDetailOf(requests[0]).Blocks() != want {
+			t.Errorf("%.60q: %d requests; want blocks %v", input, len(requests), want)
+		}
+	}
+	for _, req := range requestsOf(t, testRedis(), commands("MULTI", "XREAD BLOCK 0 STREAMS s $", "BLPOP a 0", "EXEC")) {
+		if redisDetailOf(req).Blocks() {
+			t.Errorf("%s blocks", req.Label)
+		}
 	}
 }
 
