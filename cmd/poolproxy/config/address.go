@@ -81,3 +81,22 @@ func (r *reader) resolve(host string, at hcl.Range) (netip.Addr, bool) {
 	}
 	return found[0], true
 }
+
+// ofThisHost reports whether an address is one of this host's, and whether that could be found out.
+func ofThisHost(ip netip.Addr) (own, known bool) {
+	if ip.IsLoopback() || ip.IsUnspecified() {
+		return true, true
+	}
+	all, err := net.InterfaceAddrs()
+	if err != nil {
+		return false, false // what depends on it shows when it runs, too
+	}
+	for _, a := range all {
+		if network, ok := a.(*net.IPNet); ok {
+			if found, ok := netip.AddrFromSlice(network.IP); ok && found.Unmap() == ip.WithZone("") {
+				return true, true
+			}
+		}
+	}
+	return false, true
+}

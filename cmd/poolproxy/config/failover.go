@@ -2,8 +2,6 @@ package config
 
 import (
 	"fmt"
-	"net"
-	"net/netip"
 	"time"
 
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -86,10 +84,24 @@ func (r *reader) idle(u *userBlock) {
 		r.warn(at, `"lost" has no effect with replay = "session"`,
 			"A session that is repeated as a whole has no place for an error in it, and ends (abort): leave lost out.")
 	}
+	if at, set := u.spoken["sync"]; set && u.replies && f.Replay != session.ReplaySession {
+		r.warn(at, `"sync" has no effect without replay = "session"`,
+			`Only there is anything kept that a point of rest could end: write failover { replay = "session" }, or leave sync out.`)
+	}
+	if at, set := u.failover["replay"]; set && f.Replay == session.ReplaySession && f.Unsafe == session.UnsafeRefuse && u.allUnsafe() {
+		r.warn(at, `replay = "session" moves next to no session here: all requests are unsafe`,
+			fmt.Sprintf(`A session with one unsafe request cannot be repeated, and this protocol %s calls none safe: write what may be repeated `+
+				`into safe, or unsafe = "replay" if everything may.`, u.kind))
+	}
 	if at, set := u.failover["on_server_close"]; set && f.OnServerClose == session.CloseIsFailed && u.kind == "stream" && f.Replay == session.ReplayNone {
 		r.warn(at, `on_server_close = "failover" has next to no effect here`,
 			`Protocol stream is not moved with replay = "none", its default: write replay = "session" if the servers answer alike, or leave it out.`)
 	}
+}
+
+// allUnsafe reports whether no request can be safe to repeat. Of a stream no request is known, so none is unsafe either.
+func (u *userBlock) allUnsafe() bool {
+	return u.Protocol != nil && (u.kind == "line" || u.kind == "length") && !u.safe
 }
 
 // settleProtocol is what depends on whether the protocol knows replies.
@@ -164,36 +176,17 @@ func (r *reader) checkDirect(u *userBlock, p *poolBlock) {
 		r.fail(at, `"heartbeat" is impossible without a mapping`, hint)
 	}
 	u.Failover.Resume, u.Failover.Fence = 0, 0
+	r.checkLoop(u, p)
 	at, set := u.failover["ack"]
 	if !set || u.Failover.Ack != session.AckRead {
 		return
 	}
 	for _, e := range p.elements {
-		if e.Address.IsValid() && !ofThisHost(e.Address.Addr()) {
+		if own, known := ofThisHost(e.Address.Addr()); e.Address.IsValid() && known && !own {
 			r.warn(at, fmt.Sprintf(`ack = "read" is impossible for element %q of pool %q, whose server is on another host (%s)`,
 				e.Name, p.Handle, e.Address.Addr()),
 				"What its server has read cannot be known here: its sessions have ack = \"delivered\". With mapping tcp its sidecar would know.")
 			return
 		}
 	}
-}
-
-// ofThisHost reports whether an address is one of this host's. Where that cannot be found out it is taken for one: what is impossible
-// shows in the status of sessions, too.
-func ofThisHost(ip netip.Addr) bool {
-	if ip.IsLoopback() || ip.IsUnspecified() {
-		return true
-	}
-	own, err := net.InterfaceAddrs()
-	if err != nil {
-		return true
-	}
-	for _, a := range own {
-		if network, ok := a.(*net.IPNet); ok {
-			if found, ok := netip.AddrFromSlice(network.IP); ok && found.Unmap() == ip.WithZone("") {
-				return true
-			}
-		}
-	}
-	return false
 }

@@ -124,6 +124,37 @@ func TestFailoverMistakes(t *testing.T) {
 	}
 }
 
+// inLineBlock is a protocol line with these settings, each on its own line.
+func inLineBlock(settings ...string) string {
+	return "protocol \"line\" {\n" + strings.Join(settings, "\n") + "\n}"
+}
+
+// A pool_user must not be an element of its own pool, under whatever address of the host.
+func TestOwnElement(t *testing.T) {
+	for _, c := range []struct {
+		listen, address string
+		own             bool
+	}{
+		{"127.0.0.1:5000", "127.0.0.1:5000", true},
+		{":5000", "127.0.0.1:5000", true},
+		{"0.0.0.0:5000", "127.0.0.1:5000", true},
+		{"127.0.0.1:5000", "0.0.0.0:5000", true},
+		{"127.0.0.1:5000", "127.0.0.1:5001", false},
+		{"127.0.0.1:5000", "127.0.0.2:5000", false},
+		{":5000", "192.0.2.1:5000", false}, // another host's
+	} {
+		text := strings.Replace(direct(user(`protocol "http" {}`, "")), "127.0.0.1:5000", c.listen, 1)
+		text = strings.Replace(text, "10.0.0.1:1", c.address, 1)
+		l := loadText(t, text)
+		if l.Failed() != c.own || c.own && (len(l.Diagnostics) != 1 || !strings.Contains(about(l, l.Diagnostics[0]), `pool_user "u" would connect to itself`)) {
+			t.Errorf("%+v: %v", c, l.Diagnostics)
+		}
+	}
+	if l := loadText(t, strings.Replace(user(`protocol "http" {}`, ""), "10.0.0.1:1", "127.0.0.1:5001", 1)); l.Failed() {
+		t.Error(l.Diagnostics)
+	}
+}
+
 // What is accepted and does nothing is said.
 func TestFailoverIdle(t *testing.T) {
 	for _, c := range []struct {
@@ -131,6 +162,19 @@ func TestFailoverIdle(t *testing.T) {
 	}{
 		{`protocol "line" { lost = "ERR\n" }`, `replay = "session"`, `"lost" has no effect`},
 		{`protocol "line" { lost = "ERR\n" }`, ``, ``},
+		{inLineBlock(`sync = ["^RESET$"]`), ``, `"sync" has no effect without replay = "session"`},
+		{inLineBlock(`sync = ["^RESET$"]`, `safe = ["^GET "]`), `replay = "session"`, ``},
+		{`protocol "length" { sync = ["^x"] }`, `replay = "unacked"`, `"sync" has no effect`},
+		{`protocol "line" {}`, `replay = "session"`, `all requests are unsafe`},
+		{`protocol "line" { safe = [] }`, `replay = "session"`, `all requests are unsafe`},
+		{`protocol "length" {}`, `replay = "session"`, `this protocol length calls none safe`},
+		{`protocol "length" { safe = [{ offset = 4, bytes = "00" }] }`, `replay = "session"`, ``},
+		{`protocol "line" { safe = ["^GET "] }`, `replay = "session"`, ``},
+		{`protocol "line" {}`, "replay = \"session\"\nunsafe = \"replay\"", ``},
+		{"protocol \"line\" {\nstate \"s\" { match = \"^USE \" }\n}", `replay = "session"`, ``},
+		{`protocol "http" {}`, `replay = "session"`, ``},
+		{`protocol "redis" {}`, `replay = "session"`, ``},
+		{`protocol "stream" {}`, `replay = "session"`, ``},
 		{`protocol "stream" {}`, `on_server_close = "failover"`, "next to no effect"},
 		{`protocol "stream" {}`, "replay = \"session\"\non_server_close = \"failover\"", ``},
 	} {

@@ -53,3 +53,17 @@ func collide(a, b netip.AddrPort) bool {
 	}
 	return a.Addr() == b.Addr() || a.Addr().IsUnspecified() || b.Addr().IsUnspecified()
 }
+
+// checkLoop finds a pool_user that would connect to itself, again and again until nothing is left: with mapping none the address of an
+// element is a server's.
+func (r *reader) checkLoop(u *userBlock, p *poolBlock) {
+	for _, e := range p.elements {
+		if !collide(u.Listen, e.Address) {
+			continue
+		}
+		if own, _ := ofThisHost(e.Address.Addr()); own {
+			r.fail(e.seen["address"], fmt.Sprintf("pool_user %q would connect to itself: element %q of its pool %q is %s, where it listens",
+				u.Name, e.Name, p.Handle, e.Address), "With mapping none the address is the server's. Correct it, or have the pool_user listen elsewhere.")
+		}
+	}
+}

@@ -47,7 +47,7 @@ func (r *reader) readLength(u *userBlock, b *hclsyntax.Block) (protocol.Protocol
 		},
 		many: map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
 	})
-	u.spoken = seen
+	u.spoken, u.safe = seen, len(c.Safe)+len(states) > 0
 	u.replies = c.Reply == protocol.ReplyOne
 	c.Abort, c.Lost = bytesOrNil(abort), bytesOrNil(lost)
 	c.States = r.states(states, u.replies)

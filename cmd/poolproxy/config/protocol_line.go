@@ -33,7 +33,7 @@ func (r *reader) readLine(u *userBlock, b *hclsyntax.Block) (protocol.Protocol, 
 		once: map[string]func(*hclsyntax.Block){"transaction": r.readTransaction(&c)},
 		many: map[string]func(*hclsyntax.Block){"state": func(b *hclsyntax.Block) { r.readState(&states, b) }},
 	})
-	u.ending, u.spoken = delimiter, seen
+	u.ending, u.spoken, u.safe = delimiter, seen, len(c.Safe)+len(states) > 0
 	u.replies = c.Reply == protocol.ReplyOne || c.Reply == protocol.ReplyUntil
 	c.Delimiter, c.Abort, c.Lost = []byte(delimiter), bytesOrNil(abort), bytesOrNil(lost)
 	r.checkReply(&c, seen)

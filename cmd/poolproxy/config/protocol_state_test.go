@@ -83,8 +83,10 @@ func TestStateMistakes(t *testing.T) {
 func loaded(t *testing.T, text string) protocol.Protocol {
 	t.Helper()
 	l := loadText(t, text)
-	if len(l.Diagnostics) != 0 {
-		t.Fatal(l.Diagnostics)
+	for _, d := range l.Diagnostics {
+		if !strings.HasPrefix(d.Summary, `"sync" has no effect`) { // whatever is replayed, the protocol knows it
+			t.Fatal(l.Diagnostics)
+		}
 	}
 	return l.Config.Users[0].Protocol
 }

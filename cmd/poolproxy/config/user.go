@@ -16,6 +16,7 @@ type userBlock struct {
 	kind     string               // the name of its protocol; "" while that is not known
 	spoken   map[string]hcl.Range // where the settings of its protocol block stand (line, length)
 	replies  bool                 // its protocol knows which reply belongs to which request
+	safe     bool                 // its protocol block says of some request that it may be repeated (line, length)
 	ending   string               // protocol line: what ends a line
 	states   map[string][]string  // the groups of each of its protocol's state blocks; nil groups are not known
 
