@@ -192,12 +192,12 @@ func (s *Session) mayRepeat(p *plan, m *retrieval.Message[*request], reach int64
 		return !unread, errors.New(unit.Broken())
 	}
 	switch {
+	case !unread && m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown:
+		return true, fmt.Errorf("nothing is known of what followed the request in flight (%s)", text)
 	case m.Lost:
 		return !unread, fmt.Errorf("the request in flight (%s) passed retrieval.memory: a larger one would keep it", text)
 	case unread && !s.begun(m):
 		return false, nil
-	case m.About.Expect == protocol.ExpectUnknown:
-		return true, fmt.Errorf("nothing is known of what followed the request in flight (%s)", text)
 	case f.Replay == ReplayNone:
 		return true, fmt.Errorf(`a request is in flight (%s) and replay is not allowed: failover { replay = "unacked" } would allow it`, text)
 	case m.About.Safe || unit != nil && unit.Repeatable():
