@@ -129,7 +129,7 @@ func (c *core) timeout() (d time.Duration, ok bool) {
 	return max(0, time.Until(at)), true
 }
 
-// finishTurn is the part of a turn that needs no sockets: timers, mail, Later functions.
+// finishTurn is the part of Epoll's turn that needs no sockets: timers, mail, Later functions.
 func (c *core) finishTurn() {
 	c.timers.Fire(c.now)
 	c.mail.run()

@@ -31,6 +31,13 @@ type Epoll struct {
 // batch is how many events are taken from the kernel at once.
 const batch = 256
 
+// late is how far behind the earliest timer a turn may begin before all sockets are asked once more (see catchUp), and
+// catchUpBatches bounds how much is handled then: a flood must not keep timers from firing.
+const (
+	late           = 50 * time.Millisecond
+	catchUpBatches = 64
+)
+
 // slot is where an event finds its source. The event carries the number of the slot and its generation, not the descriptor: a
 // descriptor closed and opened again within one batch of events means another connection, and its old events must not reach that.
 type slot struct {
@@ -73,6 +80,14 @@ func (e *Epoll) Run() { e.run(e.turn) }
 func (e *Epoll) turn() {
 	n := e.wait()
 	e.now = time.Now()
+	e.handle(n)
+	e.catchUp(n)
+	e.tellAgain()
+	e.finishTurn()
+}
+
+// handle hands the first n events to their sources.
+func (e *Epoll) handle(n int) {
 	for i := range e.events[:n] {
 		ev := &e.events[i]
 		s := &e.slots[ev.Fd]
@@ -80,18 +95,40 @@ func (e *Epoll) turn() {
 			s.source.ready(ev.Events)
 		}
 	}
-	e.tellAgain()
-	e.finishTurn()
+}
+
+// catchUp handles what else is ready before timers fire: a timer that is due means that something has not come, and it may lie in a
+// socket that was not looked at. That is so when there were more events than a batch holds (n is how many came), and when the turn is
+// late: a process that was stopped (SIGSTOP, a debugger, a host without time for it) may have been so since it asked. The time of the
+// turn has been taken, so after this all that had come before that has been seen, unless it is more than catchUpBatches hold.
+func (e *Epoll) catchUp(n int) {
+	at, ok := e.timers.Next()
+	if !ok || at.After(e.now) || n < batch && e.now.Sub(at) <= late {
+		return
+	}
+	for range catchUpBatches {
+		n := e.poll()
+		e.handle(n)
+		if n < batch {
+			return
+		}
+	}
+}
+
+// poll returns how many events there are in e.events, and never waits.
+func (e *Epoll) poll() int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.epfd), uintptr(unsafe.Pointer(&e.events[0])), batch, 0, 0, 0)
+	if errno != 0 {
+		return 0
+	}
+	return int(n)
 }
 
 // wait returns how many events there are in e.events. It asks first without waiting, and waits only if it has to.
 func (e *Epoll) wait() int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.epfd), uintptr(unsafe.Pointer(&e.events[0])), batch, 0, 0, 0)
-	if errno != 0 {
-		n = 0
-	}
+	n := e.poll()
 	if n > 0 || len(e.again) > 0 || len(e.later.next) > 0 || e.stopping.Load() {
-		return int(n)
+		return n
 	}
 	timeout := -1
 	if d, ok := e.timeout(); ok {
@@ -110,7 +147,8 @@ func (e *Epoll) wait() int {
 	case nil:
 		return got
 	case unix.EINTR:
-		return 0
+		// A process that was stopped (SIGSTOP) and goes on comes here: what has come meanwhile is read before timers fire.
+		return e.poll()
 	}
 	panic(fmt.Sprintf("loop: epoll_wait: %v", err)) // the descriptor is ours and the arguments are right: nothing else can fail
 }

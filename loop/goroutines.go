@@ -49,7 +49,9 @@ func (g *Goroutines) Run() { g.run(g.turn) }
 func (g *Goroutines) turn() {
 	g.wait()
 	g.now = time.Now()
-	g.finishTurn()
+	g.mail.run() // before the timers: readiness comes by mail, too
+	g.timers.Fire(g.now)
+	g.later.run()
 }
 
 // wait returns when there is mail, when a timer is due, or when there is work left from outside a turn.
