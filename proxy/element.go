@@ -58,7 +58,7 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*
 func (e *elementSide) makeRules(c Element) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
 	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: c.Memory,
-		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.probe.listening, Unread: e.unread,
+		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.fence != nil {
 		config.Fence = e.fence.ask
@@ -80,13 +80,14 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	c := &local{shard: e.shard, rules: leg}
 	c.again.Func = c.read
 	limit := &loop.Timer{}
+	s := &serverSocket{local: c, limit: limit, fence: e.fence, leg: leg}
 	c.connected = func(err error) {
 		e.shard.loop.Cancel(limit)
 		if err != nil {
 			leg.ConnectFailed(err)
 			return
 		}
-		e.probe.connected()
+		s.listener = e.probe.connected()
 		e.fence.connected(leg)
 		leg.Connected()
 	}
@@ -96,7 +97,16 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
 	c.Conn = e.shard.loop.Dial(e.server, c)
-	return &serverSocket{local: c, limit: limit, fence: e.fence, leg: leg}
+	return s
+}
+
+// listening asks whether the server of a socket that has ended still listens (session.ElementConfig.Listening).
+func (e *elementSide) listening(s session.Socket, answer func(bool)) {
+	listener := listenerID(0)
+	if c, ours := s.(*serverSocket); ours {
+		listener = c.listener
+	}
+	e.probe.listening(listener, answer)
 }
 
 // serverSocket is the socket of a leg's server: with it goes the timer of its connecting.
@@ -105,6 +115,7 @@ type serverSocket struct {
 	limit    *loop.Timer
 	fence    *fence
 	leg      *session.Leg
+	listener listenerID
 	finished bool // our end has been sent
 }
 

@@ -82,6 +82,13 @@ func (k *kernel) listens(at netip.AddrPort) (life, error) {
 	return present, nil
 }
 
+// survives reports whether a process that held the listening socket inode at the address, when last asked about (listens), is there and
+// not exiting, be that socket closed or not. False also where its processes cannot be seen.
+func (k *kernel) survives(at netip.AddrPort, inode uint32) bool {
+	o := k.owners[at]
+	return o != nil && o.inode == inode && o.anyAlive()
+}
+
 // listener returns the inode of the socket that listens at the address, 0 if there is none.
 func (k *kernel) listener(at netip.AddrPort) (inode uint32, err error) {
 	msg, err := k.ask(diagRequest(at, netip.AddrPortFrom(at.Addr(), 0), 0))

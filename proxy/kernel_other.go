@@ -25,4 +25,8 @@ func (*kernel) close() {}
 
 func (*kernel) listens(netip.AddrPort) (life, error) { return absent, errors.ErrUnsupported }
 
+func (*kernel) listener(netip.AddrPort) (uint32, error) { return 0, errors.ErrUnsupported }
+
+func (*kernel) survives(netip.AddrPort, uint32) bool { return false }
+
 func (*kernel) queued(local, remote netip.AddrPort) (n int, ok bool, err error) { return 0, false, nil }

@@ -20,11 +20,24 @@ type probe struct {
 	kernel *kernel // nil: it cannot be asked
 	local  bool    // the kernel has been seen to know the server's socket: its no means no
 
-	asking []func(bool) // to be answered
-	since  time.Time    // when the first of them asked
-	later  bool         // first will run at the end of this turn
+	listener listenerID // that listened when last looked at; 0: none was ever seen
+	looked   time.Time  // when connected looked last
+	replaced time.Time  // when another was last found in the place of one whose process was gone
+
+	asking []question // to be answered
+	since  time.Time  // when the first of them asked
+	later  bool       // first will run at the end of this turn
 	timer  loop.Timer
 	try    *try // the connect that is going on
+}
+
+// listenerID is the inode of a listening socket, 0 where it is not known. A server that was started again has another.
+type listenerID = uint32
+
+// question is one who asks about the end of a connection.
+type question struct {
+	listener listenerID // that listened when the connection was made
+	answer   func(bool)
 }
 
 const (
@@ -35,27 +48,78 @@ const (
 
 	// probeTimeout is how long a connect may take. A host that does not answer in this time is dead.
 	probeTimeout = time.Second
+
+	// lookAgain is how old may be what connected knows of the listening socket. To ask costs some 4 µs, which at thousands of
+	// connects a second is not nothing; no server dies and is back in this time.
+	lookAgain = 10 * time.Millisecond
+
+	// deathTime is how long after a new listening socket was found the connections of the old one are taken to end by the old
+	// process's death. They end when it dies, within some 200 ms, and are told within a few turns.
+	deathTime = time.Second
 )
 
 func newProbe(l loop.Loop, server netip.AddrPort, k *kernel) *probe {
 	p := &probe{loop: l, server: server, kernel: k}
-	p.timer.Func = p.ask
+	p.timer.Func = p.quiet
 	return p
 }
 
 // connected is called when the server has accepted a connection: something listens there, and if the kernel can see it, the
-// kernel's answer is to be trusted from now on.
-func (p *probe) connected() {
-	if p.kernel != nil && !p.local {
+// kernel's answer is to be trusted from now on. It returns what listens, for listening when the connection ends.
+func (p *probe) connected() listenerID {
+	if p.kernel == nil {
+		return 0
+	}
+	if !p.local {
 		life, err := p.kernel.listens(p.server)
 		p.local = err == nil && life != absent
 	}
+	if now := p.loop.Now(); p.local && now.Sub(p.looked) >= lookAgain {
+		p.looked = now
+		p.look()
+	}
+	return p.listener
 }
 
-// listening asks whether the server, one of whose connections has just ended, still listens. Those who ask in one turn are
-// answered together.
-func (p *probe) listening(answer func(bool)) {
-	p.asking = append(p.asking, answer)
+// look finds out whether another socket listens than before. A server that was killed and started again before anybody looked
+// listens, and its old connections seem to have been closed in peace; the inode of its listening socket tells.
+func (p *probe) look() {
+	if p.kernel == nil || !p.local {
+		return
+	}
+	listener, err := p.kernel.listener(p.server)
+	if err != nil || listener == 0 || listener == p.listener {
+		return
+	}
+	// A process that has opened a new listening socket, or that has left its port to its successor and serves its last
+	// connections, lives.
+	if p.listener != 0 && !p.kernel.survives(p.server, p.listener) {
+		p.replaced = p.loop.Now()
+	}
+	p.listener = listener
+	_, _ = p.kernel.listens(p.server) // now is the time to see whose it is
+}
+
+// died reports whether a connection that was made when listener listened has ended because that server died. That is believed if
+// another socket listens now, for deathTime after that was found; then what listens is believed. It is asked of each connection, not
+// of the time alone: a new server may close its own first connections, a reply that ends with its connection for one.
+//
+// What is misjudged: a server whose processes cannot be seen, that has left its port to its successor and closes its last
+// connections in peace, or that is one of several with SO_REUSEPORT of which another has ended, seems dead for that time: its
+// idle sessions move instead of being closed. And a connection that the sidecar had not yet heard to be made when its server died
+// and was back seems to be the new server's, and to have been closed by it.
+func (p *probe) died(listener listenerID) bool {
+	return listener != 0 && listener != p.listener && !p.replaced.IsZero() && p.loop.Now().Sub(p.replaced) < deathTime
+}
+
+// listening asks whether the server, one of whose connections has just ended, still listens: listener is what connected returned
+// for that connection. Those who ask in one turn are answered together.
+func (p *probe) listening(listener listenerID, answer func(bool)) {
+	p.ask(question{listener, answer})
+}
+
+func (p *probe) ask(q question) {
+	p.asking = append(p.asking, q)
 	if len(p.asking) == 1 {
 		p.since = p.loop.Now()
 	}
@@ -71,6 +135,10 @@ func (p *probe) first() {
 	if len(p.asking) == 0 {
 		return
 	}
+	p.look()
+	if p.buryDead(); len(p.asking) == 0 {
+		return
+	}
 	if life, ok := p.askKernel(); ok && life != present {
 		p.answer(life == held)
 		return
@@ -78,6 +146,28 @@ func (p *probe) first() {
 	if p.try == nil {
 		now := p.loop.Now()
 		p.loop.Schedule(&p.timer, now.Add(min(settled, p.since.Add(settledAtLast).Sub(now))))
+	}
+}
+
+// buryDead answers those whose server has died, whoever listens now.
+func (p *probe) buryDead() {
+	if p.try != nil {
+		return // it has counted them; its outcome is for each of them only if the server has not died
+	}
+	asking := p.asking
+	p.asking = nil
+	for _, q := range asking {
+		if !p.died(q.listener) {
+			p.asking = append(p.asking, q)
+		}
+	}
+	if len(p.asking) == 0 {
+		p.loop.Cancel(&p.timer)
+	}
+	for _, q := range asking {
+		if p.died(q.listener) {
+			q.answer(false)
+		}
 	}
 }
 
@@ -90,8 +180,8 @@ func (p *probe) askKernel() (l life, ok bool) {
 	return l, err == nil
 }
 
-// ask runs when the server's connections have been quiet.
-func (p *probe) ask() {
+// quiet runs when the server's connections have been quiet.
+func (p *probe) quiet() {
 	if life, ok := p.askKernel(); ok {
 		p.answer(life != absent)
 		return
@@ -105,10 +195,13 @@ func (p *probe) ask() {
 
 func (p *probe) answer(listens bool) {
 	p.loop.Cancel(&p.timer)
+	if listens {
+		p.look()
+	}
 	asking := p.asking
 	p.asking = nil
-	for _, answer := range asking {
-		answer(listens)
+	for _, q := range asking {
+		q.answer(listens && !p.died(q.listener))
 	}
 }
 
@@ -149,8 +242,8 @@ func (t *try) done(listens bool) {
 		after := p.asking[t.asked:]
 		p.asking = p.asking[:t.asked]
 		p.answer(true)
-		for _, answer := range after {
-			p.listening(answer)
+		for _, q := range after {
+			p.ask(q)
 		}
 		return
 	}

@@ -101,14 +101,14 @@ func TestConnectionIsNoListener(t *testing.T) {
 	}
 }
 
-// helperListens is set for a process that this test starts: it listens, says where, and waits to be killed.
+// helperListens is the address for a process that these tests start: it listens there, says where, and waits to be killed.
 const helperListens = "POOLPROXY_TEST_LISTENS"
 
 func TestHelperListens(t *testing.T) {
 	if os.Getenv(helperListens) == "" {
 		return // not the helper: there is nothing to test
 	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	l, err := net.Listen("tcp4", os.Getenv(helperListens))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -116,16 +116,16 @@ func TestHelperListens(t *testing.T) {
 	_, _ = os.Stdin.Read(make([]byte, 1)) // ends with the parent, too
 }
 
-// A process that was killed is not listening, as soon as it is known to be dead.
-func TestKilledListener(t *testing.T) {
-	k := testKernel(t)
+// startListener starts a process that listens; kill kills it and returns when it is gone.
+func startListener(t *testing.T, address string) (at netip.AddrPort, kill func()) {
+	t.Helper()
 	c := exec.Command(os.Args[0], "-test.run=^TestHelperListens$")
-	c.Env = append(os.Environ(), helperListens+"=1")
+	c.Env = append(os.Environ(), helperListens+"="+address)
 	in, err := c.StdinPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer in.Close()
+	t.Cleanup(func() { _ = in.Close() })
 	out, err := c.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -133,22 +133,30 @@ func TestKilledListener(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = c.Process.Kill() })
+	kill = sync.OnceFunc(func() {
+		_ = c.Process.Kill()
+		_ = c.Wait()
+	})
+	t.Cleanup(kill)
 	line, err := bufio.NewReader(out).ReadString('\n')
 	if err != nil {
 		t.Fatal(err)
 	}
-	at, err := netip.ParseAddrPort(strings.TrimPrefix(strings.TrimSpace(line), "listening "))
+	at, err = netip.ParseAddrPort(strings.TrimPrefix(strings.TrimSpace(line), "listening "))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return at, kill
+}
+
+// A process that was killed is not listening, as soon as it is known to be dead.
+func TestKilledListener(t *testing.T) {
+	k := testKernel(t)
+	at, kill := startListener(t, "127.0.0.1:0")
 	if got := k.lives(t, at.Addr().String(), at.Port()); got != held {
 		t.Errorf("it lives: %d, not held", got)
 	}
-	if err := c.Process.Kill(); err != nil {
-		t.Fatal(err)
-	}
-	_ = c.Wait()
+	kill()
 	if got := k.lives(t, at.Addr().String(), at.Port()); got != absent {
 		t.Errorf("it is dead: %d, not absent", got)
 	}
@@ -171,14 +179,14 @@ func newProbed(t *testing.T, server string, k *kernel) *probed {
 	return &probed{l, newProbe(l, netip.MustParseAddrPort(server), k)}
 }
 
-// ask asks n times in one turn and returns the answers. before runs in the same turn.
-func (p *probed) ask(t *testing.T, n int, before func(*probe)) (yes int) {
+// ask asks n times in one turn, for connections to the listener that before returns, and counts who answers yes.
+func (p *probed) ask(t *testing.T, n int, before func(*probe) listenerID) (yes int) {
 	t.Helper()
 	answers := make(chan bool, n)
 	p.loop.Post(func() {
-		before(p.probe)
+		listener := before(p.probe)
 		for range n {
-			p.probe.listening(func(listens bool) { answers <- listens })
+			p.probe.listening(listener, func(listens bool) { answers <- listens })
 		}
 	})
 	limit := time.After(patience)
@@ -199,11 +207,11 @@ func (p *probed) ask(t *testing.T, n int, before func(*probe)) (yes int) {
 func TestProbe(t *testing.T) {
 	for name, c := range map[string]struct {
 		kernel bool
-		before func(*probe)
+		before func(*probe) listenerID
 	}{
 		"by the kernel":                            {true, (*probe).connected},
 		"by a connect, no kernel":                  {false, (*probe).connected},
-		"by a connect, the kernel has not seen it": {true, func(*probe) {}},
+		"by a connect, the kernel has not seen it": {true, unknownListener},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l, _ := listen(t, "tcp4", "127.0.0.1:0")
@@ -216,12 +224,15 @@ func TestProbe(t *testing.T) {
 				t.Errorf("it listens, %d of 3 answers say so", yes)
 			}
 			_ = l.Close()
-			if yes := p.ask(t, 3, func(*probe) {}); yes != 0 {
+			if yes := p.ask(t, 3, unknownListener); yes != 0 {
 				t.Errorf("it does not listen, %d of 3 answers say it does", yes)
 			}
 		})
 	}
 }
+
+// unknownListener is that of a connection of which the kernel could not be asked.
+func unknownListener(*probe) listenerID { return 0 }
 
 // Once closed, a probe answers nobody.
 func TestProbeClosed(t *testing.T) {
@@ -230,7 +241,7 @@ func TestProbeClosed(t *testing.T) {
 	asked := make(chan bool, 1)
 	closed := make(chan bool)
 	p.loop.Post(func() {
-		p.probe.listening(func(listens bool) { asked <- listens })
+		p.probe.listening(p.probe.listener, func(listens bool) { asked <- listens })
 		p.probe.close()
 		var after loop.Timer
 		after.Func = func() { close(closed) }

@@ -103,7 +103,7 @@ func TestNothingBehindEndOfFile(t *testing.T) {
 		s.app, r.stations[1].app = silent, silent
 		unread := 0
 		s.reader(&unread)
-		s.e.c.Listening = func(answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(!s.gone) }) }
+		s.e.c.Listening = func(_ Socket, answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(!s.gone) }) }
 		c := r.client()
 		c.says("a1\n", false)
 		r.until("read", func() bool { return c.session.leg.acked == 3 })
@@ -124,7 +124,7 @@ func TestHalfCloseGoesOn(t *testing.T) {
 	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}), failover: quick})
 	s := r.stations[0]
 	s.app = silent
-	s.e.c.Listening = func(answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(true) }) }
+	s.e.c.Listening = func(_ Socket, answer func(bool)) { r.w.After(300*time.Millisecond, func() { answer(true) }) }
 	c := r.client()
 	c.says("one ", false)
 	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) == 4 })
@@ -142,7 +142,7 @@ func TestResetBehindEndOfFile(t *testing.T) {
 	s.app, r.stations[1].app = silent, echo
 	unread := 0
 	s.reader(&unread)
-	s.e.c.Listening = func(answer func(bool)) { s.host.Later(func() { answer(!s.gone) }) }
+	s.e.c.Listening = func(_ Socket, answer func(bool)) { s.host.Later(func() { answer(!s.gone) }) }
 	c := r.client()
 	c.says("PAY 1\nPAY 2\n", false)
 	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) == 12 })

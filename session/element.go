@@ -24,8 +24,8 @@ type ElementConfig struct {
 	// Connect begins to connect to the server. The outcome is told by Leg.Connected or Leg.ConnectFailed, not within the call.
 	Connect func(*Leg) Socket
 
-	// Listening asks whether a socket listens on the server's port, and answers now or later.
-	Listening func(answer func(bool))
+	// Listening asks whether the server to which the socket, which has ended, was connected still listens, and answers now or later.
+	Listening func(s Socket, answer func(bool))
 
 	// Unread asks how many of the bytes written to the server's socket its process has not read; ok is false where that cannot be
 	// known. nil: it never can.

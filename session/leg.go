@@ -123,7 +123,7 @@ func (g *Leg) Writable() {
 // nothing: a dead one would never read it.
 func (g *Leg) End() {
 	g.out.paused = true
-	g.e.c.Listening(func(listens bool) {
+	g.e.c.Listening(g.out.socket, func(listens bool) {
 		g.out.paused = false
 		switch {
 		case g.over || g.end || g.failure != nil:
@@ -141,7 +141,7 @@ func (g *Leg) End() {
 func (g *Leg) Broken(err error) {
 	g.out.open = false
 	g.wasReset = errors.Is(err, loop.ErrReset)
-	g.e.c.Listening(func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
+	g.e.c.Listening(g.out.socket, func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
 }
 
 // lostServer ends the leg as a failure because the server's connection has ended.

@@ -218,7 +218,7 @@ func (s *station) start(first byte) {
 		unread = func(Socket) (int, bool) { n := s.unread(); return n, n >= 0 }
 	}
 	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
-		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(answer func(bool)) { answer(!s.gone) }, Unread: unread,
+		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(_ Socket, answer func(bool)) { answer(!s.gone) }, Unread: unread,
 		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
 	if s.r.o.fence {
 		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }
