@@ -74,27 +74,16 @@ func (p *program) wait() {
 // execute runs a program to its end, or until ctx is done. An exit status that is not 0 is an error, with the beginning of what the
 // program wrote.
 func execute(ctx context.Context, words []string) error {
-	var output head
+	output := &bounded{limit: shownOutput}
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
-	c.Env, c.Stdout, c.Stderr, c.WaitDelay = programEnv, &output, &output, outputDelay
+	c.Env, c.Stdout, c.Stderr, c.WaitDelay = programEnv, output, output, outputDelay
 	ownGroup(c)
 	err := c.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // the latter is a success that left a child behind
 		return nil
 	}
-	if text := bytes.TrimSpace(output.text); len(text) > 0 {
+	if text := bytes.TrimSpace(output.bytes); len(text) > 0 {
 		return fmt.Errorf("%w: %q", err, text)
 	}
 	return err
-}
-
-// head is a writer that keeps the beginning of what is written.
-type head struct {
-	text []byte
-}
-
-// Write implements io.Writer.
-func (h *head) Write(p []byte) (int, error) {
-	h.text = append(h.text, p[:min(len(p), shownOutput-len(h.text))]...)
-	return len(p), nil
 }

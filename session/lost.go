@@ -102,13 +102,13 @@ func (s *Session) loseUnit(of *retrieval.Message[*request], doubt bool, reason s
 		if m.About.lost = s.lose(m, doubt, reason); m.About.lost == nil { // it has no reply
 			m.Released = true
 		}
-		s.unplan(m)
+		s.unplan(m.Start, m.End)
 	}
 }
 
-// unplan sees to it that the next leg does not get m, also if it is to get what the present one was to get.
-func (s *Session) unplan(m *retrieval.Message[*request]) {
-	s.next.spans = s.next.spans.without(m.Start, m.End)
+// unplan sees to it that the next leg does not get the part [from, to) of the log, also if it is to get what the present one was to get.
+func (s *Session) unplan(from, to int64) {
+	s.next.spans = s.next.spans.without(from, to)
 }
 
 func (s *Session) lostCount() {
@@ -133,7 +133,7 @@ func (s *Session) answerLost() {
 
 // unsend sees to it that the part [from, to) of the log, of which nothing was sent on this leg, is not sent at all.
 func (s *Session) unsend(from, to int64) {
-	s.next.spans = s.next.spans.without(from, to)
+	s.unplan(from, to)
 	if leg := s.leg; leg != nil && leg.restore == nil {
 		leg.spans = leg.spans.without(from, to)
 	}
@@ -141,11 +141,10 @@ func (s *Session) unsend(from, to int64) {
 
 // inBroken takes a complete request behind the loss of its unit: it must not reach another server.
 func (s *Session) inBroken(m *retrieval.Message[*request]) {
-	c := connectionOf(m.About.Request)
-	if c == nil || c.Unit() != s.broken {
+	unit := s.broken
+	if unitOf(m) != unit {
 		return
 	}
-	unit := s.broken
 	text := s.lose(m, false, unit.Broken())
 	if unit.Ended {
 		s.broken = nil
@@ -175,8 +174,7 @@ type unitLoss struct {
 func (s *Session) judgeUnit(u *protocol.Unit, reach int64) string {
 	members, touched, tooLarge := 0, false, false
 	for m := range s.store.Kept() {
-		c := connectionOf(m.About.Request)
-		if c == nil || c.Unit() != u {
+		if unitOf(m) != u {
 			continue
 		}
 		members++
@@ -197,16 +195,12 @@ func (s *Session) judgeUnit(u *protocol.Unit, reach int64) string {
 	return "the transaction has lost its server, and one of its requests must not be repeated"
 }
 
-// units judges all units that are not answered in full.
+// judgeUnits judges all units that are not answered in full.
 func (s *Session) judgeUnits(reach int64) []unitLoss {
 	var out []unitLoss
 	var last *protocol.Unit
 	for m := range s.store.Kept() {
-		c := connectionOf(m.About.Request)
-		if c == nil {
-			continue
-		}
-		if u := c.Unit(); u != nil && u != last {
+		if u := unitOf(m); u != nil && u != last {
 			last = u
 			if reason := s.judgeUnit(u, reach); reason != "" && u.Broken() == "" {
 				out = append(out, unitLoss{u, reason})
@@ -245,7 +239,7 @@ func (s *Session) poison() bool {
 	s.failures = 0
 	m.About.lost = text
 	s.lostCount()
-	s.unplan(m)
+	s.unplan(m.Start, m.End)
 	s.next.joiner, s.next.continued = nil, nil // they were for m, which is the first
 	s.loseUnit(m, true, reason)
 	return true

@@ -77,7 +77,7 @@ func (s *Session) greeting() *protocol.Request {
 // refuses that, the next one is given them in the order in which their keys were first set, and so on in turns: a client that
 // logs in again, with the token of the day, behind its choice of a database, still logged in before that.
 func (r *restore) states() []state {
-	list := r.s.states.upTo(toEnd)
+	list := r.s.states.list
 	if r.s.next.whole {
 		list = r.s.atSync
 	}

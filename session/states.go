@@ -155,11 +155,8 @@ func (l *states) without(key string) int {
 	return l.bytes
 }
 
-// upTo are the states that were set before the offset; of toEnd, all.
+// upTo are the states that were set up to the offset.
 func (l *states) upTo(end int64) []state {
-	if end == toEnd {
-		return l.list
-	}
 	for i := range l.list {
 		if l.list[i].end > end {
 			return l.list[:i]

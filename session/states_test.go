@@ -21,7 +21,7 @@ func TestStates(t *testing.T) {
 	for i, key := range []string{"a", "b", "ch x", "ch y", "a", "chx"} {
 		l.set(state{key: key, send: fmt.Append(nil, i), end: int64(10 * (i + 1))})
 	}
-	if got := keys(l.upTo(toEnd)); got != "b=1;ch x=2;ch y=3;a=4;chx=5;" {
+	if got := keys(l.list); got != "b=1;ch x=2;ch y=3;a=4;chx=5;" {
 		t.Error(got)
 	}
 	for end, want := range map[int64]string{0: "", 19: "", 20: "b=1;", 40: "b=1;ch x=2;ch y=3;", 50: "b=1;ch x=2;ch y=3;a=4;", 99: "b=1;ch x=2;ch y=3;a=4;chx=5;"} {
