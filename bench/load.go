@@ -37,7 +37,7 @@ func runJob(j job) (outcome, error) {
 	case jobDown, jobUp:
 		return runBulk(j)
 	case jobClosed:
-		return runClosed(j)
+		return runClosed(j, lines)
 	case jobOpen:
 		return runOpen(j)
 	case jobConnect:
@@ -53,7 +53,7 @@ func runJob(j job) (outcome, error) {
 	case jobKillAgain:
 		return runKillAgain(j)
 	case jobHTTP:
-		return runHTTP(j)
+		return runClosed(j, gets)
 	case jobSized:
 		return runSized(j)
 	case jobRedis:

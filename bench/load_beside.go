@@ -32,7 +32,7 @@ func runMixed(j job) (outcome, error) {
 		ended <- done{n, time.Since(began).Seconds(), err}
 	}()
 	time.Sleep(settleTime)
-	o, err := runClosed(j)
+	o, err := runClosed(j, lines)
 	over.Store(true)
 	d := <-ended
 	if err == nil && d.err != nil {
