@@ -23,7 +23,7 @@ const turnBytes = 256 << 10
 
 // read takes what has arrived, up to the share of one turn, and hands the messages over. A chunk whose rest is missing is kept.
 // After a silence in which a peer that began the association must have given us up nothing is taken: it may have gone on elsewhere.
-// A short read does not end it: the peer's end may wait behind, and no event would tell of that again (see loop.Handler).
+// A short read ends it: what follows is told by another event (see loop.Handler), unless the connection has failed.
 func (a *tcpAssociation) read() {
 	if a.ended || a.resting || a.starved {
 		return
@@ -36,6 +36,7 @@ func (a *tcpAssociation) read() {
 	defer scratches.Put(s)
 	have := a.unkeep(s.in[:])
 	for total := 0; ; {
+		asked := len(s.in) - have
 		n, err := a.conn.Read(s.in[have:])
 		if err != nil {
 			a.keep(s.in[:have])
@@ -50,10 +51,11 @@ func (a *tcpAssociation) read() {
 		have = copy(s.in[:], s.in[used:have])
 		total += n
 		a.starved = a.machine.choked() && a.failure == nil
-		if a.starved || total >= turnBytes {
+		drained := n < asked && a.failure == nil
+		if a.starved || drained || total >= turnBytes {
 			a.keep(s.in[:have])
 			a.oweAck()
-			if !a.starved {
+			if !a.starved && !drained {
 				a.readSoon()
 			}
 			return
