@@ -3,9 +3,7 @@ package loop
 import (
 	"encoding/binary"
 	"fmt"
-	"math"
 	"time"
-	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,7 +11,8 @@ import (
 // Epoll is the Loop of Linux: one epoll and raw non-blocking sockets.
 //
 // System calls that cannot wait are made by RawSyscall: the Go scheduler does not hear of them, which for a 128-byte read is a
-// good part of the whole cost. Only the wait for events, when nothing is ready, is a Syscall and gives the processor away.
+// good part of the whole cost. Only the wait for events, when nothing has come for a while (shortWait), is a Syscall and gives the
+// processor away.
 type Epoll struct {
 	core
 	epfd    int
@@ -74,8 +73,12 @@ func NewEpoll() (*Epoll, error) {
 	return e, nil
 }
 
-// Run turns the loop until Stop; see Runner.
-func (e *Epoll) Run() { e.run(e.turn) }
+// Run turns the loop until Stop; see Runner. It raises GOMAXPROCS where Epolls would take all there is; see shortWait.
+func (e *Epoll) Run() {
+	processors.take()
+	defer processors.leave()
+	e.run(e.turn)
+}
 
 func (e *Epoll) turn() {
 	n := e.wait()
@@ -113,44 +116,6 @@ func (e *Epoll) catchUp(n int) {
 			return
 		}
 	}
-}
-
-// poll returns how many events there are in e.events, and never waits.
-func (e *Epoll) poll() int {
-	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(e.epfd), uintptr(unsafe.Pointer(&e.events[0])), batch, 0, 0, 0)
-	if errno != 0 {
-		return 0
-	}
-	return int(n)
-}
-
-// wait returns how many events there are in e.events. It asks first without waiting, and waits only if it has to.
-func (e *Epoll) wait() int {
-	n := e.poll()
-	if n > 0 || len(e.again) > 0 || len(e.later.next) > 0 || e.stopping.Load() {
-		return n
-	}
-	timeout := -1
-	if d, ok := e.timeout(); ok {
-		if d == 0 {
-			return 0
-		}
-		// Rounded up: a wait that ends before the timer is due would only turn the loop for nothing.
-		timeout = int(min((d+time.Millisecond-1)/time.Millisecond, math.MaxInt32))
-	}
-	if !e.mail.sleep() {
-		return 0
-	}
-	got, err := unix.EpollWait(e.epfd, e.events, timeout)
-	e.mail.awake()
-	switch err {
-	case nil:
-		return got
-	case unix.EINTR:
-		// A process that was stopped (SIGSTOP) and goes on comes here: what has come meanwhile is read before timers fire.
-		return e.poll()
-	}
-	panic(fmt.Sprintf("loop: epoll_wait: %v", err)) // the descriptor is ours and the arguments are right: nothing else can fail
 }
 
 // wake ends the wait from another goroutine. The counter is never read: each write is a new edge, and 2^64 of them fit.
