@@ -105,6 +105,14 @@ func (r *httpReplies) Delivered() Delivered {
 
 // parseReply judges a complete head. It returns nil for an interim reply (RFC 9110 §15.2). unasked: there is no request.
 func parseReply(head []byte, d *httpRequest, unasked bool) (*httpReply, error) {
+	if r := plainReply(head, d); r != nil {
+		return r, nil
+	}
+	return readReply(head, d, unasked)
+}
+
+// readReply is parseReply for any head, with the help of net/http.
+func readReply(head []byte, d *httpRequest, unasked bool) (*httpReply, error) {
 	framing, err := readFraming(head)
 	if err != nil {
 		return nil, err

@@ -22,6 +22,12 @@ type httpRequest struct {
 	complete bool     // all of it has come
 }
 
+// httpMessage is a Request and its Detail, in one piece of memory.
+type httpMessage struct {
+	req    Request
+	detail httpRequest
+}
+
 // detailOf returns the detail of a request that this package has made; of an unknown one, that of a plain GET (RFC 9112 §6.3 has no
 // better word for a server that speaks unasked).
 func detailOf(req *Request) *httpRequest {
@@ -40,7 +46,9 @@ type httpRequests struct {
 	body   httpBody
 	req    *Request // the current message; nil between two
 	detail *httpRequest
-	err    error // the first error is the last word
+	space  *httpRequest // where detail will be
+	label  string       // of the message before, or this one
+	err    error        // the first error is the last word
 }
 
 func (r *httpRequests) Next(p []byte) (Cut, *Request, error) {
@@ -69,7 +77,8 @@ func (r *httpRequests) Tunnel() {
 
 func (r *httpRequests) next(p []byte) (Cut, error) {
 	if r.req == nil {
-		r.req = &Request{}
+		m := &httpMessage{}
+		r.req, r.space = &m.req, &m.detail
 	}
 	if r.tunnel {
 		r.req.Expect, r.req.Label = ExpectNone, "tunnel"
@@ -99,11 +108,37 @@ func (r *httpRequests) next(p []byte) (Cut, error) {
 // begin judges the complete head, and fills in the Request.
 func (r *httpRequests) begin() error {
 	defer r.head.reset()
-	framing, err := readFraming(r.head.text())
+	var h requestHead
+	if !h.readPlain(r.head.text(), r.label) {
+		h = requestHead{}
+		if err := h.read(r.head.text()); err != nil {
+			return err
+		}
+	}
+	d := r.space
+	*d = h.detail
+	// A key makes any request safe to repeat: the server promises to carry it out once (draft-ietf-httpapi-idempotency-key-header §2:
+	// one value; of two, nobody knows which the server takes).
+	r.req.Safe, r.req.Expect = isSafe(d.method) || h.key, ExpectOne
+	kind, length := d.body, h.length
+	if d.tunnel {
+		r.req.Safe, r.req.Expect = false, ExpectUnknown
+		kind, length = bodyClose, -1
+	}
+	r.label = h.label
+	r.req.Label, r.req.Detail = h.label, d
+	r.detail, r.body = d, newBody(kind, length)
+	r.body.strict = true
+	return nil
+}
+
+// read reads any head, with the help of net/http.
+func (r *requestHead) read(head []byte) error {
+	framing, err := readFraming(head)
 	if err != nil {
 		return err
 	}
-	req, err := readHTTPRequest(r.head.text())
+	req, err := readHTTPRequest(head)
 	if err != nil {
 		return errHTTP("request head", "%s", withoutBytes(err))
 	}
@@ -114,7 +149,7 @@ func (r *httpRequests) begin() error {
 	if err != nil {
 		return err
 	}
-	d := &httpRequest{
+	r.detail = httpRequest{
 		method: req.Method,
 		minor:  req.ProtoMinor,
 		ranged: len(req.Header["Range"]) > 0,
@@ -123,17 +158,8 @@ func (r *httpRequests) begin() error {
 		offers: len(req.Header["Upgrade"]) > 0,
 		body:   kind,
 	}
-	// A key makes any request safe to repeat: the server promises to carry it out once (draft-ietf-httpapi-idempotency-key-header §2:
-	// one value; of two, nobody knows which the server takes).
 	key := req.Header["Idempotency-Key"]
-	r.req.Safe, r.req.Expect = isSafe(d.method) || len(key) == 1 && key[0] != "", ExpectOne
-	if d.tunnel {
-		r.req.Safe, r.req.Expect = false, ExpectUnknown
-		kind, length = bodyClose, -1
-	}
-	r.req.Label, r.req.Detail = requestLabel(req), d
-	r.detail, r.body = d, newBody(kind, length)
-	r.body.strict = true
+	r.length, r.key, r.label = length, len(key) == 1 && key[0] != "", requestLabel(req)
 	return nil
 }
 
@@ -146,6 +172,9 @@ func isSafe(method string) bool {
 	return false
 }
 
+// maxLabel bounds labels, in bytes.
+const maxLabel = 80
+
 // requestLabel is the method and the path: queries and user names are left out, they may be secrets.
 func requestLabel(req *http.Request) string {
 	path := req.URL.EscapedPath()
@@ -153,7 +182,7 @@ func requestLabel(req *http.Request) string {
 		path = req.Host
 	}
 	label := req.Method + " " + path
-	return strings.ToValidUTF8(label[:min(len(label), 80)], "")
+	return strings.ToValidUTF8(label[:min(len(label), maxLabel)], "")
 }
 
 // headReaders lends buffers to net/http, which wants a bufio.Reader for every head.
