@@ -5,12 +5,15 @@ import (
 	"fmt"
 )
 
-// RedisConfig is the setting of protocol redis. Which commands may be repeated is the servers' knowledge, not ours: both
+// RedisConfig is the setting of protocol redis. Which commands may be repeated is the servers' knowledge, not ours: the
 // functions are asked with names in lower case, "get", or "config|get" for a subcommand; they are called from all shards, and
 // may learn while the proxy runs (see RedisCommands). What they do not know is unsafe.
 type RedisConfig struct {
 	// Safe says whether a command may be repeated without harm, and whether it is known at all. nil knows none.
 	Safe func(command string) (readonly, known bool)
+
+	// Divided says whether a command has subcommands that Safe may know. nil: any may have.
+	Divided func(command string) bool
 
 	// Blocks says whether a command may wait for something to happen before it is answered. nil: none does.
 	Blocks func(command string) bool
@@ -35,6 +38,9 @@ type redis struct{ RedisConfig }
 func NewRedis(config RedisConfig) Protocol {
 	if config.Safe == nil {
 		config.Safe = func(string) (bool, bool) { return false, false }
+	}
+	if config.Divided == nil {
+		config.Divided = func(string) bool { return true }
 	}
 	if config.Blocks == nil {
 		config.Blocks = func(string) bool { return false }

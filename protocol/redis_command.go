@@ -219,7 +219,7 @@ func (k *redisConnection) client(c *redisCommand, req *Request) {
 func (k *redisConnection) look(r *redis, c *redisCommand, req *Request) {
 	name := c.name
 	safe, _ := r.Safe(name)
-	if !safe && c.argc > 1 {
+	if !safe && c.argc > 1 && r.Divided(name) {
 		if sub := c.sub(); sub != "" {
 			ok, known := r.Safe(name + "|" + sub)
 			if safe = ok && known; known {

@@ -7,9 +7,10 @@ import (
 )
 
 // RedisTable is what is known of the commands of one pool, while it is learned. Its methods may be called from any goroutine;
-// Safe and Blocks, which are asked for every command, take no lock. The zero value knows nothing.
+// Safe, Divided and Blocks, which are asked for every command, take no lock. The zero value knows nothing.
 type RedisTable struct {
-	always map[string]bool // safe by the word of the operator; not changed
+	always  map[string]bool // safe by the word of the operator; not changed
+	divided map[string]bool // has subcommands there
 
 	mu        sync.Mutex
 	byElement map[string]*RedisCommands     // guarded by mu: the last answer of each pool element
@@ -19,9 +20,12 @@ type RedisTable struct {
 // NewRedisTable returns a table in which only the commands of these names, as RedisName gives them, are known: they are safe
 // whatever servers say.
 func NewRedisTable(safe []string) *RedisTable {
-	t := &RedisTable{always: make(map[string]bool)}
+	t := &RedisTable{always: make(map[string]bool), divided: make(map[string]bool)}
 	for _, name := range safe {
 		t.always[name] = true
+		if command, _, divided := strings.Cut(name, "|"); divided {
+			t.divided[command] = true
+		}
 	}
 	return t
 }
@@ -76,6 +80,12 @@ func (t *RedisTable) Safe(command string) (readonly, known bool) {
 		return all.Safe(command)
 	}
 	return false, false
+}
+
+// Divided is RedisConfig.Divided, for the whole pool.
+func (t *RedisTable) Divided(command string) bool {
+	all := t.all.Load()
+	return t.divided[command] || all != nil && all.Divided(command)
 }
 
 // Blocks is RedisConfig.Blocks, for the whole pool.

@@ -17,7 +17,10 @@ func redisTableReply(flags ...string) []byte {
 
 // What one server calls safe is safe once all that have answered call it so; the operator's word comes before theirs.
 func TestRedisTable(t *testing.T) {
-	table := NewRedisTable([]string{"my.read"})
+	table := NewRedisTable([]string{"my.read", "my.own|info"})
+	if !table.Divided("my.own") || table.Divided("my.read") {
+		t.Error("my.own has a subcommand, my.read has none")
+	}
 	check := func(when string, want map[string]string) {
 		t.Helper()
 		for name, want := range want {

@@ -58,7 +58,9 @@ func (r *redisReplies) Next(req *Request, p []byte) (Cut, error) {
 		r.begin()
 	}
 	r.size += int64(n)
-	r.prefix.Add(p[:n])
+	if !done || r.aside { // of a reply that is complete nobody asks any more
+		r.prefix.Add(p[:n])
+	}
 	if r.sort == redisUndecided {
 		r.sort = r.decide(done)
 	}

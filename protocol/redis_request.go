@@ -51,6 +51,10 @@ func (r *redisRequests) Next(p []byte) (Cut, *Request, error) {
 	}
 	req := r.req
 	n, end := 0, false
+	if r.part == redisFirst {
+		n = r.whole(p)
+		end = n > 0
+	}
 	for n < len(p) && !end && r.err == nil {
 		var k int
 		k, end, r.err = r.step(p[n:])

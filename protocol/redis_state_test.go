@@ -232,8 +232,11 @@ func TestRedisCommandTable(t *testing.T) {
 		got = append(got, fmt.Sprint(name, f))
 	}
 	slices.Sort(got)
-	if want := "[abc{false false} bzpop{false true} config|get{true false} get{true false}]"; fmt.Sprint(got) != want {
+	if want := "[abc{false false true} bzpop{false true false} config|get{true false false} get{true false false}]"; fmt.Sprint(got) != want {
 		t.Errorf("%v, want %v", got, want)
+	}
+	if !table.Divided("abc") || table.Divided("get") || table.Divided("config|get") {
+		t.Errorf("commands that have subcommands: %v", table.flags)
 	}
 	other := &RedisCommands{flags: map[string]redisFlags{"get": {blocks: true}, "new": {safe: true}}}
 	if both := table.Meet(other); both.Len() != 1 || both.flags["get"] != (redisFlags{blocks: true}) {

@@ -10,7 +10,7 @@ type RedisCommands struct {
 	flags map[string]redisFlags // by the name in lower case; subcommands as "config|get"
 }
 
-type redisFlags struct{ safe, blocks bool }
+type redisFlags struct{ safe, blocks, divided bool }
 
 // Safe is RedisConfig.Safe. A command is safe if the server calls it readonly; or, for commands that touch no data and that a server
 // therefore calls neither readonly nor write, if it concerns only the connection (ACL category connection) and is nothing for
@@ -19,6 +19,9 @@ func (t *RedisCommands) Safe(command string) (readonly, known bool) {
 	f, known := t.flags[command]
 	return f.safe, known
 }
+
+// Divided is RedisConfig.Divided.
+func (t *RedisCommands) Divided(command string) bool { return t.flags[command].divided }
 
 // Blocks is RedisConfig.Blocks.
 func (t *RedisCommands) Blocks(command string) bool { return t.flags[command].blocks }
@@ -32,7 +35,7 @@ func (t *RedisCommands) Meet(other *RedisCommands) *RedisCommands {
 	both := &RedisCommands{flags: make(map[string]redisFlags)}
 	for name, a := range t.flags {
 		if b, ok := other.flags[name]; ok {
-			both.flags[name] = redisFlags{safe: a.safe && b.safe, blocks: a.blocks || b.blocks}
+			both.flags[name] = redisFlags{safe: a.safe && b.safe, blocks: a.blocks || b.blocks, divided: a.divided || b.divided}
 		}
 	}
 	return both
@@ -82,7 +85,7 @@ func (t *RedisCommands) add(entry redisItem) error {
 	}
 	if len(entry.items) > 9 {
 		for _, sub := range entry.items[9].items {
-			f.safe = false
+			f.safe, f.divided = false, true
 			if err := t.add(sub); err != nil {
 				return err
 			}

@@ -12,11 +12,11 @@ import (
 // testTable is as much of a table of commands as the tables below need.
 var testTable = &RedisCommands{flags: map[string]redisFlags{
 	"get": {safe: true}, "set": {}, "lrange": {safe: true}, "blpop": {blocks: true}, "xread": {safe: true, blocks: true}, "xreadgroup": {blocks: true},
-	"config": {}, "config|get": {}, "xinfo": {}, "xinfo|stream": {safe: true}, "ping": {safe: true},
+	"config": {divided: true}, "config|get": {}, "xinfo": {divided: true}, "xinfo|stream": {safe: true}, "ping": {safe: true},
 }}
 
 func testRedis() Protocol {
-	return NewRedis(RedisConfig{Safe: testTable.Safe, Blocks: testTable.Blocks})
+	return NewRedis(RedisConfig{Safe: testTable.Safe, Divided: testTable.Divided, Blocks: testTable.Blocks})
 }
 
 // command is words as an array.

@@ -45,6 +45,11 @@ func (v *redisValue) name() []byte { return v.word[:v.length] }
 
 // next takes bytes of the value up to its end.
 func (v *redisValue) next(p []byte) (n int, done bool, err error) {
+	if len(p) > 0 && v.fresh() {
+		if n = v.whole(p); n > 0 {
+			return n, true, nil
+		}
+	}
 	for n < len(p) && !done && err == nil {
 		switch {
 		case v.typ == 0:

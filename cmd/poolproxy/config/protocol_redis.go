@@ -17,7 +17,7 @@ func (r *reader) readRedis(u *userBlock, b *hclsyntax.Block) (protocol.Protocol,
 		attributes: map[string]setter{"safe": r.commands(&safe)},
 	})
 	u.Commands = protocol.NewRedisTable(safe)
-	return protocol.NewRedis(protocol.RedisConfig{Safe: u.Commands.Safe, Blocks: u.Commands.Blocks}), nil
+	return protocol.NewRedis(protocol.RedisConfig{Safe: u.Commands.Safe, Divided: u.Commands.Divided, Blocks: u.Commands.Blocks}), nil
 }
 
 // commands reads a list of names of redis commands.
