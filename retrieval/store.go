@@ -23,19 +23,28 @@ func (m *Message[T]) Complete() bool { return m.End != Open }
 // Store is a Log that knows the messages in it. The zero value is empty. It belongs to one loop's goroutine.
 type Store[T any] struct {
 	Log
-	messages []*Message[T] // from the first that is not released; they cover the log from its start, or from before it
-	marked   int64         // up to where the messages cover
+	list   []*Message[T]
+	gone   int   // messages at the front of the list that are forgotten
+	marked int64 // up to where the messages cover
+}
+
+// messages are those from the first that is not released on; they cover the log from its start, or from before it.
+func (s *Store[T]) messages() []*Message[T] { return s.list[s.gone:] }
+
+// Begin has the zero message m, whose memory is the caller's, begin behind all others. The last one must be complete.
+func (s *Store[T]) Begin(m *Message[T], about T) {
+	m.Start, m.End, m.About = s.marked, Open, about
+	s.list = append(s.list, m)
 }
 
 // Mark says that the next n bytes (appended already) belong to the message that about describes; end: and that they are its
-// last. It returns the message.
+// last. It returns the message: the last one, if that is not complete yet, else a new one.
 func (s *Store[T]) Mark(n int, about T, end bool) *Message[T] {
-	last := len(s.messages) - 1
-	if last < 0 || s.messages[last].Complete() {
-		s.messages = append(s.messages, &Message[T]{Start: s.marked, End: Open, About: about})
-		last++
+	m := s.Last()
+	if m == nil || m.Complete() {
+		m = &Message[T]{}
+		s.Begin(m, about)
 	}
-	m := s.messages[last]
 	m.About = about
 	s.marked += int64(n)
 	if end {
@@ -48,20 +57,20 @@ func (s *Store[T]) Mark(n int, about T, end bool) *Message[T] {
 func (s *Store[T]) Marked() int64 { return s.marked }
 
 // Messages is how many messages are kept.
-func (s *Store[T]) Messages() int { return len(s.messages) }
+func (s *Store[T]) Messages() int { return len(s.messages()) }
 
 // First returns the oldest message that is not released, nil if there is none.
 func (s *Store[T]) First() *Message[T] {
-	if len(s.messages) == 0 {
+	if len(s.messages()) == 0 {
 		return nil
 	}
-	return s.messages[0]
+	return s.messages()[0]
 }
 
 // Kept iterates over the messages that are not released, in order: together they are what can be retrieved.
 func (s *Store[T]) Kept() iter.Seq[*Message[T]] {
 	return func(yield func(*Message[T]) bool) {
-		for _, m := range s.messages {
+		for _, m := range s.messages() {
 			if !m.Released && !yield(m) {
 				return
 			}
@@ -91,8 +100,8 @@ func (s *Store[T]) where(is func(*Message[T]) bool) iter.Seq[*Message[T]] {
 
 // EndsAt reports whether a kept message ends exactly at the offset.
 func (s *Store[T]) EndsAt(offset int64) bool {
-	for i := len(s.messages) - 1; i >= 0; i-- {
-		if end := s.messages[i].End; end != Open && end <= offset {
+	for i := len(s.messages()) - 1; i >= 0; i-- {
+		if end := s.messages()[i].End; end != Open && end <= offset {
 			return end == offset
 		}
 	}
@@ -103,41 +112,46 @@ func (s *Store[T]) EndsAt(offset int64) bool {
 // the start of the first message that is not released.
 func (s *Store[T]) Trim() int64 {
 	gone := 0
-	for gone < len(s.messages) && s.messages[gone].Released && s.messages[gone].Complete() {
+	for gone < len(s.messages()) && s.messages()[gone].Released && s.messages()[gone].Complete() {
 		gone++
 	}
 	s.drop(gone)
-	if len(s.messages) == 0 {
+	if len(s.messages()) == 0 {
 		return s.marked
 	}
-	return s.messages[0].Start
+	return s.messages()[0].Start
 }
 
 // Forget forgets every message that ends at or before offset to, whether it was released or not.
 func (s *Store[T]) Forget(to int64) {
 	gone := 0
-	for gone < len(s.messages) && s.messages[gone].Complete() && s.messages[gone].End <= to {
+	for gone < len(s.messages()) && s.messages()[gone].Complete() && s.messages()[gone].End <= to {
 		gone++
 	}
 	s.drop(gone)
 }
 
-// drop forgets the first gone messages.
-func (s *Store[T]) drop(gone int) {
-	if gone == 0 {
-		return
+// drop forgets the first n messages. Their places in the list are used again when they are most of it: a long list is not moved
+// for each message that is forgotten.
+func (s *Store[T]) drop(n int) {
+	clear(s.messages()[:n])
+	s.gone += n
+	switch {
+	case s.gone == len(s.list):
+		s.list, s.gone = s.list[:0], 0
+	case s.gone >= 32 && s.gone >= len(s.list)/2:
+		kept := copy(s.list, s.messages())
+		clear(s.list[kept:])
+		s.list, s.gone = s.list[:kept], 0
 	}
-	n := copy(s.messages, s.messages[gone:])
-	clear(s.messages[n:])
-	s.messages = s.messages[:n]
 }
 
 // Within iterates over the messages that are known and that begin in [from, to), in order, and finds the first quickly.
 func (s *Store[T]) Within(from, to int64) iter.Seq[*Message[T]] {
 	return func(yield func(*Message[T]) bool) {
-		i := sort.Search(len(s.messages), func(i int) bool { return s.messages[i].Start >= from })
-		for ; i < len(s.messages) && s.messages[i].Start < to; i++ {
-			if !yield(s.messages[i]) {
+		i := sort.Search(len(s.messages()), func(i int) bool { return s.messages()[i].Start >= from })
+		for ; i < len(s.messages()) && s.messages()[i].Start < to; i++ {
+			if !yield(s.messages()[i]) {
 				return
 			}
 		}
@@ -146,16 +160,16 @@ func (s *Store[T]) Within(from, to int64) iter.Seq[*Message[T]] {
 
 // Last returns the newest message, nil if none is kept.
 func (s *Store[T]) Last() *Message[T] {
-	if len(s.messages) == 0 {
+	if len(s.messages()) == 0 {
 		return nil
 	}
-	return s.messages[len(s.messages)-1]
+	return s.messages()[len(s.messages())-1]
 }
 
 // All iterates over every message that is known, released or not.
 func (s *Store[T]) All() iter.Seq[*Message[T]] {
 	return func(yield func(*Message[T]) bool) {
-		for _, m := range s.messages {
+		for _, m := range s.messages() {
 			if !yield(m) {
 				return
 			}

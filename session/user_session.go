@@ -19,6 +19,12 @@ type request struct {
 	doubt   bool   // a server of a leg before this one may have carried it out
 }
 
+// kept is a message of the client and what the session remembers of it, in one piece of memory.
+type kept struct {
+	message retrieval.Message[*request]
+	about   request
+}
+
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
 // connection does. It belongs to the loop's goroutine.
 type Session struct {
@@ -140,12 +146,11 @@ func (s *Session) parse(p []byte) error {
 
 // mark notes a part of a message, and when enough is known of it, that its reply is due.
 func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
-	var about *request
-	if last := s.store.Last(); last != nil && !last.Complete() {
-		about = last.About
-	} else {
-		about = &request{}
+	if last := s.store.Last(); last == nil || last.Complete() {
+		k := &kept{}
+		s.store.Begin(&k.message, &k.about)
 	}
+	about := s.store.Last().About
 	about.Request = r
 	about.goodbye = about.goodbye || cut.Close
 	m := s.store.Mark(cut.N, about, cut.End)
