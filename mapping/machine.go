@@ -74,6 +74,12 @@ func (m *machine) send(msg *Message, from *loop.Buffer) error {
 
 // put queues a chunk. The body is copied unless it is worth more than a copy and lies in from.
 func (m *machine) put(c *chunk, from *loop.Buffer) {
+	if from == nil || len(c.body) < copyBelow {
+		if room := m.queue.room(padded(chunkHeader + dataWords + len(c.body))); room != nil {
+			m.queue.extend(len(c.append(room, 0)))
+			return
+		}
+	}
 	var head [chunkHeader + dataWords]byte
 	m.queue.copy(c.appendHead(head[:0], 0))
 	if from == nil || len(c.body) < copyBelow {

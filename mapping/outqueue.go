@@ -35,6 +35,17 @@ func (q *outQueue) copy(p []byte) {
 	}
 }
 
+// room is where the next n bytes may be put before extend queues them, empty; nil: they do not fit in one piece.
+func (q *outQueue) room(n int) []byte {
+	if q.block == nil && n <= loop.SmallBuffer {
+		q.newBlock(n)
+	}
+	if q.block == nil || len(q.block.Bytes)-q.used < n {
+		return nil
+	}
+	return q.block.Bytes[q.used:q.used]
+}
+
 // newBlock begins a small block, or a large one if a small one would not do for long.
 func (q *outQueue) newBlock(need int) {
 	size := loop.SmallBuffer

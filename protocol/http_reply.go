@@ -89,6 +89,10 @@ func (r *httpReplies) next(d *httpRequest, unasked bool, p []byte) (Cut, error) 
 			return Cut{N: k}, nil
 		}
 		r.reply, r.body, n = reply, newBody(reply.body, reply.length), k
+		if reply.body == bodyLength && reply.length <= int64(len(p)-n) { // it is complete: nobody asks what was in it
+			r.body.left = 0
+			return Cut{N: n + int(reply.length), End: true}, nil
+		}
 		r.decoded.keeps = reply.rangeable(d)
 	}
 	return r.body.cut(p, n, &r.decoded)
