@@ -12,44 +12,43 @@ import (
 // Leg is a session's stay at this pool element, as the element's side sees it: one connection to the server. Its owner tells it
 // what the server's connection does. It belongs to the loop's goroutine.
 type Leg struct {
-	Session uint64 // the pool user's number of the session, for logs
-	Number  uint32
-
-	e      *Element
-	token  Token
-	user   Token // the pool user's instance
-	hold   time.Duration
-	link   *elementLink // nil: out of touch
-	stream uint16
-	timer  loop.Timer // ends a leg that is out of touch
+	// What every message touches lies together: with hundreds of legs each cache line of one is far away.
+	e         *Element
+	link      *elementLink // nil: out of touch
+	stream    uint16
+	owes      bool // it is in Element.acks: an ACK is due with the next round, unless there is nothing new by then
+	endOwed   bool // an ACK is due when the end has been passed on
+	end       bool // the server has finished in peace
+	endSent   bool
+	waits     bool // in link.waiting
+	stopped   bool // the owner found no Room
+	over      bool // our terminal message is sent
+	heard     bool // the user's has come
+	wasReset  bool // the server's connection was reset
+	unreadEnd bool // the server died and has not read the last byte
+	abortive  bool // the server's connection is to end with a reset
+	fencing   bool // the server is being stopped for certain
 
 	// Towards the server.
 	out     outlet
 	granted int64 // credit told to the user, an offset
 	told    int64 // what was last told to be written
-	owes    bool  // it is in Element.acks: an ACK is due with the next round, unless there is nothing new by then
-	endOwed bool  // an ACK is due when the end has been passed on
-	reads   reading
-	poll    loop.Timer // asks how far the server has read, while something is held
-	fencing bool       // the server is being stopped for certain
 
 	// Towards the user.
 	log     retrieval.Log // what the server said and the user has not acknowledged
 	sent    int64         // offset up to which the log was sent over the present association
 	highest int64         // the same over any association
 	credit  int64         // the user's, an offset
-	end     bool          // the server has finished in peace
-	endSent bool
-	failure *message // LEG_FAILED, due behind the last byte
-	waits   bool     // in link.waiting
-	stopped bool     // the owner found no Room
+	failure *message      // LEG_FAILED, due behind the last byte
+	reads   reading
 
-	wasReset  bool // the server's connection was reset
-	unreadEnd bool // the server died and has not read the last byte
-	abortive  bool // the server's connection is to end with a reset
-
-	over  bool // our terminal message is sent
-	heard bool // the user's has come
+	Session uint64 // the pool user's number of the session, for logs
+	Number  uint32
+	token   Token
+	user    Token // the pool user's instance
+	hold    time.Duration
+	timer   loop.Timer // ends a leg that is out of touch
+	poll    loop.Timer // asks how far the server has read, while something is held
 }
 
 func (g *Leg) attach(l *elementLink, stream uint16) {

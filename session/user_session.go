@@ -28,62 +28,63 @@ type kept struct {
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
 // connection does. It belongs to the loop's goroutine.
 type Session struct {
+	// What every message touches lies together: with hundreds of sessions each cache line of one is far away.
+	u        *User
+	requests protocol.Requests
+	opaque   bool // nothing is known of messages
+	ended    bool // the client has finished
+	stopped  bool // the owner found no Room
+	whole    bool // everything is kept, for replay = "session"
+	unsafe   bool // an unsafe request was among them
+	unasked  bool // the server has spoken without being asked
+	goodbye  bool // the server closes by the protocol's rules
+	idle     bool // no element was found in time, and nothing waited for one
+	closing  bool // nothing more is taken from the client; what is left for it is written, then it is closed
+	done     bool
+	store    retrieval.Store[*request]
+	sendable int64                               // the part of the store that may be sent: what a parser holds may not
+	awaiting queue[*retrieval.Message[*request]] // requests whose replies are due, oldest first
+	leg      *userLeg
+	out      outlet
+	heard    time.Time          // when the server last said or took something, or a reply has become due
+	answered int64              // the end of the last request that a server has answered
+	failures int                // legs that ended with a request in flight and brought nothing new
+	record   *Record            // of the failover that is going on
+	partial  protocol.Delivered // of the first awaiting reply, from legs before this one
+	broken   *protocol.Unit     // lost its leg, and the client has not come to its end yet
+	inUnit   *protocol.Unit     // of the last complete request
+	silence  loop.Timer         // see listen
+
 	ID     uint64
 	Client string
-
-	u      *User
 	token  Token
 	began  time.Time
-	opaque bool // nothing is known of messages
 
 	// From the client.
-	requests  protocol.Requests
-	store     retrieval.Store[*request]
-	sendable  int64   // the part of the store that may be sent: what a parser holds may not
-	ended     bool    // the client has finished
-	stopped   bool    // the owner found no Room
-	whole     bool    // everything is kept, for replay = "session"
-	begin     int64   // where that begins: at the last sync point
+	begin     int64   // where what is kept for replay = "session" begins: at the last sync point
 	atSync    []state // what the connection's state was there
 	states    states
-	inUnit    *protocol.Unit // of the last complete request
 	unitSince time.Time
-	broken    *protocol.Unit // lost its leg, and the client has not come to its end yet
-	unsafe    bool           // an unsafe request was among them
 
 	// To the client.
-	out      outlet
-	awaiting queue[*retrieval.Message[*request]] // requests whose replies are due, oldest first
-	history  protocol.History                    // of all bytes, for replay = "session"
-	partial  protocol.Delivered                  // of the first awaiting reply, from legs before this one
-	unasked  bool                                // the server has spoken without being asked
-	greeted  bool                                // the client has the server's greeting
-	behind   []byte                              // for the client, when it has the whole of the reply that is being joined
-	goodbye  bool                                // the server closes by the protocol's rules
+	history protocol.History // of all bytes, for replay = "session"
+	greeted bool             // the client has the server's greeting
+	behind  []byte           // for the client, when it has the whole of the reply that is being joined
 
-	// The leg, and the search for one.
-	leg           *userLeg
+	// The search for a leg.
 	legs          uint32
 	from          string // the element of the present leg, or the last one
 	next          *plan  // what the coming leg has to send
 	deadline      time.Time
 	placed        time.Time  // when the leg was begun
 	notYet        time.Time  // no leg before: the last one may still be alive
-	idle          bool       // no element was found in time, and nothing waited for one
 	failedOver    bool       // a leg that was open has failed
-	failures      int        // legs that ended with a request in flight and brought nothing new
 	statesRefused int        // how often a server has refused one of the states
 	restores      int        // legs in a row that could not be restored
 	timer         loop.Timer // retry, deadline, and the end of closing
 	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
 	recordOf      uint32     // the leg whose end the record is about
 	lastCause     string     // why the last leg ended
-	record        *Record    // of the failover that is going on
-	silence       loop.Timer // see listen
-	answered      int64      // the end of the last request that a server has answered
-	heard         time.Time  // when the server last said or took something, or a reply has become due
-	closing       bool       // nothing more is taken from the client; what is left for it is written, then it is closed
-	done          bool
 }
 
 // Room is how many bytes of the client's the session can take now.
