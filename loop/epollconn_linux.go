@@ -19,11 +19,11 @@ const maxIovecs = 64
 
 // epollConn is the Conn of Epoll.
 type epollConn struct {
-	loop          *Epoll
-	handler       Handler
-	fd            int // -1: closed, here or by a Dial that failed at once
-	slot          int32
-	local, remote netip.AddrPort // local is asked for when first wanted
+	// What every event touches lies together, in one cache line.
+	loop    *Epoll
+	handler Handler
+	fd      int // -1: closed, here or by a Dial that failed at once
+	slot    int32
 
 	closed     bool // by Close or Reset
 	connecting bool
@@ -37,6 +37,8 @@ type epollConn struct {
 	queued     bool // in loop.again
 	pending    Event
 	err        error
+
+	local, remote netip.AddrPort // local is asked for when first wanted
 }
 
 // Read takes what has arrived; see Conn.
