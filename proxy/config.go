@@ -57,6 +57,8 @@ type User struct {
 	Failover  session.Failover
 	Callbacks []Callback // asked in this order when a leg has been opened
 
+	Associations int // with each pool element; sessions are spread over them by count. Mapping none has its own; 0: one
+
 	// Commands is with protocol redis what servers say of their commands: it is learned here, and the Protocol asks it. Else nil.
 	Commands *protocol.RedisTable
 }

@@ -133,7 +133,7 @@ func (m *simulation) checkNothingLeft() {
 		if n := u.rules.Count(); n > 0 {
 			m.violated("%d sessions are left%s", n, m.hanging())
 		}
-		links += len(m.elements)
+		links += len(m.elements) * m.spread
 		for _, e := range u.servers {
 			m.checkLegs(e)
 		}
@@ -151,10 +151,10 @@ func (m *simulation) checkNothingLeft() {
 		}
 		m.checkLegs(e.shard.elements[0])
 		m.checkMemory(e.sidecar)
-		if n := e.sidecar.Conns(); n > 1 && e.sidecar != e.server {
+		if n := e.sidecar.Conns(); n > m.spread && e.sidecar != e.server {
 			m.violated("%d connections are open at element %d", n, e.index)
 		}
-		if n := e.sidecar.Timers(); n > 3 && e.sidecar != e.server {
+		if n := e.sidecar.Timers(); n > 3*m.spread && e.sidecar != e.server {
 			m.violated("%d timers are armed at element %d", n, e.index)
 		}
 	}

@@ -60,7 +60,14 @@ func (m *simulation) planFaults() {
 	}
 }
 
-func (m *simulation) cutPath(e *element) { m.world.Cut(m.user, m.path(e)) }
+// cutPath breaks all associations, or one of several.
+func (m *simulation) cutPath(e *element) {
+	if m.spread > 1 && m.mapping == mapping.TCP && m.rand.IntN(2) == 0 {
+		m.world.CutOne(m.user, m.path(e), m.rand.IntN(m.spread))
+		return
+	}
+	m.world.Cut(m.user, m.path(e))
+}
 
 // path is the host at the far end of what the pool user talks to.
 func (m *simulation) path(e *element) *looptest.Host {

@@ -37,6 +37,7 @@ type scenario struct {
 	differs  bool // the servers but the first one answer differently
 	think    time.Duration
 	clients  int
+	spread   int // associations with each element
 	requests int // of one client, at most
 	large    int // the largest request or reply, in bytes
 	faults   int
@@ -83,6 +84,7 @@ func draw(seed uint64) *scenario {
 	case *lines, *talks:
 		s.goesOn = !s.differs && r.IntN(5) == 0
 	}
+	s.spread = 1 + int(seed%3)
 	s.beats = s.heartbeat
 	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
 	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 4<<20, 4<<20)

@@ -26,7 +26,9 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	p := s.poolConfig(c.Pool)
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
+	associations := c.Associations
 	if p.Mapping == mapping.None {
+		associations = 1 // nothing is between the two ends of it
 		direct := mapping.NewDirect()
 		dialer = direct
 		for _, e := range p.Elements {
@@ -43,7 +45,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
-		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Random: s.random,
+		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Associations: associations, Random: s.random,
 		Number: s.nextNumber, Trace: s.trace(c.Name)})
 	var err error
 	u.listener, err = s.loop.Listen(c.Listen, u.accept)

@@ -110,7 +110,7 @@ func TestStreamsUsedAgain(t *testing.T) {
 		r.until("it is over", func() bool { return c.closed || c.reset })
 	}
 	r.w.RunFor(time.Second)
-	l := r.user.links["element1"]
+	l := r.user.links["element1"][0]
 	if l.streams.live != 0 || l.streams.next > 4 {
 		t.Errorf("%d streams are in use, %d were", l.streams.live, l.streams.next)
 	}
@@ -146,7 +146,7 @@ func TestStreamWaitsForBothLasts(t *testing.T) {
 
 // fillStreams takes all streams of the user's association with the station.
 func (r *rig) fillStreams(name string) {
-	l := r.user.links[name]
+	l := r.user.links[name][0]
 	for {
 		if _, ok := l.streams.add(&userLeg{over: true}); !ok {
 			return

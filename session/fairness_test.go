@@ -26,7 +26,7 @@ func TestManySessionsWaitForTheQueue(t *testing.T) {
 			r.until("all are open", func() bool { return len(s.servers) == sessions })
 			r.w.RunFor(100 * time.Millisecond)
 			up, down := numbered("TELL", 1000), numbered("news", 1000)
-			l := r.user.links["element1"]
+			l := r.user.links["element1"][0]
 			wait := func() {
 				r.w.RunFor(100 * time.Millisecond)
 				if cut {

@@ -15,7 +15,7 @@ const (
 	ackEvery = 100 * time.Millisecond
 	ackShare = 4
 
-	// maxLinks is how many associations one element takes: a pool user has one.
+	// maxLinks is how many associations one element takes: a pool user has one, or as many as it spreads its sessions over.
 	maxLinks = 4096
 
 	// helloTimeout bounds the time from an association's Up to the peer's HELLO.

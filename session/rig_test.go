@@ -45,6 +45,7 @@ type options struct {
 	reads     bool // it is known what servers have read: station.unread
 	fence     bool // servers can be stopped for certain: station.fence
 	priority  bool // the first element is preferred
+	spread    int  // associations with each element
 }
 
 // lines is the protocol of most tests: requests and replies are lines; GET is safe; TELL has no reply.
@@ -102,7 +103,7 @@ func newRig(t *testing.T, o options) *rig {
 	}
 	r.pool = pool.New("things", policy, members)
 	r.user = NewUser(UserConfig{Loop: r.host, Name: "user", Instance: token16(1), Pool: r.pool, Dialer: mapping.TCPMapping{},
-		Association: r.association(), Protocol: o.protocol, Memory: o.memory, Failover: o.failover, Callbacks: o.callbacks,
+		Association: r.association(), Protocol: o.protocol, Memory: o.memory, Failover: o.failover, Callbacks: o.callbacks, Associations: o.spread,
 		Random: func(p []byte) {
 			for i := range p {
 				p[i] = byte(r.w.Rand().Uint32())
@@ -198,6 +199,7 @@ type station struct {
 	gone     bool          // the server refuses, and does not listen
 	slow     time.Duration // of connecting
 	greeting string        // what new servers say at once
+	refuses  func() bool   // a new association; nil: none
 	unread   func() int    // what their processes have not read; less than 0: it cannot be known
 
 	fence func(*Leg, func(error)) // with options.fence
@@ -226,6 +228,9 @@ func (s *station) start(first byte) {
 	s.e = NewElement(c)
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
+		if s.refuses != nil && s.refuses() {
+			return nil
+		}
 		if h := s.e.Accept(a); h != nil {
 			return h
 		}

@@ -45,7 +45,7 @@ func trapPartition(t *testing.T) {
 			old.host.Drift(-18_000) // as slow a clock as is reckoned with, nearly: 2%
 			r.w.Stall(r.host, old.host)
 			if c.cut {
-				r.user.links[old.name].violate("cut at this end")
+				r.user.links[old.name][0].violate("cut at this end")
 			}
 			began := r.w.Now()
 			r.until("it is repeated", func() bool { return b.at(next, c.request) > 0 })

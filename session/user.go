@@ -25,6 +25,9 @@ type UserConfig struct {
 	Failover    Failover
 	Callbacks   []Callback // asked in this order
 
+	// Associations is how many there are with each pool element; sessions are spread over them by count. 0: one.
+	Associations int
+
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session
 
@@ -35,7 +38,8 @@ type UserConfig struct {
 // belongs to the loop's goroutine.
 type User struct {
 	c        UserConfig
-	links    map[string]*userLink // by the name of the element
+	links    map[string][]*userLink // by the name of the element; nil where one is not in use
+	broke    map[string]time.Time   // when an association with the element was last lost or not to be had
 	sessions map[uint64]*Session
 	acks     *acks[userLeg]
 	traffic  Traffic
@@ -45,7 +49,7 @@ type User struct {
 
 // NewUser returns a User without sessions.
 func NewUser(c UserConfig) *User {
-	u := &User{c: c, links: make(map[string]*userLink), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
+	u := &User{c: c, links: make(map[string][]*userLink), broke: make(map[string]time.Time), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
 		said: make(map[string]time.Time)}
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u
@@ -73,10 +77,8 @@ func (u *User) Close() {
 		}
 		s.over(true)
 	}
-	for name, l := range u.links {
-		l.stop()
-		delete(u.links, name)
-	}
+	u.allLinks((*userLink).stop)
+	clear(u.links)
 	u.acks.stop()
 }
 
@@ -92,16 +94,14 @@ func (u *User) Count() int { return len(u.sessions) }
 
 // Links calls f for every association.
 func (u *User) Links(f func(e pool.Element, a mapping.Association, up bool, legs int)) {
-	for _, l := range u.links {
-		f(l.element, l.a, l.hello != nil, l.streams.live+len(l.lost)+len(l.pending))
-	}
+	u.allLinks(func(l *userLink) { f(l.element, l.a, l.hello != nil, l.legs()) })
 }
 
 // lookAt tries an element that failed some time ago: with a session if its sidecar is in touch, so that only its server can be
 // at fault, which is found out in no time; else by an association of which no session has to await the outcome. It reports
 // whether a session should go there.
 func (u *User) lookAt(e pool.Element) bool {
-	if l := u.links[e.Name]; l != nil && l.hello != nil {
+	if u.linkUp(e.Name) != nil {
 		return true
 	}
 	u.linkTo(e)
@@ -122,19 +122,6 @@ func (u *User) found(element string) {
 		}
 	}
 	clear(u.waiting)
-}
-
-// linkTo returns the association to an element, begun if there is none.
-func (u *User) linkTo(e pool.Element) *userLink {
-	if l := u.links[e.Name]; l != nil {
-		return l
-	}
-	l := &userLink{u: u, element: e}
-	l.timer.Func = l.silent
-	l.patience.Func = l.impatient
-	u.links[e.Name] = l
-	l.dial()
-	return l
 }
 
 // Info is what can be told of a session.

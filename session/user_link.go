@@ -11,11 +11,12 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 )
 
-// userLink is the association with one pool element, and its successors when it breaks.
+// userLink is an association with one pool element, and its successors when it breaks.
 type userLink struct {
 	link[userLeg]
 	u        *User
 	element  pool.Element
+	n        int        // which of the element's associations it is
 	peer     Token      // the element's instance when it was last up; zero: it never was
 	pending  []*userLeg // to be opened when up
 	lost     []*userLeg // to be resumed when up again
@@ -134,14 +135,13 @@ func (l *userLink) Down(err error) {
 	l.hello, l.dialing = nil, false
 	l.u.c.Loop.Cancel(&l.timer)
 	now := l.u.c.Loop.Now()
-	l.u.c.Pool.Failed(now, l.element.Name)
+	l.u.broke[l.element.Name] = now
+	alone := l.alone(wasUp, err)
+	if !alone {
+		l.u.c.Pool.Failed(now, l.element.Name)
+	}
 	if wasUp {
-		l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
-		if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() {
-			l.lostAt = now
-		} // else it only flaps: the time that its legs may be resumed in goes on
-		l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
-		l.streams, l.waiting = table[userLeg]{}, nil
+		l.breakOff(now, err)
 	} else {
 		l.unreached(err)
 	}
@@ -151,6 +151,7 @@ func (l *userLink) Down(err error) {
 		lost, l.lost = l.lost, nil
 	}
 	lost = append(lost, l.givenUp()...)
+	l.handOver()
 	if len(l.lost) > 0 {
 		l.again(now, wasUp && l.lostAt == now)
 	}
@@ -158,8 +159,22 @@ func (l *userLink) Down(err error) {
 	failAll(lost, err.Error())
 	for _, leg := range pending {
 		leg.link = nil
-		leg.s.legRefused(err.Error())
+		if s := l.u.spread(l.element.Name, l); alone && s != nil {
+			s.add(leg)
+		} else {
+			leg.s.legRefused(err.Error())
+		}
 	}
+}
+
+// breakOff takes all legs off the association, which was up, to be resumed.
+func (l *userLink) breakOff(now time.Time, err error) {
+	l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
+	if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() {
+		l.lostAt = now
+	} // else it only flaps: the time that its legs may be resumed in goes on
+	l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
+	l.streams, l.waiting = table[userLeg]{}, nil
 }
 
 // givenUp takes off the link the legs that were to be ended anyway: they are not resumed.
@@ -195,7 +210,12 @@ func (l *userLink) retire() {
 		return
 	}
 	l.u.c.Loop.Cancel(&l.patience)
-	if l.u.links[l.element.Name] == l {
+	all := l.u.links[l.element.Name]
+	if l.n >= len(all) || all[l.n] != l { // another one has taken its place
+		return
+	}
+	all[l.n] = nil
+	if l.u.spread(l.element.Name, nil) == nil {
 		delete(l.u.links, l.element.Name)
 	}
 }

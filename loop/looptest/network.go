@@ -71,15 +71,36 @@ func (w *World) Heal(a, b *Host) {
 // Cut resets every connection between the hosts, at both ends, now. What is in flight is dropped; what has arrived can still be read.
 func (w *World) Cut(a, b *Host) {
 	w.tracef("cut: %s and %s", a.name, b.name)
+	for _, c := range w.between(a, b) {
+		w.cut(c)
+	}
+}
+
+// CutOne is Cut for one of the connections, chosen by n: as when something on the way forgets it.
+func (w *World) CutOne(a, b *Host, n int) {
+	if all := w.between(a, b); len(all) > 0 {
+		w.tracef("cut one: %s and %s", a.name, b.name)
+		w.cut(all[n%len(all)])
+	}
+}
+
+// between lists the ends of the connections between the hosts, those at a first.
+func (w *World) between(a, b *Host) (ends []*conn) {
 	for _, c := range append(a.known(), b.known()...) {
-		here, there := c.host, c.peer.host
-		if c.gone || !(here == a && there == b || here == b && there == a) {
-			continue
+		if here, there := c.host, c.peer.host; !c.gone && (here == a && there == b || here == b && there == a) {
+			ends = append(ends, c)
 		}
-		c.in.cut, c.out.cut = true, true
-		c.fail(c.failure("cut", loop.ErrReset))
-		if !c.peer.gone {
-			c.peer.fail(c.peer.failure("cut", loop.ErrReset))
-		}
+	}
+	return ends
+}
+
+func (w *World) cut(c *conn) {
+	if c.gone { // its other end came first
+		return
+	}
+	c.in.cut, c.out.cut = true, true
+	c.fail(c.failure("cut", loop.ErrReset))
+	if !c.peer.gone {
+		c.peer.fail(c.peer.failure("cut", loop.ErrReset))
 	}
 }

@@ -172,8 +172,10 @@ func (r *reader) checkDirect(u *userBlock, p *poolBlock) {
 			r.fail(at, fmt.Sprintf("%q is impossible without a mapping", name), hint)
 		}
 	}
-	if at, set := u.seen["heartbeat"]; set {
-		r.fail(at, `"heartbeat" is impossible without a mapping`, hint)
+	for _, name := range []string{"heartbeat", "associations"} {
+		if at, set := u.seen[name]; set {
+			r.fail(at, fmt.Sprintf("%q is impossible without a mapping", name), hint)
+		}
 	}
 	u.Failover.Resume, u.Failover.Fence = 0, 0
 	r.checkLoop(u, p)

@@ -25,6 +25,9 @@ const (
 	defaultFencing  = 10 * time.Second // of fence_exec
 	defaultExec     = 5 * time.Second  // of a callback's program
 
+	defaultAssociations = 1 // docs/performance.md says why
+	mostAssociations    = 16
+
 	leastMemory = 64 << 10 // a session must be able to retain what one read brings
 	mostMemory  = 1 << 30
 	mostTime    = 24 * time.Hour

@@ -26,6 +26,7 @@ type userBlock struct {
 func (r *reader) readUser(b *hclsyntax.Block) {
 	u := &userBlock{at: b.DefRange()}
 	u.Name, u.Heartbeat, u.Memory, u.Failover = label(b), defaultHeartbeat, defaultMemory, defaultFailover()
+	u.Associations = defaultAssociations
 	r.users = append(r.users, u)
 	u.seen = r.block(b, &shape{
 		what:   "a pool_user",
@@ -33,6 +34,8 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 		attributes: map[string]setter{
 			"listen": r.listen(&u.Listen),
 			"pool":   r.str(&u.Pool, 255),
+
+			"associations": r.integer(&u.Associations, 1, mostAssociations),
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"protocol":  func(b *hclsyntax.Block) { r.readProtocol(u, b) },
