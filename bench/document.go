@@ -9,10 +9,12 @@ import (
 // markers enclose what is written by this program in the document.
 type markers struct{ begin, end string }
 
-var (
-	resultMarkers = markers{"<!-- bench:begin -->", "<!-- bench:end -->"}
-	growthMarkers = markers{"<!-- growth:begin -->", "<!-- growth:end -->"}
-)
+var resultMarkers = markers{"<!-- bench:begin -->", "<!-- bench:end -->"}
+
+// growthMarkers are those of one series.
+func growthMarkers(series string) markers {
+	return markers{"<!-- growth:" + series + ":begin -->", "<!-- growth:" + series + ":end -->"}
+}
 
 // replace puts text between the markers of document.
 func (m markers) replace(document, text string) (string, error) {

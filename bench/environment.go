@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +21,8 @@ type environment struct {
 	poolproxy string // the binary; "" if there is none
 	origin    string // address
 	files     int
-	port      int // the last one given out
+	port      int      // the last one given out
+	workload  workload // that for which a system is being started
 }
 
 // start writes the configuration to a file of its own and starts the program with it.
@@ -67,10 +69,12 @@ type instance struct {
 	origins []*process                 // of its own; none: it uses that of the run
 	servers []server                   // those of them that may be killed
 	admin   string                     // address of the first hop's admin API; "" if there is none
+	helpers []*process                 // what else belongs to it: its CPU time is ours, but not the system's
 }
 
 // startSystem starts a system for a workload and waits until a request comes through. On an error, too, the instance is to be stopped.
 func (e *environment) startSystem(s system, w workload) (*instance, error) {
+	e.workload = w
 	if w.plan != "" {
 		return s.plans[w.plan](e)
 	}
@@ -151,10 +155,13 @@ func children(pid int) []int {
 
 // others are the processes that are ours and not measured: the servers.
 func (i *instance) others(origin *process) []int {
-	if len(i.origins) == 0 {
-		return []int{origin.pid()}
-	}
 	var pids []int
+	if len(i.origins) == 0 {
+		pids = append(pids, origin.pid())
+	}
+	for _, p := range i.helpers {
+		pids = append(pids, p.pid())
+	}
 	for _, p := range i.origins {
 		pids = append(pids, p.pid())
 	}
@@ -172,7 +179,7 @@ func (i *instance) alive() error {
 }
 
 func (i *instance) stop() {
-	for _, p := range append(i.hops, i.origins...) {
+	for _, p := range slices.Concat(i.hops, i.origins, i.helpers) {
 		p.kill()
 	}
 }

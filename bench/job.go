@@ -60,6 +60,7 @@ type job struct {
 	Fill        int64         `json:",omitempty"` // bytes that each connection carries before the window
 	Servers     []server      `json:",omitempty"` // the origins that may be killed, the one in use first
 	Admin       string        `json:",omitempty"` // address of the first hop's admin API
+	Warmup      time.Duration `json:",omitempty"` // before it, if not warmup
 	Length      time.Duration // of the measured window
 	Proxies     []int         // process ids whose CPU time and memory are the system's
 	Others      []int         // process ids that are ours, too: the origin

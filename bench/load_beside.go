@@ -62,7 +62,7 @@ func runStall(j job) (outcome, error) {
 		return o, fmt.Errorf("beside a client that never reads: %w", err)
 	}
 	o.Values = map[string]float64{
-		valueRateShare: rate(o) / rate(alone),
+		valueRateShare: rateOf(o) / rateOf(alone),
 		valueP99Share:  float64(o.P99) / float64(alone.P99),
 	}
 	return o, nil

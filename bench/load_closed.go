@@ -3,6 +3,7 @@
 package main
 
 import (
+	"cmp"
 	"io"
 	"net/netip"
 	"time"
@@ -71,7 +72,7 @@ func runClosed(j job, how speech) (outcome, error) {
 	if err := l.begin(fds); err != nil {
 		return o, err
 	}
-	if err := l.runFor(warmup); err != nil {
+	if err := l.runFor(cmp.Or(j.Warmup, warmup)); err != nil {
 		return o, err
 	}
 	l.latency = histogram{}

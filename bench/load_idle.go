@@ -26,7 +26,9 @@ func runIdle(j job) (outcome, error) {
 	if err != nil {
 		return o, err
 	}
-	conns, err = greetAll(j.Address, j.Connections)
+	var took []float64
+	conns, took, err = greetTimed(j.Address, j.Connections)
+	o.P50, o.P99 = time.Duration(quantileOf(took, 0.5)), time.Duration(quantileOf(took, 0.99))
 	defer hangUp(conns)
 	if err != nil {
 		return o, err
@@ -39,18 +41,25 @@ func runIdle(j job) (outcome, error) {
 
 // greetAll opens n connections, one after the other, each with a request and its reply.
 func greetAll(address string, n int) ([]net.Conn, error) {
-	var conns []net.Conn
+	conns, _, err := greetTimed(address, n)
+	return conns, err
+}
+
+// greetTimed also says how many nanoseconds each has taken, from connecting to its reply.
+func greetTimed(address string, n int) (conns []net.Conn, took []float64, err error) {
 	for i := range n {
+		began := time.Now()
 		c, err := net.DialTimeout("tcp4", address, patience)
 		if err != nil {
-			return conns, err
+			return conns, took, err
 		}
 		conns = append(conns, c)
 		if err := greet(c, uint32(i)); err != nil {
-			return conns, err
+			return conns, took, err
 		}
+		took = append(took, float64(time.Since(began)))
 	}
-	return conns, nil
+	return conns, took, nil
 }
 
 // greet sends one request and checks the reply.

@@ -27,6 +27,7 @@ const (
 	roleOrigin = "origin" // the server
 	roleLoad   = "load"   // the client, for one sample
 	roleCopy   = "copy"   // a hop of the system io.Copy
+	roleLink   = "link"   // a bad path between two hops
 )
 
 // settings is what the command line asks for.
@@ -46,6 +47,7 @@ type settings struct {
 	short     bool
 	baseline  string
 	growth    bool
+	series    []string // of growth; none: all
 }
 
 func init() {
@@ -98,6 +100,8 @@ func startChild(role string, args []string) error {
 		return originMain(args[0])
 	case role == roleLoad && len(args) == 1:
 		return loadMain(args[0])
+	case role == roleLink && len(args) == 1:
+		return linkMain(args[0])
 	case role == roleCopy && len(args) == 2:
 		return copyMain(args[0], args[1])
 	}
@@ -116,6 +120,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.document, "document", "docs/performance.md", "the `file` that -write changes")
 	congest := flags.String("cc", "reno", "congestion `controls` in the namespace, one after the other: reno,bbr,cubic")
 	flags.BoolVar(&s.growth, "growth", false, "also measure and plot how costs grow")
+	series := flags.String("series", "", "measure only these `series` of -growth (sessions,size,...), and nothing else")
 	flags.StringVar(&s.baseline, "baseline", "bench/results.json", "the `file` that -write changes, too, and -short compares with")
 	flags.StringVar(&s.poolproxy, "poolproxy", "", "measure this `binary` (default: build the working tree)")
 	if err := flags.Parse(args); err != nil {
@@ -124,6 +129,7 @@ func parse(args []string) (settings, error) {
 	if flags.NArg() > 0 {
 		return s, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
+	s.series = split(*series)
 	s.only, s.systems, s.congest = split(*only), split(*systems), split(*congest)
 	return s, s.complete()
 }

@@ -15,6 +15,38 @@ import (
 // plan sets up a system in another way. On an error the instance holds what has been started.
 type plan func(e *environment) (*instance, error)
 
+// linkPlan is two hops to the origin with the workload's bad link between them.
+func linkPlan(h hop) plan {
+	return func(e *environment) (*instance, error) {
+		i := &instance{address: e.origin}
+		p, err := startLink(*e.workload.link)
+		if p != nil {
+			i.helpers = append(i.helpers, p)
+		}
+		if err != nil {
+			return i, err
+		}
+		var at [2]string
+		for n := range at {
+			if at[n], err = e.address(); err != nil {
+				return i, err
+			}
+		}
+		_, port, _ := net.SplitHostPort(at[0]) // made by address
+		second, err := h(e, false, net.JoinHostPort(linkHere.String(), port), e.origin)
+		if err != nil {
+			return i, err
+		}
+		i.hops = append(i.hops, second)
+		first, err := h(e, true, at[1], net.JoinHostPort(linkThere.String(), port))
+		if err != nil {
+			return i, err
+		}
+		i.hops, i.address = append(i.hops, first), at[1]
+		return i, i.waitReady()
+	}
+}
+
 // httpPlan is two hops to the origin, for http.
 func httpPlan(h hop) plan {
 	return func(e *environment) (*instance, error) {

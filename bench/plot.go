@@ -10,7 +10,8 @@ import (
 // plot is curves over points that all have in common, which stand at equal distances: of powers, that is a logarithmic axis.
 type plot struct {
 	title, x, y string
-	labels      []string // of the points
+	labels      []string  // of the points
+	xs          []float64 // what they stand for; none: it is not known whether a curve is a line
 	curves      []curve
 }
 

@@ -42,7 +42,7 @@ var allSystems = []system{
 		about: "two HAProxy, mode tcp, nbthread 2 each: what it chooses itself on two cores; for kill and freeze with checks every 100 ms, " +
 			"redispatch and shutdown-sessions",
 		plans: map[string]plan{planKill: haproxyKill(), planFreeze: haproxyKill(), planHTTP: httpPlan(haproxyHTTP(2)),
-			planRedis: redisPlan(haproxy(2, ""))}},
+			planLink: linkPlan(haproxy(2, "")), planRedis: redisPlan(haproxy(2, ""))}},
 	{name: singleSystem, needs: "haproxy", class: classAll, hop: haproxy(1, ""),
 		about: "the same with nbthread 1: better at a steady, light load",
 		plans: map[string]plan{planHTTP: httpPlan(haproxyHTTP(1)), planRedis: redisPlan(haproxy(1, ""))}},
@@ -57,7 +57,13 @@ var allSystems = []system{
 	{name: "poolproxy-line", needs: "poolproxy", class: classAll &^ classBulk, hop: poolproxy(poolproxyLine),
 		about: "two sidecars, mapping tcp, protocol line: all requests safe, replay unacked, ack reply; for kill and freeze three, and " +
 			"two servers, for freeze with reply_timeout 200 ms",
-		plans: map[string]plan{planKill: poolproxyKill(""), planFreeze: poolproxyKill(`reply_timeout = "200ms"`)}},
+		plans: map[string]plan{planKill: poolproxyKill(""), planFreeze: poolproxyKill(`reply_timeout = "200ms"`),
+			planLink: linkPlan(poolproxy(poolproxyLine))}},
+	poolproxyLines(2), poolproxyLines(4), poolproxyLines(8),
+	{name: elementsSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsPlan}, about: "a pool of many elements"},
+	{name: aliveSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsKill(true)}, about: "the same, one is killed"},
+	{name: deadSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsKill(false)},
+		about: "the same, and all but one of the others are dead"},
 	{name: sessionSystem, needs: "poolproxy", class: classHistory, hop: poolproxy(poolproxySession), option: true,
 		about: "as poolproxy-line, with replay session and retrieval.memory 256 MiB"},
 	{name: "poolproxy-http", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol http with its defaults",
@@ -70,9 +76,20 @@ var allSystems = []system{
 		about: "no proxy: what client and origin can do, the ceiling of this harness"},
 }
 
+// poolproxyLines is poolproxy-line with several associations with the element.
+func poolproxyLines(n int) system {
+	h := poolproxy(fmt.Sprintf("associations = %d\n  %s", n, poolproxyLine))
+	return system{name: fmt.Sprintf("poolproxy-line-%d", n), needs: "poolproxy", class: classRequests | classBeside, hop: h, option: true,
+		about: fmt.Sprintf("as poolproxy-line, with %d associations", n), plans: map[string]plan{planLink: linkPlan(h)}}
+}
+
 func haproxy(threads int, extra string) hop {
 	return func(e *environment, _ bool, listen, target string) (*process, error) {
-		config := fmt.Sprintf(haproxyConfig, threads, extra, listen, target)
+		most := 6000
+		if e.workload.fresh && e.workload.job.Connections > 5000 {
+			most = 25000
+		}
+		config := fmt.Sprintf(haproxyConfig, threads, most, extra, listen, most, target)
 		return e.start("haproxy", config, haproxyArguments)
 	}
 }
@@ -82,7 +99,7 @@ func haproxyArguments(file string) []string { return []string{"-db", "-f", file}
 // haproxyConfig has no log, no statistics and no checks.
 const haproxyConfig = `global
     nbthread %d
-    maxconn 6000
+    maxconn %d
 
 defaults
     mode tcp
@@ -92,7 +109,7 @@ defaults
 %s
 frontend in
     bind %s
-    maxconn 6000
+    maxconn %d
     default_backend out
 
 backend out
@@ -118,7 +135,7 @@ func runConfig(file string) []string { return []string{"run", "-config", file} }
 
 const commonConfig = `log { level = "warn" }
 admin { listen = "off" }
-limits { sessions = 20000 }
+limits { sessions = 25000 }
 `
 
 const userConfig = commonConfig + `

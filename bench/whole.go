@@ -23,8 +23,9 @@ type whole struct {
 	env       *environment
 	systems   []system
 	workloads []workload
-	missing   []string // what was asked for and could not be measured, and why
-	haproxy   string   // version; "" if it is not there
+	missing   []string          // what was asked for and could not be measured, and why
+	haproxy   string            // version; "" if it is not there
+	gone      map[string]string // programs that are missing, and why
 	parts     []part
 }
 
@@ -47,6 +48,9 @@ func runAll(s settings) error {
 	if err := w.choose(); err != nil {
 		return err
 	}
+	if len(s.series) > 0 {
+		return w.saveGrowth(s.congest[0])
+	}
 	if err := w.measure(); err != nil {
 		return err
 	}
@@ -58,30 +62,29 @@ func runAll(s settings) error {
 	if err := w.save(); err != nil || !s.growth {
 		return err
 	}
-	return w.saveGrowth()
+	return w.saveGrowth(w.parts[0].Congestion)
 }
 
-// saveGrowth measures how costs grow, under the first congestion control, and writes text and plots if -write asks for them.
-func (w *whole) saveGrowth() error {
+// saveGrowth measures how costs grow, under the given congestion control, and writes text and plots if -write asks for them.
+func (w *whole) saveGrowth(congestion string) error {
 	if w.settings.namespace {
-		if err := setSysctl("tcp_congestion_control", w.parts[0].Congestion); err != nil {
+		if err := setSysctl("tcp_congestion_control", congestion); err != nil {
 			return err
 		}
 	}
-	if !w.settings.write {
-		text, err := w.growth("", "performance")
-		fmt.Println(text)
-		return err
-	}
 	folder := strings.TrimSuffix(w.settings.document, ".md")
+	if !w.settings.write {
+		return w.growth("", filepath.Base(folder), func(name, text string) error {
+			_, err := fmt.Printf("#### %s\n\n%s\n", name, text)
+			return err
+		})
+	}
 	if err := os.MkdirAll(folder, 0o755); err != nil {
 		return fmt.Errorf("writing plots: %w", err)
 	}
-	text, err := w.growth(folder, filepath.Base(folder))
-	if err != nil {
-		return err
-	}
-	return writeDocument(w.settings.document, growthMarkers, text)
+	return w.growth(folder, filepath.Base(folder), func(name, text string) error {
+		return writeDocument(w.settings.document, growthMarkers(name), text)
+	})
 }
 
 // choose settles what is measured: the systems asked for, less those whose program is missing, which are named.
@@ -100,9 +103,9 @@ func (w *whole) choose() (err error) {
 		w.lack("redis", err.Error())
 		w.workloads = slices.DeleteFunc(w.workloads, func(w workload) bool { return w.plan == planRedis })
 	}
-	reasons := w.reasons()
+	w.gone = w.reasons()
 	for _, s := range chosen {
-		if why, gone := reasons[s.needs]; gone {
+		if why, gone := w.gone[s.needs]; gone {
 			w.lack(s.name, why)
 			continue
 		}

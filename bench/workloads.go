@@ -26,6 +26,9 @@ const (
 	planFreeze = "freeze" // the same, where a server's silence counts as its death
 	planHTTP   = "http"   // the hops speak http
 	planRedis  = "redis"  // the server is a redis-server
+	planLink   = "link"   // a bad link is between the hops
+
+	planElements = "elements" // a pool of many elements
 )
 
 // figure is one number taken from a workload's outcome.
@@ -49,6 +52,8 @@ type workload struct {
 	name, title string
 	class       class
 	plan        string // if not empty, only systems that have it take part, and class does not count
+	link        *link  // for planLink
+	elements    int    // for planElements
 	fresh       bool   // needs a system that has carried nothing yet
 	job         job
 	figures     []figure
@@ -109,14 +114,14 @@ var bulkFigures = []figure{
 }
 
 var requestFigures = []figure{
-	{name: "rate", unit: "replies/s", of: rate},
+	{name: "rate", unit: "replies/s", of: rateOf},
 	{name: "p50", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P50) / 1e3 }},
 	{name: "p99", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P99) / 1e3 }},
 	{name: "CPU", unit: "µs/request", less: true, proxies: true, of: proxyMicroseconds},
 }
 
 var connectFigures = []figure{
-	{name: "rate", unit: "connections/s", of: rate},
+	{name: "rate", unit: "connections/s", of: rateOf},
 	{name: "CPU", unit: "µs/connection", less: true, proxies: true, of: proxyMicroseconds},
 }
 
@@ -129,7 +134,7 @@ var idleFigures = []figure{
 	}},
 }
 
-func rate(o outcome) float64 { return float64(o.Count) / o.Seconds }
+func rateOf(o outcome) float64 { return float64(o.Count) / o.Seconds }
 
 func proxyMicroseconds(o outcome) float64 { return o.ProxyCPU * 1e6 / float64(o.Count) }
 

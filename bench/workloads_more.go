@@ -64,14 +64,14 @@ func extra(name string) func(outcome) float64 {
 }
 
 var mixedFigures = []figure{
-	{name: "rate", unit: "replies/s", of: rate},
+	{name: "rate", unit: "replies/s", of: rateOf},
 	{name: "p50", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P50) / 1e3 }},
 	{name: "p99", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P99) / 1e3 }},
 	{name: valueBulk, unit: "MB/s", of: extra(valueBulk)},
 }
 
 var stallFigures = []figure{
-	{name: "rate", unit: "replies/s", of: rate},
+	{name: "rate", unit: "replies/s", of: rateOf},
 	{name: "p99", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P99) / 1e3 }},
 	{name: valueRateShare, unit: "times", own: true, of: extra(valueRateShare)},
 	{name: valueP99Share, unit: "times", less: true, own: true, of: extra(valueP99Share)},
