@@ -82,12 +82,16 @@ func (e *environment) startSystem(s system, w workload) (*instance, error) {
 	if s.hop == nil {
 		return i, nil
 	}
-	return i, e.startHops(i, s.hop)
+	if s.single {
+		return i, e.startHops(i, s.hop, true)
+	}
+	return i, e.startHops(i, s.hop, false, true)
 }
 
-// startHops puts two hops before the address of i, and waits until a request comes through.
-func (e *environment) startHops(i *instance, h hop) error {
-	for _, first := range []bool{false, true} {
+// startHops puts hops before the address of i, one for each place (is it the first one, beside the client?), and waits until a request comes
+// through.
+func (e *environment) startHops(i *instance, h hop, places ...bool) error {
+	for _, first := range places {
 		listen, err := e.address()
 		if err != nil {
 			return err

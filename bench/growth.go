@@ -157,7 +157,12 @@ func (p plot) table() string {
 }
 
 // count writes a number of sessions or elements; size one of bytes, with powers of 1024.
-func count(x float64) string { return number(x) }
+func count(x float64) string {
+	if x < 1000 {
+		return fmt.Sprint(int(x))
+	}
+	return number(x)
+}
 
 func size(x float64) string {
 	n := int64(x)

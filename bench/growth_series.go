@@ -23,12 +23,20 @@ var growthCPU = figure{name: "CPU", unit: "µs/request", less: true, proxies: tr
 // sessionSeries: many sessions, busy and idle.
 func sessionSeries() []series {
 	two := []string{baseSystem, "poolproxy-line"}
+	files := float64(filesAllowed())
+	most := min(20000, max(files-500, 1000))
+	of := func(x float64, c class) class {
+		if 2*x+500 > files {
+			return classLegion
+		}
+		return c
+	}
 	return []series{{
 		name: "sessions", title: "sessions", axis: "sessions", label: count, systems: two, rounds: 3,
-		points: []float64{1, 4, 16, 64, 256, 1000, 2500, 5000, 10000, 20000},
+		points: []float64{1, 4, 16, 64, 256, 1000, 2500, 5000, min(10000, most/2), most},
 		workload: func(x float64) workload {
 			long := growthLength + time.Duration(x)*100*time.Microsecond // several requests of each
-			return workload{class: classRequests, fresh: true, job: job{Kind: jobClosed, Connections: int(x), Warmup: long / 2, Length: long}}
+			return workload{class: of(x, classRequests), fresh: true, job: job{Kind: jobClosed, Connections: int(x), Warmup: long / 2, Length: long}}
 		},
 		figures: []growthFigure{{figure: growthCPU, file: "sessions", about: "CPU per request of 128 bytes, all sessions busy", why: map[string]reasons{
 			baseSystem: {falls: "the more sessions are busy, the more sockets are ready each time a thread wakes, so that waking up costs each of them less",
@@ -38,8 +46,8 @@ func sessionSeries() []series {
 		}}},
 	}, {
 		name: "idle", title: "idle sessions", axis: "idle sessions", label: count, systems: two, rounds: 2,
-		points:   []float64{100, 1000, 5000, 20000},
-		workload: func(x float64) workload { return idle(int(x), "", classCrowd) },
+		points:   []float64{100, 1000, 5000, most},
+		workload: func(x float64) workload { return idle(int(x), "", of(x, classCrowd)) },
 		figures: []growthFigure{{figure: idleFigures[0], file: "idle", about: "memory of both hops per idle session", why: map[string]reasons{
 			"": {falls: "what is allocated once, whatever the number of sessions (pages of tables, the heap's and the loop's first buffers), is shared by more of them",
 				rises: "tables that double when they are full are half empty behind that; the garbage collector lets the heap grow to twice what lives"}}}},
@@ -109,7 +117,8 @@ func elementSeries() []series {
 		workload: with(workload{plan: planElements, job: job{Kind: jobKill, Connections: 10, Length: growthLength}}),
 		figures: []growthFigure{{figure: figure{name: valueGap, unit: "ms", less: true, of: extra(valueGap)}, file: "elements-kill",
 			about: "kill -9 of the serving element's server under 10 sessions: gap, median", why: map[string]reasons{
-				aliveSystem: {rises: "the policy looks through all elements for each choice"},
+				aliveSystem: {rises: "whether a server lives is asked of the kernel and of /proc, which look through all sockets and descriptors, and here all " +
+					"elements have theirs on one host"},
 				deadSystem: {rises: "the policy names the dead ones before the last, and each is found to be so by a connect that is refused: as many " +
 					"connects, one after the other, as there are dead elements"}}}},
 	}}

@@ -17,6 +17,10 @@ func TestMain(m *testing.M) {
 		eitherMain(os.Args[3], os.Args[4:])
 		return
 	}
+	if len(os.Args) > 2 && os.Args[2] == roleTryLink {
+		tryLinkMain()
+		return
+	}
 	if len(os.Args) > 4 && os.Args[2] == roleDamage {
 		damageMain(os.Args[3], os.Args[4])
 		return

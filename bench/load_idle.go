@@ -5,6 +5,7 @@ package main
 import (
 	"io"
 	"net"
+	"slices"
 	"time"
 )
 
@@ -28,6 +29,7 @@ func runIdle(j job) (outcome, error) {
 	}
 	var took []float64
 	conns, took, err = greetTimed(j.Address, j.Connections)
+	slices.Sort(took)
 	o.P50, o.P99 = time.Duration(quantileOf(took, 0.5)), time.Duration(quantileOf(took, 0.99))
 	defer hangUp(conns)
 	if err != nil {

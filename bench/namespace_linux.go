@@ -100,6 +100,15 @@ func congestionControl() string {
 	return strings.TrimSpace(string(text))
 }
 
+// filesAllowed is the limit of open files.
+func filesAllowed() uint64 {
+	var limit syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
+		return 1024 // what it is at least, everywhere
+	}
+	return limit.Cur
+}
+
 // allowFiles raises the limit of open files for this process and those it starts. It goes through package syscall, or Go would give
 // children the old limit back.
 func allowFiles(n uint64) error {

@@ -51,7 +51,7 @@ func linkPlan(h hop) plan {
 func httpPlan(h hop) plan {
 	return func(e *environment) (*instance, error) {
 		i := &instance{address: e.origin, ready: greetHTTP}
-		return i, e.startHops(i, h)
+		return i, e.startHops(i, h, false, true)
 	}
 }
 
@@ -70,11 +70,12 @@ func redisPlan(h hop) plan {
 			return i, err
 		}
 		i.origins = append(i.origins, p)
-		return i, e.startHops(i, h)
+		return i, e.startHops(i, h, false, true)
 	}
 }
 
-// killPlan is a first hop that knows two second hops, each with an origin behind it. It shall prefer the first one.
+// killPlan is a first hop that knows two second hops, each with an origin behind it; with no second hop, the origins. It shall prefer the
+// first one.
 func killPlan(first func(e *environment, i *instance, listen, a, b string) (*process, error), second hop) plan {
 	return func(e *environment) (*instance, error) {
 		i := &instance{}
@@ -90,6 +91,10 @@ func killPlan(first func(e *environment, i *instance, listen, a, b string) (*pro
 			}
 			i.origins = append(i.origins, origin)
 			i.servers = append(i.servers, server{Address: at, Pid: origin.pid()})
+			if second == nil {
+				seconds[n] = at
+				continue
+			}
 			if seconds[n], err = e.address(); err != nil {
 				return i, err
 			}
@@ -112,22 +117,27 @@ func killPlan(first func(e *environment, i *instance, listen, a, b string) (*pro
 	}
 }
 
-// poolproxyKill is a fully protected pool_user of two elements. failover holds more settings of that block.
-func poolproxyKill(failover string) plan {
+// poolproxyKill is a fully protected pool_user of two elements, with sidecars if the mapping has any. failover holds more settings of that
+// block.
+func poolproxyKill(mapping, failover string) plan {
+	second := poolproxy("")
+	if mapping == "none" {
+		second = nil
+	}
 	return killPlan(func(e *environment, i *instance, listen, a, b string) (*process, error) {
 		var err error
 		if i.admin, err = e.address(); err != nil {
 			return nil, err
 		}
-		return e.start(e.poolproxy, fmt.Sprintf(killUserConfig, i.admin, a, b, listen, failover), runConfig)
-	}, poolproxy(""))
+		return e.start(e.poolproxy, fmt.Sprintf(killUserConfig, i.admin, mapping, a, b, listen, failover), runConfig)
+	}, second)
 }
 
 const killUserConfig = `log { level = "warn" }
 admin { listen = "%s" }
 pool "bench" {
   policy = "priority"
-  mapping = "tcp"
+  mapping = "%s"
   element "a" {
     address = "%s"
     priority = 2
@@ -214,20 +224,21 @@ backend out
 `
 
 // nginx is Debian's, with libnginx-mod-stream: a worker for each core.
-func nginx(e *environment, _ bool, listen, target string) (*process, error) {
-	pid := filepath.Join(e.folder, "nginx-"+listen+".pid")
-	cmd, err := e.command("nginx", fmt.Sprintf(nginxConfig, nginxModule, pid, listen, target), func(file string) []string {
-		return []string{"-e", "stderr", "-c", file}
-	})
-	if err != nil {
-		return nil, err
+func nginx(server string) hop {
+	return func(e *environment, _ bool, listen, target string) (*process, error) {
+		pid := filepath.Join(e.folder, "nginx-"+listen+".pid")
+		config := fmt.Sprintf(nginxConfig, nginxModule, pid) + fmt.Sprintf(server, listen, target)
+		cmd, err := e.command("nginx", config, func(file string) []string { return []string{"-e", "stderr", "-c", file} })
+		if err != nil {
+			return nil, err
+		}
+		cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // so that its workers end, too
+		p, err := startProcess("nginx", cmd)
+		if err == nil {
+			p.asks = true
+		}
+		return p, err
 	}
-	cmd.SysProcAttr.Pdeathsig = syscall.SIGTERM // so that its workers end, too
-	p, err := startProcess("nginx", cmd)
-	if err == nil {
-		p.asks = true
-	}
-	return p, err
 }
 
 // nginxModule is where Debian's package puts it.
@@ -241,11 +252,33 @@ worker_rlimit_nofile 65536;
 error_log stderr warn;
 pid %s;
 events { worker_connections 16384; }
-stream {
+`
+
+const nginxStream = `stream {
     server {
         listen %s;
         proxy_pass %s;
         proxy_half_close on;
+    }
+}
+`
+
+// nginxHTTP keeps connections to the server, as many as there are clients, and for ever: by default it closes one after 1,000 requests.
+const nginxHTTP = `http {
+    access_log off;
+    keepalive_requests 1000000000;
+    server {
+        listen %s;
+        location / {
+            proxy_pass http://next;
+            proxy_http_version 1.1;
+            proxy_set_header Connection "";
+        }
+    }
+    upstream next {
+        server %s;
+        keepalive 64;
+        keepalive_requests 1000000000;
     }
 }
 `

@@ -70,7 +70,10 @@ func elementsKill(alive bool) plan {
 			}
 			i.helpers = append(i.helpers, p)
 		}
-		return i, e.startUser(i, commonConfig, "priority", n, port)
+		if i.admin, err = e.address(); err != nil {
+			return i, err
+		}
+		return i, e.startUser(i, fmt.Sprintf("log { level = \"warn\" }\nadmin { listen = %q }\n", i.admin), "priority", n, port)
 	}
 }
 

@@ -13,17 +13,19 @@ const flatWithin = 1.3
 // say puts each curve into words: flat, linear, or where it falls and rises, with the reasons for that.
 func (p plot) say(why map[string]reasons) string {
 	var out strings.Builder
+	told := map[string]bool{}
 	for _, c := range p.curves {
 		reason, ok := why[c.name]
 		if !ok {
 			reason = why[""]
 		}
-		fmt.Fprintf(&out, "- %s: %s.\n", c.name, p.shape(c, reason))
+		fmt.Fprintf(&out, "- %s: %s.\n", c.name, p.shape(c, reason, told))
 	}
 	return out.String()
 }
 
-func (p plot) shape(c curve, why reasons) string {
+// shape describes one curve. Reasons that were told are not told again.
+func (p plot) shape(c curve, why reasons, told map[string]bool) string {
 	at := func(q point) string { return fmt.Sprintf("%s at %s", number(q.median), p.labels[q.at]) }
 	low, high := c.points[0], c.points[0]
 	for _, q := range c.points {
@@ -38,10 +40,9 @@ func (p plot) shape(c curve, why reasons) string {
 		return fmt.Sprintf("flat, from %s to %s %s", at(low), at(high), p.y)
 	}
 	if a, b, ok := p.line(c); ok {
-		return fmt.Sprintf("linear, %s %s and %s more for each of them, from %s to %s", number(a), p.y, small(b), at(c.points[0]), at(c.points[len(c.points)-1]))
+		return fmt.Sprintf("linear, %s %s and %s × %s, from %s to %s", number(a), p.y, small(b), p.x, at(c.points[0]), at(c.points[len(c.points)-1]))
 	}
 	var parts []string
-	told := map[string]bool{}
 	for _, part := range turns(c.points) {
 		word, text := "falls", why.falls
 		if part[1].median > part[0].median {
@@ -51,9 +52,10 @@ func (p plot) shape(c curve, why reasons) string {
 			text = "**not explained yet**"
 		}
 		if told[text] {
-			text = "as before"
+			text = "for the same reason"
+		} else if why.falls+why.rises != "" {
+			told[text] = true
 		}
-		told[text] = true
 		parts = append(parts, fmt.Sprintf("%s from %s to %s: %s", word, at(part[0]), at(part[1]), text))
 	}
 	return strings.Join(parts, "; ")

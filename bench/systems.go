@@ -13,6 +13,7 @@ type system struct {
 	about  string // for the legend under the tables
 	class  class  // the workloads it is for
 	hop    hop    // nil: no hops, the client speaks to the origin itself
+	single bool   // there is one hop, not two
 	needs  string // the program without which it is left out: "haproxy", "poolproxy" or none
 	option bool   // only when it is asked for by name
 	plans  map[string]plan
@@ -46,18 +47,19 @@ var allSystems = []system{
 	{name: singleSystem, needs: "haproxy", class: classAll, hop: haproxy(1, ""),
 		about: "the same with nbthread 1: better at a steady, light load",
 		plans: map[string]plan{planHTTP: httpPlan(haproxyHTTP(1)), planRedis: redisPlan(haproxy(1, ""))}},
-	{name: "nginx", needs: "nginx", class: classBulk | classRequests | classConnect, hop: nginx,
-		about: "two nginx with libnginx-mod-stream, a worker for each core"},
+	{name: "nginx", needs: "nginx", class: classBulk | classRequests | classConnect, hop: nginx(nginxStream),
+		about: "two nginx with libnginx-mod-stream, a worker for each core; for http proxy_pass with keepalive",
+		plans: map[string]plan{planHTTP: httpPlan(nginx(nginxHTTP)), planRedis: redisPlan(nginx(nginxStream))}},
 	{name: spliceSystem, needs: "haproxy", class: classBulk, hop: haproxy(2, haproxySplice),
 		about: "the same as haproxy with splicing forced (option splice-request, splice-response)"},
 	{name: "haproxy-1-splice", needs: "haproxy", class: classBulk, hop: haproxy(1, haproxySplice), option: true,
 		about: "the same as haproxy-1 with splicing forced"},
 	{name: "poolproxy-stream", needs: "poolproxy", class: classAll, hop: poolproxy(`protocol "stream" {}`),
 		about: "two sidecars, mapping tcp, protocol stream with its defaults"},
-	{name: "poolproxy-line", needs: "poolproxy", class: classAll &^ classBulk, hop: poolproxy(poolproxyLine),
+	{name: "poolproxy-line", needs: "poolproxy", class: classAll&^classBulk | classLegion, hop: poolproxy(poolproxyLine),
 		about: "two sidecars, mapping tcp, protocol line: all requests safe, replay unacked, ack reply; for kill and freeze three, and " +
 			"two servers, for freeze with reply_timeout 200 ms",
-		plans: map[string]plan{planKill: poolproxyKill(""), planFreeze: poolproxyKill(`reply_timeout = "200ms"`),
+		plans: map[string]plan{planKill: poolproxyKill("tcp", ""), planFreeze: poolproxyKill("tcp", `reply_timeout = "200ms"`),
 			planLink: linkPlan(poolproxy(poolproxyLine))}},
 	poolproxyLines(2), poolproxyLines(4), poolproxyLines(8),
 	{name: elementsSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsPlan}, about: "a pool of many elements"},
@@ -66,6 +68,11 @@ var allSystems = []system{
 		about: "the same, and all but one of the others are dead"},
 	{name: sessionSystem, needs: "poolproxy", class: classHistory, hop: poolproxy(poolproxySession), option: true,
 		about: "as poolproxy-line, with replay session and retrieval.memory 256 MiB"},
+	{name: "poolproxy-none", needs: "poolproxy", class: classRequests | classConnect, hop: poolproxyNone(poolproxyLine), single: true,
+		about: "ONE sidecar, and so one hop less than all others: mapping none, which connects to the servers itself; else as poolproxy-line",
+		plans: map[string]plan{planKill: poolproxyKill("none", "")}},
+	{name: "poolproxy-none-stream", needs: "poolproxy", class: classBulk, hop: poolproxyNone(`protocol "stream" {}`), single: true,
+		about: "the same with protocol stream and its defaults"},
 	{name: "poolproxy-http", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol http with its defaults",
 		plans: map[string]plan{planHTTP: httpPlan(poolproxy(`protocol "http" {}`))}},
 	{name: "poolproxy-redis", needs: "poolproxy", about: "two sidecars, mapping tcp, protocol redis with its defaults",
@@ -125,9 +132,16 @@ func poolproxy(user string) hop {
 	return func(e *environment, first bool, listen, target string) (*process, error) {
 		config := fmt.Sprintf(elementConfig, listen, target)
 		if first {
-			config = fmt.Sprintf(userConfig, target, listen, user)
+			config = fmt.Sprintf(userConfig, "tcp", target, listen, user)
 		}
 		return e.start(e.poolproxy, config, runConfig)
+	}
+}
+
+// poolproxyNone starts a pool_user sidecar with mapping none.
+func poolproxyNone(user string) hop {
+	return func(e *environment, _ bool, listen, target string) (*process, error) {
+		return e.start(e.poolproxy, fmt.Sprintf(userConfig, "none", target, listen, user), runConfig)
 	}
 }
 
@@ -140,7 +154,7 @@ limits { sessions = 25000 }
 
 const userConfig = commonConfig + `
 pool "bench" {
-  mapping = "tcp"
+  mapping = "%s"
   element "origin" { address = "%s" }
 }
 

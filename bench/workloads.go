@@ -16,6 +16,7 @@ const (
 	classCrowd  // more idle sessions than some can take
 	classBeside // requests beside something that takes or blocks the way
 	classHistory
+	classLegion // so many sessions that a process with two descriptors for each would need more than are allowed
 )
 
 const classAll = classBulk | classRequests | classConnect | classIdle | classCrowd | classBeside
