@@ -39,18 +39,16 @@ func sessionSeries() []series {
 			return workload{class: of(x, classRequests), fresh: true, job: job{Kind: jobClosed, Connections: int(x), Warmup: long / 2, Length: long}}
 		},
 		figures: []growthFigure{{figure: growthCPU, file: "sessions", about: "CPU per request of 128 bytes, all sessions busy", why: map[string]reasons{
-			baseSystem: {falls: "the more sessions are busy, the more sockets are ready each time a thread wakes, so that waking up costs each of them less",
-				rises: "thousands of sockets and sessions, with their buffers in the kernel, no longer fit the caches"},
-			"poolproxy-line": {falls: "the more sessions are busy, the more messages one read and one write of the association carry, and the more sockets " +
-				"are ready in one turn of the loop", rises: "thousands of sockets and sessions, with their buffers in the kernel, no longer fit the caches"},
+			baseSystem:       {falls: whyWakeShared, rises: whyCaches},
+			"poolproxy-line": {falls: whyBatches, rises: whyCaches},
 		}}},
 	}, {
 		name: "idle", title: "idle sessions", axis: "idle sessions", label: count, systems: two, rounds: 2,
 		points:   []float64{100, 1000, 5000, most},
 		workload: func(x float64) workload { return idle(int(x), "", of(x, classCrowd)) },
 		figures: []growthFigure{{figure: idleFigures[0], file: "idle", about: "memory of both hops per idle session", why: map[string]reasons{
-			"": {falls: "what is allocated once, whatever the number of sessions (pages of tables, the heap's and the loop's first buffers), is shared by more of them",
-				rises: "tables that double when they are full are half empty behind that; the garbage collector lets the heap grow to twice what lives"}}}},
+			baseSystem:       {rises: whyPools},
+			"poolproxy-line": {falls: whyOnce, rises: whyTables}}}},
 	}}
 }
 
@@ -67,10 +65,8 @@ func messageSeries() []series {
 			return workload{class: classRequests, job: j}
 		},
 		figures: []growthFigure{{figure: growthCPU, file: "size", about: "CPU per request and reply by their size, 16 connections (from 4 MiB on 4)", why: map[string]reasons{
-			baseSystem: {rises: "up to some KiB a request costs its system calls and wake-ups, whatever its size; from there on it costs its bytes, which each " +
-				"hop copies in and out in pieces of its buffer, 16 KiB"},
-			"poolproxy-line": {rises: "up to some KiB a request costs its system calls and wake-ups, whatever its size; from there on it costs its bytes, which " +
-				"each hop copies in and out, and of which the first looks for the line's end"},
+			baseSystem:       {rises: whyCopies},
+			"poolproxy-line": {rises: whyCopiesAndLooks},
 		}}},
 	}, {
 		name: "history", title: "history retained", axis: "bytes retained", label: size, systems: []string{sessionSystem}, rounds: 3,
@@ -81,8 +77,7 @@ func messageSeries() []series {
 		},
 		figures: []growthFigure{{figure: growthCPU, file: "history",
 			about: "CPU per request of 128 bytes with a retained history, 1 connection, replay = \"session\"",
-			why: map[string]reasons{"": {rises: "blocks of the history are appended to a list that is copied when it grows, and the garbage collector looks " +
-				"through all of it", falls: "the longer a sample had to run to make its history, the warmer were caches and branch predictors"}}}},
+			why:   map[string]reasons{"": {rises: whyHistory, falls: whyWarm}}}},
 	}}
 }
 
@@ -97,19 +92,17 @@ func elementSeries() []series {
 		name: "elements", title: "elements, requests", axis: "elements", label: count, systems: one, points: points, rounds: 3,
 		workload: with(workload{plan: planElements, job: job{Kind: jobClosed, Connections: 1000, Warmup: 500 * time.Millisecond, Length: 2 * growthLength}}),
 		figures: []growthFigure{{figure: growthCPU, file: "elements", about: "CPU of the pool user per request, 1,000 busy sessions",
-			why: map[string]reasons{"": {rises: "1,000 sessions over as many associations: one read and one write carry ever fewer messages, until each request " +
-				"pays for its own, with a wake-up, a header and an acknowledgement of the mapping"}}}},
+			why: map[string]reasons{"": {rises: whyFewerEach}}}},
 	}, {
 		name: "establish", title: "elements, sessions", axis: "elements", label: count, systems: one, points: points, rounds: 3,
 		workload: with(workload{plan: planElements, job: job{Kind: jobIdle, Connections: 1000}}),
 		figures: []growthFigure{
 			{figure: figure{name: "first reply", unit: "µs", less: true, of: func(o outcome) float64 { return float64(o.P50) / 1e3 }}, file: "establish",
 				about: "From a client's connect to its first reply, median of 1,000 one after the other", why: map[string]reasons{
-					"": {rises: "the first session at an element waits until the association is up: a connection, INIT and HELLO of both sides; with 1,000 elements " +
-						"nearly every one of the 1,000 sessions is the first"}}},
+					"": {rises: whyFirstSession}}},
 			{figure: figure{name: "memory", unit: "MB", less: true, proxies: true, of: func(o outcome) float64 { return float64(o.ResidentAfter) / 1e6 }},
 				file: "elements-memory", about: "Memory of the pool user with 1,000 idle sessions", why: map[string]reasons{
-					"": {rises: "each association has its tables, its timers and its buffers; the sessions take the same in all"}}},
+					"": {rises: whyTablesOfEach}}},
 		},
 	}, {
 		name: "elements-kill", title: "elements, failover", axis: "elements", label: count, points: []float64{2, 10, 100, 1000}, rounds: 3,
@@ -117,10 +110,8 @@ func elementSeries() []series {
 		workload: with(workload{plan: planElements, job: job{Kind: jobKill, Connections: 10, Length: growthLength}}),
 		figures: []growthFigure{{figure: figure{name: valueGap, unit: "ms", less: true, of: extra(valueGap)}, file: "elements-kill",
 			about: "kill -9 of the serving element's server under 10 sessions: gap, median", why: map[string]reasons{
-				aliveSystem: {rises: "whether a server lives is asked of the kernel and of /proc, which look through all sockets and descriptors, and here all " +
-					"elements have theirs on one host"},
-				deadSystem: {rises: "the policy names the dead ones before the last, and each is found to be so by a connect that is refused: as many " +
-					"connects, one after the other, as there are dead elements"}}}},
+				aliveSystem: {rises: whyLooking},
+				deadSystem:  {rises: whyAsking}}}},
 	}}
 }
 
@@ -135,7 +126,8 @@ func linkSeries() []series {
 	systems := []string{baseSystem, "poolproxy-line", "poolproxy-line-2", "poolproxy-line-4", "poolproxy-line-8"}
 	work := func(rtt, loss float64) workload {
 		l := &link{Delay: time.Duration(rtt * float64(time.Millisecond) / 2), Loss: loss / 100}
-		return workload{plan: planLink, link: l, job: job{Kind: jobClosed, Connections: 64, Warmup: 700 * time.Millisecond, Length: 1500 * time.Millisecond}}
+		j := job{Kind: jobClosed, Connections: 64, Warmup: 500 * time.Millisecond, Length: 1200 * time.Millisecond}
+		return workload{plan: planLink, link: l, job: j}
 	}
 	figures := func(name, title string, rate, p50, p99 map[string]reasons) []growthFigure {
 		return []growthFigure{
@@ -147,21 +139,21 @@ func linkSeries() []series {
 		}
 	}
 	number := func(x float64) string { return fmt.Sprint(x) }
-	delayed := map[string]reasons{"": {rises: "each request waits for one round trip, and that is physics"}}
+	delayed := map[string]reasons{"": {rises: whyRoundTrip}}
 	all := []series{{
-		name: "delay", title: "delay", axis: "round-trip time, ms", label: number, systems: systems, points: linkTimes, rounds: 2,
+		name: "delay", title: "delay", axis: "round-trip time, ms", label: number, points: linkTimes, rounds: 2,
+		systems:  []string{baseSystem, "poolproxy-line", "poolproxy-line-4"},
 		workload: func(x float64) workload { return work(x, 0) },
 		figures: figures("delay", "64 connections over a slow path", map[string]reasons{
-			"": {falls: "a closed loop of 64 connections can have no more than 64 replies in a round trip"}}, delayed, delayed),
+			"": {falls: whyClosedLoop}}, delayed, delayed),
 	}}
 	for _, rtt := range []float64{1, 25} {
 		name := fmt.Sprintf("loss-%v", rtt)
 		lost := map[string]reasons{
-			baseSystem: {rises: "on a connection with one small segment in flight no later one tells of the loss: it is sent again when the kernel's timer says so " +
-				"(a tail loss probe after two round trips, else the retransmission timeout, 200 ms at least), but it holds up nobody else"},
-			"": {rises: "a lost segment holds up all sessions behind it on its association until it has come again; later segments tell of the loss, so that " +
-				"is one round trip, and seldom a timeout; the more associations, the fewer sessions wait, and the fewer segments there are to tell"}}
-		fewer := map[string]reasons{"": {falls: "who waits for a lost segment asks nothing meanwhile"}}
+			baseSystem: {rises: whyTimer, falls: whyIdler},
+			"": {rises: whyHeadOfLine,
+				falls: whyIdler}}
+		fewer := map[string]reasons{"": {falls: whyWaiting}}
 		all = append(all, series{
 			name: name, title: "loss", axis: "loss, %", label: number, systems: systems, points: linkLosses, rounds: 2,
 			workload: func(x float64) workload { return work(rtt, x) },

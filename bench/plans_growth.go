@@ -12,8 +12,8 @@ import (
 // The systems of the series of elements. They differ in what is behind the pool user, which alone is measured.
 const (
 	elementsSystem = "poolproxy-elements"
-	aliveSystem    = "poolproxy, the others live"
-	deadSystem     = "poolproxy, one other lives"
+	aliveSystem    = "others alive"
+	deadSystem     = "one other alive"
 )
 
 // elementAddress is the i-th of many loopback addresses.

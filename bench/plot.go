@@ -27,8 +27,8 @@ type point struct {
 
 // The size of a plot, and of the frame within it, in pixels.
 const (
-	plotWidth, plotHeight               = 720, 400
-	frameLeft, frameTop, frameW, frameH = 70, 50, 480, 280
+	plotWidth, plotHeight               = 740, 400
+	frameLeft, frameTop, frameW, frameH = 80, 50, 480, 280
 )
 
 // The colours of curves, in order; they are told apart by those who do not see red and green, and on white.

@@ -94,7 +94,7 @@ func haproxy(threads int, extra string) hop {
 	return func(e *environment, _ bool, listen, target string) (*process, error) {
 		most := 6000
 		if e.workload.fresh && e.workload.job.Connections > 5000 {
-			most = 25000
+			most = e.workload.job.Connections + 100
 		}
 		config := fmt.Sprintf(haproxyConfig, threads, most, extra, listen, most, target)
 		return e.start("haproxy", config, haproxyArguments)
