@@ -76,8 +76,7 @@ func messageSeries() []series {
 				job: job{Kind: jobSized, Connections: 1, Size: 128, Fill: int64(x), Length: growthLength}}
 		},
 		figures: []growthFigure{{figure: growthCPU, file: "history",
-			about: "CPU per request of 128 bytes with a retained history, 1 connection, replay = \"session\"",
-			why:   map[string]reasons{"": {rises: whyHistory, falls: whyWarm}}}},
+			about: "CPU per request of 128 bytes with a retained history, 1 connection, replay = \"session\""}},
 	}}
 }
 
