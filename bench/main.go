@@ -109,7 +109,7 @@ func startChild(role string, args []string) error {
 }
 
 func parse(args []string) (settings, error) {
-	s := settings{arguments: args, length: fullLength, limit: 14 * time.Minute}
+	s := settings{arguments: args, length: fullLength, limit: 12 * time.Minute}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.BoolVar(&s.short, "short", false, "short samples of what matters most, compared with what the document says")
 	only := flags.String("only", "", "only these `workloads` (requests-64,connect,...)")
