@@ -2,7 +2,7 @@
 
 // Bench compares two poolproxy sidecars with two chained HAProxy, in one interleaved run, and prints a table.
 //
-//	go run ./bench            all of it, less than 15 minutes for each congestion control
+//	go run ./bench            all of it, at most 12 minutes for each congestion control
 //	go run ./bench -short     less than 2 minutes: is anything much worse than docs/performance.md says?
 //	go run ./bench -write     put the tables into docs/performance.md, and into bench/results.json what -short compares with
 //
@@ -48,6 +48,7 @@ type settings struct {
 	baseline  string
 	growth    bool
 	series    []string // of growth; none: all
+	instructs bool     // count instructions, and nothing else
 }
 
 func init() {
@@ -120,6 +121,7 @@ func parse(args []string) (settings, error) {
 	flags.StringVar(&s.document, "document", "docs/performance.md", "the `file` that -write changes")
 	congest := flags.String("cc", "reno", "congestion `controls` in the namespace, one after the other: reno,bbr,cubic")
 	flags.BoolVar(&s.growth, "growth", false, "also measure and plot how costs grow")
+	flags.BoolVar(&s.instructs, "instructions", false, "count instructions a request with callgrind, and nothing else")
 	series := flags.String("series", "", "measure only these `series` of -growth (sessions,size,...), and nothing else")
 	flags.StringVar(&s.baseline, "baseline", "bench/results.json", "the `file` that -write changes, too, and -short compares with")
 	flags.StringVar(&s.poolproxy, "poolproxy", "", "measure this `binary` (default: build the working tree)")

@@ -48,12 +48,12 @@ func haproxyVersion() string {
 	return strings.TrimSpace(first)
 }
 
-// buildPoolproxy builds the proxy of this working tree into folder.
-func buildPoolproxy(folder string) (string, error) {
+// buildPoolproxy builds the proxy of this working tree into folder; env is added to the environment.
+func buildPoolproxy(folder string, env ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*time.Minute)
 	defer cancel()
 	binary := filepath.Join(folder, "poolproxy")
-	if _, err := capture(ctx, "go", "build", "-o", binary, "github.com/poolproxy/poolproxy/cmd/poolproxy"); err != nil {
+	if _, err := capture(ctx, "env", append(env, "go", "build", "-o", binary, "github.com/poolproxy/poolproxy/cmd/poolproxy")...); err != nil {
 		return "", err
 	}
 	return binary, nil

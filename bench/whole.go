@@ -48,6 +48,9 @@ func runAll(s settings) error {
 	if err := w.choose(); err != nil {
 		return err
 	}
+	if s.instructs {
+		return w.saveInstructions()
+	}
 	if len(s.series) > 0 {
 		return w.saveGrowth(s.congest[0])
 	}
