@@ -87,7 +87,7 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 			leg.ConnectFailed(err)
 			return
 		}
-		s.listener = e.probe.connected()
+		s.listener = e.probe.connected(c.Local().Addr())
 		e.fence.connected(leg)
 		leg.Connected()
 	}

@@ -44,7 +44,12 @@ func (k *kernel) open() error {
 	return nil
 }
 
-func (k *kernel) close() { _ = k.conn.Close() }
+func (k *kernel) close() {
+	_ = k.conn.Close()
+	for _, o := range k.owners {
+		o.forget()
+	}
+}
 
 // sockDiagByFamily is SOCK_DIAG_BY_FAMILY of linux/sock_diag.h.
 const sockDiagByFamily = 20
@@ -61,35 +66,34 @@ const (
 	held                // something listens, and a process that is not exiting holds it
 )
 
-// listens tells whether a socket listens at the address. It asks for the connection of an impossible peer (port 0): the kernel finds
-// what would accept it.
-func (k *kernel) listens(at netip.AddrPort) (life, error) {
-	inode, err := k.listener(at)
-	if err != nil || inode == 0 {
-		return absent, err
-	}
+// life tells whether a process that is not exiting holds the socket inode, which listens at the address, as far as that is known
+// (learn). It looks at these processes, and if none of them lives at those that have begun since.
+func (k *kernel) life(at netip.AddrPort, inode uint32) life { return k.ownersOf(at).life(inode) }
+
+// known reports whether the processes that hold the socket inode at the address were looked up, even if none could be seen.
+func (k *kernel) known(at netip.AddrPort, inode uint32) bool { return k.ownersOf(at).inode == inode }
+
+// learn takes what holders has found of the socket that listens at the address.
+func (k *kernel) learn(at netip.AddrPort, inode uint32, f found) { k.ownersOf(at).learn(inode, f) }
+
+func (k *kernel) ownersOf(at netip.AddrPort) *owners {
 	o := k.owners[at]
 	if o == nil {
 		o = &owners{}
 		k.owners[at] = o
 	}
-	switch alive, known := o.alive(inode); {
-	case alive:
-		return held, nil
-	case known:
-		return absent, nil
-	}
-	return present, nil
+	return o
 }
 
-// survives reports whether a process that held the listening socket inode at the address, when last asked about (listens), is there and
+// survives reports whether a process that held the listening socket inode at the address, when that was learned, is there and
 // not exiting, be that socket closed or not. False also where its processes cannot be seen.
 func (k *kernel) survives(at netip.AddrPort, inode uint32) bool {
-	o := k.owners[at]
-	return o != nil && o.inode == inode && o.anyAlive()
+	o := k.ownersOf(at)
+	return o.inode == inode && o.anyAlive()
 }
 
-// listener returns the inode of the socket that listens at the address, 0 if there is none.
+// listener returns the inode of the socket that listens at the address, 0 if there is none. It asks for the connection of an impossible
+// peer (port 0): the kernel finds what would accept it.
 func (k *kernel) listener(at netip.AddrPort) (inode uint32, err error) {
 	msg, err := k.ask(diagRequest(at, netip.AddrPortFrom(at.Addr(), 0), 0))
 	if err != nil {

@@ -23,7 +23,16 @@ const (
 
 func (*kernel) close() {}
 
-func (*kernel) listens(netip.AddrPort) (life, error) { return absent, errors.ErrUnsupported }
+// found is what was found out of a listening socket.
+type found struct{}
+
+func holders(uint32, []int) found { return found{} }
+
+func (*kernel) life(netip.AddrPort, uint32) life { return present }
+
+func (*kernel) known(netip.AddrPort, uint32) bool { return false }
+
+func (*kernel) learn(netip.AddrPort, uint32, found) {}
 
 func (*kernel) listener(netip.AddrPort) (uint32, error) { return 0, errors.ErrUnsupported }
 

@@ -23,12 +23,16 @@ type probe struct {
 	listener listenerID // that listened when last looked at; 0: none was ever seen
 	looked   time.Time  // when connected looked last
 	replaced time.Time  // when another was last found in the place of one whose process was gone
+	study    loop.Timer // finds out whose the listening socket is
+	studying bool       // search is on its way
 
 	asking []question // to be answered
 	since  time.Time  // when the first of them asked
 	later  bool       // first will run at the end of this turn
 	timer  loop.Timer
 	try    *try // the connect that is going on
+
+	believe time.Time // when a yes counts of which the kernel is not certain
 }
 
 // listenerID is the inode of a listening socket, 0 where it is not known. A server that was started again has another.
@@ -46,12 +50,20 @@ const (
 	settled       = 20 * time.Millisecond
 	settledAtLast = 200 * time.Millisecond
 
+	// askKernelAgain is how soon the kernel is asked again meanwhile: its no counts at once, and comes when the process has closed its listening
+	// socket, too.
+	askKernelAgain = time.Millisecond
+
 	// probeTimeout is how long a connect may take. A host that does not answer in this time is dead.
 	probeTimeout = time.Second
 
 	// lookAgain is how old may be what connected knows of the listening socket. To ask costs some 4 µs, which at thousands of
 	// connects a second is not nothing; no server dies and is back in this time.
 	lookAgain = 10 * time.Millisecond
+
+	// studyAfter is how long after a listening socket was first seen its processes are looked up: the first connection may be one that
+	// a client waits for, whose last server has just died, and to look through all processes is to keep a processor from it.
+	studyAfter = 50 * time.Millisecond
 
 	// deathTime is how long after a new listening socket was found the connections of the old one are taken to end by the old
 	// process's death. They end when it dies, within some 200 ms, and are told within a few turns.
@@ -60,36 +72,37 @@ const (
 
 func newProbe(l loop.Loop, server netip.AddrPort, k *kernel) *probe {
 	p := &probe{loop: l, server: server, kernel: k}
-	p.timer.Func = p.quiet
+	p.timer.Func, p.study.Func = p.quiet, p.lookUp
 	return p
 }
 
-// connected is called when the server has accepted a connection: something listens there, and if the kernel can see it, the
-// kernel's answer is to be trusted from now on. It returns what listens, for listening when the connection ends.
-func (p *probe) connected() listenerID {
-	if p.kernel == nil {
+// connected is called when the server has accepted a connection, whose address on our side is from: something listens there, and if the
+// kernel can see it, the kernel's answer is to be trusted from now on. It returns what listens, for listening when the connection ends.
+func (p *probe) connected(from netip.Addr) listenerID {
+	if p.kernel == nil || !p.local && !here(from, p.server.Addr()) {
 		return 0
 	}
-	if !p.local {
-		life, err := p.kernel.listens(p.server)
-		p.local = err == nil && life != absent
-	}
-	if now := p.loop.Now(); p.local && now.Sub(p.looked) >= lookAgain {
+	if now := p.loop.Now(); !p.local || now.Sub(p.looked) >= lookAgain {
 		p.looked = now
-		p.look()
+		listener, ok := p.look()
+		p.local = p.local || ok && listener != 0
 	}
 	return p.listener
 }
 
-// look finds out whether another socket listens than before. A server that was killed and started again before anybody looked
-// listens, and its old connections seem to have been closed in peace; the inode of its listening socket tells.
-func (p *probe) look() {
-	if p.kernel == nil || !p.local {
-		return
-	}
+// here reports whether a connection from one address to the other does not leave the host: the kernel gives both ends the same address.
+// Of another host's port nothing may be asked: a socket of ours that listens at the same port of all addresses would be the answer.
+func here(from, to netip.Addr) bool {
+	return to.Unmap().IsLoopback() || from.Unmap().WithZone("") == to.Unmap().WithZone("")
+}
+
+// look asks the kernel what listens, and finds out whether that is another socket than before; ok is false where the kernel does not
+// answer. A server that was killed and started again before anybody looked listens, and its old connections seem to have been closed in
+// peace; the inode of its listening socket tells.
+func (p *probe) look() (listener listenerID, ok bool) {
 	listener, err := p.kernel.listener(p.server)
 	if err != nil || listener == 0 || listener == p.listener {
-		return
+		return listener, err == nil
 	}
 	// A process that has opened a new listening socket, or that has left its port to its successor and serves its last
 	// connections, lives.
@@ -97,7 +110,38 @@ func (p *probe) look() {
 		p.replaced = p.loop.Now()
 	}
 	p.listener = listener
-	_, _ = p.kernel.listens(p.server) // now is the time to see whose it is
+	p.loop.Schedule(&p.study, p.loop.Now().Add(studyAfter))
+	return listener, true
+}
+
+// lookUp has the processes found that hold the listening socket, if that has not been done.
+func (p *probe) lookUp() {
+	p.loop.Cancel(&p.study)
+	if p.studying || p.kernel == nil || p.listener == 0 || p.kernel.known(p.server, p.listener) {
+		return
+	}
+	p.studying = true
+	go p.search(p.listener)
+}
+
+// search looks through all processes. It ends by itself, after milliseconds, and nobody waits for it: a loop that has stopped is not told.
+func (p *probe) search(listener listenerID) {
+	f := holders(listener, nil)
+	p.loop.Post(func() { p.learn(listener, f) })
+}
+
+// learn takes what search has found, for which those who ask may wait.
+func (p *probe) learn(listener listenerID, f found) {
+	p.studying = false
+	if p.kernel == nil {
+		return
+	}
+	p.kernel.learn(p.server, listener, f)
+	if p.listener != listener {
+		p.lookUp()
+	} else if len(p.asking) > 0 {
+		p.decide()
+	}
 }
 
 // died reports whether a connection that was made when listener listened has ended because that server died. That is believed if
@@ -132,21 +176,42 @@ func (p *probe) ask(q question) {
 // first asks the kernel at the end of the turn, and where its yes cannot be trusted yet, waits.
 func (p *probe) first() {
 	p.later = false
-	if len(p.asking) == 0 {
-		return
-	}
-	p.look()
-	if p.buryDead(); len(p.asking) == 0 {
-		return
-	}
-	if life, ok := p.askKernel(); ok && life != present {
-		p.answer(life == held)
+	if len(p.asking) == 0 || p.decide() {
 		return
 	}
 	if p.try == nil {
-		now := p.loop.Now()
-		p.loop.Schedule(&p.timer, now.Add(min(settled, p.since.Add(settledAtLast).Sub(now))))
+		p.believe = earlier(p.loop.Now().Add(settled), p.since.Add(settledAtLast))
+		p.wait()
 	}
+}
+
+// wait comes back when the server is to be believed, or before that when the kernel may say that it is gone.
+func (p *probe) wait() {
+	at := p.believe
+	if p.kernel != nil && p.local {
+		at = earlier(at, p.loop.Now().Add(askKernelAgain))
+	}
+	p.loop.Schedule(&p.timer, at)
+}
+
+func earlier(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// decide answers those who ask, if the kernel's word is certain, and reports whether nobody waits any more.
+func (p *probe) decide() (all bool) {
+	life, ok := p.askKernel()
+	if p.buryDead(); len(p.asking) == 0 {
+		return true
+	}
+	if !ok || life == present {
+		return false
+	}
+	p.answer(life == held)
+	return true
 }
 
 // buryDead answers those whose server has died, whoever listens now.
@@ -176,14 +241,26 @@ func (p *probe) askKernel() (l life, ok bool) {
 	if p.kernel == nil || !p.local {
 		return absent, false
 	}
-	l, err := p.kernel.listens(p.server)
-	return l, err == nil
+	listener, ok := p.look()
+	if !ok || listener == 0 {
+		return absent, ok
+	}
+	if l = p.kernel.life(p.server, listener); l == present {
+		p.lookUp()
+	}
+	return l, true
 }
 
-// quiet runs when the server's connections have been quiet.
+// quiet runs when the server's connections have been quiet, and while that is awaited.
 func (p *probe) quiet() {
-	if life, ok := p.askKernel(); ok {
+	life, ok := p.askKernel()
+	early := p.loop.Now().Before(p.believe)
+	switch {
+	case ok && (life != present || !early):
 		p.answer(life != absent)
+		return
+	case early:
+		p.wait()
 		return
 	}
 	t := &try{probe: p, asked: len(p.asking)}
@@ -195,9 +272,6 @@ func (p *probe) quiet() {
 
 func (p *probe) answer(listens bool) {
 	p.loop.Cancel(&p.timer)
-	if listens {
-		p.look()
-	}
 	asking := p.asking
 	p.asking = nil
 	for _, q := range asking {
@@ -207,8 +281,9 @@ func (p *probe) answer(listens bool) {
 
 // close forgets those who ask. Nothing is called afterwards.
 func (p *probe) close() {
-	p.asking = nil
+	p.asking, p.kernel = nil, nil
 	p.loop.Cancel(&p.timer)
+	p.loop.Cancel(&p.study)
 	if p.try != nil {
 		p.loop.Cancel(&p.try.limit)
 		p.try.conn.Close()

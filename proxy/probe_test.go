@@ -38,14 +38,30 @@ func testKernel(t *testing.T) *kernel {
 	return k
 }
 
-// lives asks the kernel.
+// lives asks the kernel, and learns whose the socket is that listens.
 func (k *kernel) lives(t *testing.T, host string, port uint16) life {
 	t.Helper()
-	l, err := k.listens(netip.AddrPortFrom(netip.MustParseAddr(host), port))
+	at := netip.AddrPortFrom(netip.MustParseAddr(host), port)
+	inode, err := k.listener(at)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return l
+	if inode == 0 {
+		return absent
+	}
+	if !k.known(at, inode) {
+		k.learn(at, inode, holders(inode, nil))
+	}
+	return k.life(at, inode)
+}
+
+// joined is connected for a server whose processes have been looked up since.
+func (p *probe) joined() listenerID {
+	listener := p.connected(p.server.Addr())
+	if p.kernel != nil && !p.kernel.known(p.server, listener) {
+		p.kernel.learn(p.server, listener, holders(listener, nil))
+	}
+	return listener
 }
 
 func TestKernelKnowsListeners(t *testing.T) {
@@ -209,8 +225,8 @@ func TestProbe(t *testing.T) {
 		kernel bool
 		before func(*probe) listenerID
 	}{
-		"by the kernel":                            {true, (*probe).connected},
-		"by a connect, no kernel":                  {false, (*probe).connected},
+		"by the kernel":                            {true, (*probe).joined},
+		"by a connect, no kernel":                  {false, (*probe).joined},
 		"by a connect, the kernel has not seen it": {true, unknownListener},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -17,7 +17,7 @@ func TestReplacedServer(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			at, kill := startListener(t, "127.0.0.1:0")
 			p := newProbed(t, at.String(), testKernel(t))
-			old := p.connect(t, (*probe).connected)
+			old := p.connect(t, (*probe).joined)
 			if old == 0 {
 				t.Fatal("the listening socket was not seen")
 			}
@@ -46,7 +46,7 @@ func TestReplacedServer(t *testing.T) {
 func TestListenerReopened(t *testing.T) {
 	l, _ := listen(t, "tcp4", "127.0.0.1:0")
 	p := newProbed(t, l.Addr().String(), testKernel(t))
-	old := p.connect(t, (*probe).connected)
+	old := p.connect(t, (*probe).joined)
 	_ = l.Close()
 	again, err := net.Listen("tcp4", l.Addr().String())
 	if err != nil {
@@ -66,10 +66,10 @@ func TestConnectsShareALook(t *testing.T) {
 	l, _ := listen(t, "tcp4", "127.0.0.1:0")
 	p := newProbed(t, l.Addr().String(), testKernel(t))
 	p.connect(t, func(p *probe) listenerID {
-		first := p.connected()
+		first := p.joined()
 		questions := p.kernel.sequence
 		for range 1000 {
-			if p.connected() != first {
+			if p.joined() != first {
 				t.Error("another listener")
 			}
 		}
@@ -83,7 +83,7 @@ func TestConnectsShareALook(t *testing.T) {
 // connectedAgain is connected when what is known has become old.
 func (p *probe) connectedAgain() listenerID {
 	p.looked = p.looked.Add(-lookAgain)
-	return p.connected()
+	return p.joined()
 }
 
 // connect runs one connect's end in a turn of its own.

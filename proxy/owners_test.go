@@ -1,0 +1,132 @@
+//go:build linux
+
+package proxy
+
+import (
+	"net/netip"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+)
+
+// When all processes that held a listening socket have died, and nobody has come since who holds it, nothing listens, however often that
+// is asked while the socket is still there.
+func TestOwnersGone(t *testing.T) {
+	k := testKernel(t)
+	l, port := listen(t, "tcp4", "127.0.0.1:0")
+	defer l.Close()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	inode, err := k.listener(at)
+	if err != nil || inode == 0 {
+		t.Fatalf("socket %d, %v", inode, err)
+	}
+	if got := k.life(at, inode); got != present {
+		t.Errorf("nobody has looked whose it is: %d, not present", got)
+	}
+	all := holders(inode, nil)
+	if !slices.Equal(all.holders, []int{os.Getpid()}) {
+		t.Fatalf("it is held by %v, not by %d alone", all.holders, os.Getpid())
+	}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	k.learn(at, inode, found{holders: []int{dead.Process.Pid}, seen: append(all.seen, dead.Process.Pid)})
+	for range 3 {
+		if got := k.life(at, inode); got != absent {
+			t.Errorf("its process is dead: %d, not absent", got)
+		}
+	}
+}
+
+// A process that has begun since, and holds the socket of one that has died, listens.
+func TestOwnersChild(t *testing.T) {
+	k := testKernel(t)
+	l, port := listen(t, "tcp4", "127.0.0.1:0")
+	defer l.Close()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	inode, err := k.listener(at)
+	if err != nil || inode == 0 {
+		t.Fatalf("socket %d, %v", inode, err)
+	}
+	dead := exec.Command("true")
+	if err := dead.Run(); err != nil {
+		t.Fatal(err)
+	}
+	k.learn(at, inode, found{holders: []int{dead.Process.Pid}, seen: []int{dead.Process.Pid}}) // we have begun since
+	for range 3 {
+		if got := k.life(at, inode); got != held {
+			t.Errorf("another process holds it: %d, not held", got)
+		}
+	}
+}
+
+// Where the processes cannot be seen a socket that listens is present, and no more.
+func TestOwnersUnseen(t *testing.T) {
+	k := testKernel(t)
+	l, port := listen(t, "tcp4", "127.0.0.1:0")
+	defer l.Close()
+	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
+	inode, err := k.listener(at)
+	if err != nil || inode == 0 {
+		t.Fatalf("socket %d, %v", inode, err)
+	}
+	k.learn(at, inode, found{seen: []int{1}})
+	if got := k.life(at, inode); got != present || !k.known(at, inode) {
+		t.Errorf("%d, known %v", got, k.known(at, inode))
+	}
+}
+
+// Where the processes cannot be seen, a server is believed to live when its connections have been quiet, and to be dead when it does not
+// listen any more, whichever is first.
+func TestProbeUnseen(t *testing.T) {
+	for name, dies := range map[string]bool{"it lives": false, "it dies": true} {
+		t.Run(name, func(t *testing.T) {
+			l, _ := listen(t, "tcp4", "127.0.0.1:0")
+			p := newProbed(t, l.Addr().String(), testKernel(t))
+			want := 3
+			if dies {
+				want = 0
+			}
+			if yes := p.ask(t, 3, func(p *probe) listenerID {
+				listener := p.connected(p.server.Addr())
+				p.kernel.learn(p.server, listener, found{})
+				if dies {
+					p.loop.Later(func() { _ = l.Close() }) // while they wait
+				}
+				return listener
+			}); yes != want {
+				t.Errorf("%d of 3 answers say that it lives, not %d", yes, want)
+			}
+		})
+	}
+}
+
+// Who asks before anybody has looked whose the listening socket is waits for that to be found out.
+func TestProbeLooksUp(t *testing.T) {
+	l, _ := listen(t, "tcp4", "127.0.0.1:0")
+	p := newProbed(t, l.Addr().String(), testKernel(t))
+	if yes := p.ask(t, 3, func(p *probe) listenerID { return p.connected(p.server.Addr()) }); yes != 3 {
+		t.Errorf("it lives, %d of 3 answers say so", yes)
+	}
+	p.connect(t, func(p *probe) listenerID {
+		if !p.kernel.known(p.server, p.listener) {
+			t.Error("nobody has looked whose it is")
+		}
+		return 0
+	})
+}
+
+// A socket of ours that listens at a port of all addresses says nothing about another host's port.
+func TestProbeElsewhere(t *testing.T) {
+	_, port := listen(t, "tcp4", "0.0.0.0:0")
+	p := newProbed(t, netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port).String(), testKernel(t))
+	p.connect(t, func(p *probe) listenerID {
+		listener := p.connected(netip.MustParseAddr("192.0.2.2"))
+		if listener != 0 || p.local {
+			t.Errorf("socket %d, local %v", listener, p.local)
+		}
+		return 0
+	})
+}
