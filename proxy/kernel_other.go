@@ -26,7 +26,7 @@ func (*kernel) close() {}
 // found is what was found out of a listening socket.
 type found struct{}
 
-func holders(uint32, []int) found { return found{} }
+func holders(uint32, []int, func()) found { return found{} }
 
 func (*kernel) life(netip.AddrPort, uint32) life { return present }
 

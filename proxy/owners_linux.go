@@ -14,7 +14,8 @@ import (
 // there, though nobody will ever accept from it. Whether its owners are on their way out is in /proc.
 //
 // To find them is to look through all descriptors of all processes: milliseconds, 2 with 80 processes of 400 descriptors. So that is
-// done beside the loop, once for each listening socket; the loop only asks how those are that were found.
+// done beside the loop, once for each listening socket, and slowly unless somebody waits for it: a process may hold thousands of connections.
+// The loop only asks how those are that were found.
 type owners struct {
 	inode     uint32 // 0: nothing was found out yet
 	processes []process
@@ -40,7 +41,7 @@ func (o *owners) life(inode uint32) life {
 		return held
 	}
 	// Who else holds it now, with no process left that was seen to, has come since: a child of theirs.
-	o.add(holders(inode, o.seen))
+	o.add(holders(inode, o.seen, nil))
 	o.gone = !o.anyAlive()
 	if o.gone {
 		return absent
@@ -115,8 +116,10 @@ func (p *process) exiting() bool {
 	return err != nil || bits&pfExiting != 0 || fields[state][0] == 'Z' || fields[state][0] == 'X'
 }
 
-// holders looks through all processes but those in except, which are in order. It may run on any goroutine.
-func holders(inode uint32, except []int) (f found) {
+// holders looks through all processes but those in except, which are in order. It may run on any goroutine. rest, which may be nil, is
+// called again and again on the way, and may take its time.
+func holders(inode uint32, except []int, rest func()) (f found) {
+	pace := pace{rest: rest}
 	want := fmt.Appendf(nil, "socket:[%d]", inode)
 	for _, name := range list("/proc") {
 		pid, err := strconv.Atoi(name)
@@ -127,7 +130,7 @@ func holders(inode uint32, except []int) (f found) {
 			continue
 		}
 		f.seen = append(f.seen, pid)
-		if holds("/proc/"+name+"/fd", want) {
+		if holds("/proc/"+name+"/fd", want, &pace) {
 			f.holders = append(f.holders, pid)
 		}
 	}
@@ -135,8 +138,23 @@ func holders(inode uint32, except []int) (f found) {
 	return f
 }
 
+// restEvery is how many links are read between two rests.
+const restEvery = 256
+
+// pace counts links.
+type pace struct {
+	rest func()
+	read int
+}
+
+func (p *pace) step() {
+	if p.read++; p.read%restEvery == 0 && p.rest != nil {
+		p.rest()
+	}
+}
+
 // holds reports whether one of the links in the directory leads to want. Most processes are not ours to see, or are gone.
-func holds(dir string, want []byte) bool {
+func holds(dir string, want []byte, pace *pace) bool {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return false
@@ -144,6 +162,7 @@ func holds(dir string, want []byte) bool {
 	defer unix.Close(fd)
 	var link [64]byte
 	for _, name := range names(fd) {
+		pace.step()
 		if n, err := unix.Readlinkat(fd, name, link[:]); err == nil && bytes.Equal(link[:n], want) {
 			return true
 		}

@@ -24,7 +24,7 @@ func TestOwnersGone(t *testing.T) {
 	if got := k.life(at, inode); got != present {
 		t.Errorf("nobody has looked whose it is: %d, not present", got)
 	}
-	all := holders(inode, nil)
+	all := holders(inode, nil, nil)
 	if !slices.Equal(all.holders, []int{os.Getpid()}) {
 		t.Fatalf("it is held by %v, not by %d alone", all.holders, os.Getpid())
 	}

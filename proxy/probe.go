@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -20,11 +21,12 @@ type probe struct {
 	kernel *kernel // nil: it cannot be asked
 	local  bool    // the kernel has been seen to know the server's socket: its no means no
 
-	listener listenerID // that listened when last looked at; 0: none was ever seen
-	looked   time.Time  // when connected looked last
-	replaced time.Time  // when another was last found in the place of one whose process was gone
-	study    loop.Timer // finds out whose the listening socket is
-	studying bool       // search is on its way
+	listener listenerID  // that listened when last looked at; 0: none was ever seen
+	looked   time.Time   // when connected looked last
+	replaced time.Time   // when another was last found in the place of one whose process was gone
+	study    loop.Timer  // finds out whose the listening socket is
+	studying bool        // search is on its way
+	hurry    atomic.Bool // somebody waits for it
 
 	asking []question // to be answered
 	since  time.Time  // when the first of them asked
@@ -63,7 +65,9 @@ const (
 
 	// studyAfter is how long after a listening socket was first seen its processes are looked up: the first connection may be one that
 	// a client waits for, whose last server has just died, and to look through all processes is to keep a processor from it.
+	// For the same reason it rests for studyRest again and again.
 	studyAfter = 50 * time.Millisecond
+	studyRest  = 5 * time.Millisecond
 
 	// deathTime is how long after a new listening socket was found the connections of the old one are taken to end by the old
 	// process's death. They end when it dies, within some 200 ms, and are told within a few turns.
@@ -117,6 +121,7 @@ func (p *probe) look() (listener listenerID, ok bool) {
 // lookUp has the processes found that hold the listening socket, if that has not been done.
 func (p *probe) lookUp() {
 	p.loop.Cancel(&p.study)
+	p.hurry.Store(len(p.asking) > 0)
 	if p.studying || p.kernel == nil || p.listener == 0 || p.kernel.known(p.server, p.listener) {
 		return
 	}
@@ -124,9 +129,14 @@ func (p *probe) lookUp() {
 	go p.search(p.listener)
 }
 
-// search looks through all processes. It ends by itself, after milliseconds, and nobody waits for it: a loop that has stopped is not told.
+// search looks through all processes. It ends by itself, after milliseconds or, with very many descriptors, some seconds; nobody waits for
+// its end, and a loop that has stopped is not told.
 func (p *probe) search(listener listenerID) {
-	f := holders(listener, nil)
+	f := holders(listener, nil, func() {
+		if !p.hurry.Load() {
+			time.Sleep(studyRest)
+		}
+	})
 	p.loop.Post(func() { p.learn(listener, f) })
 }
 

@@ -50,7 +50,7 @@ func (k *kernel) lives(t *testing.T, host string, port uint16) life {
 		return absent
 	}
 	if !k.known(at, inode) {
-		k.learn(at, inode, holders(inode, nil))
+		k.learn(at, inode, holders(inode, nil, nil))
 	}
 	return k.life(at, inode)
 }
@@ -59,7 +59,7 @@ func (k *kernel) lives(t *testing.T, host string, port uint16) life {
 func (p *probe) joined() listenerID {
 	listener := p.connected(p.server.Addr())
 	if p.kernel != nil && !p.kernel.known(p.server, listener) {
-		p.kernel.learn(p.server, listener, holders(listener, nil))
+		p.kernel.learn(p.server, listener, holders(listener, nil, nil))
 	}
 	return listener
 }

@@ -117,7 +117,7 @@ type Shard struct {
 	pools    map[string]*pool.Pool
 	users    []*userSide
 	elements []*elementSide
-	records  []Record // the last keptRecords, oldest first
+	records  []Record // at least the last keptRecords, oldest first
 	number   uint64   // of the last session
 	scratch  *loop.Buffer
 	random   func([]byte)

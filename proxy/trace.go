@@ -25,9 +25,9 @@ func (s *Shard) trace(name string) session.Trace {
 }
 
 func (s *Shard) record(r Record) {
-	if len(s.records) == keptRecords {
-		copy(s.records, s.records[1:])
-		s.records = s.records[:keptRecords-1]
+	if len(s.records) == 2*keptRecords { // seldom: when a server with thousands of sessions dies, there are as many records
+		n := copy(s.records, s.records[keptRecords+1:])
+		s.records = s.records[:n]
 	}
 	s.records = append(s.records, r)
 	s.log.Info("failover", "pool_user", r.User, "session", r.Session, "leg", r.Leg, "kind", r.Kind, "from", r.From, "to", r.To,
@@ -59,7 +59,7 @@ func (s *Shard) status(to *Status) {
 			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, mapping.TCP, a, up, legs))
 		})
 	}
-	to.Failovers = append(to.Failovers, s.records...)
+	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)
 }
 
 func (u *userSide) status() UserStatus {
