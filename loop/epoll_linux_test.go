@@ -142,7 +142,24 @@ func exhaustDescriptors(t *testing.T) (restore func()) {
 	return restore
 }
 
-// What is set on the listener's socket, the accepted ones have.
+// keptAlive is what a socket has whose peer may vanish without a word.
+var keptAlive = map[string][3]int{
+	"SO_KEEPALIVE":  {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
+	"TCP_KEEPIDLE":  {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle},
+	"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval},
+	"TCP_KEEPCNT":   {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
+}
+
+func expectOptions(t *testing.T, what string, fd int, options map[string][3]int) {
+	t.Helper()
+	for name, option := range options {
+		if got, err := unix.GetsockoptInt(fd, option[0], option[1]); got != option[2] || err != nil {
+			t.Errorf("%s: %s is %d (%v), want %d", what, name, got, err, option[2])
+		}
+	}
+}
+
+// What is set on the listener's socket, the accepted ones have. A connection to our own host is not asked whether it lives.
 func TestSocketOptions(t *testing.T) {
 	e, near := pingPong(t)
 	for i := range e.slots {
@@ -150,18 +167,18 @@ func TestSocketOptions(t *testing.T) {
 		if !ok {
 			continue
 		}
-		for name, option := range map[string][3]int{
-			"TCP_NODELAY":   {unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-			"SO_KEEPALIVE":  {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-			"TCP_KEEPIDLE":  {unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle},
-			"TCP_KEEPINTVL": {unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval},
-			"TCP_KEEPCNT":   {unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
-		} {
-			if got, err := unix.GetsockoptInt(c.fd, option[0], option[1]); got != option[2] || err != nil {
-				t.Errorf("conn with %v: %s is %d (%v), want %d", c.remote, name, got, err, option[2])
-			}
+		expectOptions(t, "any", c.fd, map[string][3]int{"TCP_NODELAY": {unix.IPPROTO_TCP, unix.TCP_NODELAY, 1}})
+		if c == near.Conn {
+			expectOptions(t, "dialled, loopback", c.fd, map[string][3]int{"SO_KEEPALIVE": {unix.SOL_SOCKET, unix.SO_KEEPALIVE, 0}})
+		} else {
+			expectOptions(t, "accepted", c.fd, keptAlive)
 		}
 	}
+	away := e.Dial(netip.MustParseAddrPort("192.0.2.1:9"), near).(*epollConn) // TEST-NET-1: it may fail at once
+	if away.fd >= 0 {
+		expectOptions(t, "dialled", away.fd, keptAlive)
+	}
+	away.Close()
 	near.SetUserTimeout(1500 * time.Microsecond)
 	got, err := unix.GetsockoptInt(near.Conn.(*epollConn).fd, unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT)
 	if got != 2 || err != nil {

@@ -1,7 +1,6 @@
 package loop
 
 import (
-	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -38,7 +37,7 @@ type epollConn struct {
 	pending    Event
 	err        error
 
-	local, remote netip.AddrPort // local is asked for when first wanted
+	local, remote netip.AddrPort // local is asked for when first wanted, and unknown when closed before that
 }
 
 // Read takes what has arrived; see Conn.
@@ -176,9 +175,9 @@ func (c *epollConn) CloseWrite() error {
 		return c.err
 	}
 	c.shut, c.blocked = true, false
-	err := unix.Shutdown(c.fd, unix.SHUT_WR)
-	if err != nil && !errors.Is(err, unix.ENOTCONN) { // ENOTCONN: the connection has failed, of which Hangup tells
-		return failure("close writing to", c.remote, err)
+	_, _, errno := unix.RawSyscall(unix.SYS_SHUTDOWN, uintptr(c.fd), unix.SHUT_WR, 0)
+	if errno != 0 && errno != unix.ENOTCONN { // ENOTCONN: the connection has failed, of which Hangup tells
+		return failure("close writing to", c.remote, errno)
 	}
 	return nil
 }
@@ -189,9 +188,8 @@ func (c *epollConn) Close() {
 	if c.fd < 0 {
 		return
 	}
-	c.Local() // may still be asked for
 	c.loop.unregister(c.slot)
-	unix.Close(c.fd)
+	closeSocket(c.fd)
 	c.fd = -1
 }
 

@@ -27,12 +27,16 @@ func (e *Epoll) Dial(to netip.AddrPort, h Handler) Conn {
 }
 
 func (c *epollConn) connect() error {
-	to, err := toSockaddr(c.remote)
+	var to sockaddr
+	err := to.set(c.remote)
+	if err == nil {
+		err = prepare(c.fd, !c.remote.Addr().IsLoopback())
+	}
 	if err != nil {
 		return err
 	}
 	// EINTR leaves a non-blocking connect under way, like EINPROGRESS.
-	if err := unix.Connect(c.fd, to); err != nil && err != unix.EINPROGRESS && err != unix.EINTR {
+	if err := to.call(unix.SYS_CONNECT, c.fd); err != nil && err != unix.EINPROGRESS && err != unix.EINTR {
 		return err
 	}
 	c.connecting = true
@@ -44,7 +48,7 @@ func (c *epollConn) connect() error {
 // not registered.
 func (c *epollConn) failLater(err error) {
 	if c.fd >= 0 {
-		unix.Close(c.fd)
+		closeSocket(c.fd)
 		c.fd = -1
 	}
 	c.connecting = false
@@ -63,7 +67,9 @@ func (c *epollConn) finishConnect(bits uint32) {
 		return
 	}
 	c.connecting = false
-	c.takeError("connect")
+	if bits&(unix.EPOLLERR|unix.EPOLLHUP) != 0 {
+		c.takeError("connect")
+	}
 	c.local = localAddr(c.fd)
 	if c.err == nil && c.local == c.remote {
 		// Nobody listens, and the kernel happened to choose the port we called as ours: a connection with itself.

@@ -62,7 +62,7 @@ func (l *epollListener) Close() {
 
 func (l *epollListener) ready(uint32) {
 	for range acceptBatch {
-		fd, from, err := unix.Accept4(l.fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
+		fd, from, err := accept(l.fd)
 		switch err {
 		case nil:
 			l.accepted(fd, from)
@@ -80,11 +80,11 @@ func (l *epollListener) ready(uint32) {
 	}
 }
 
-func (l *epollListener) accepted(fd int, from unix.Sockaddr) {
-	c := &epollConn{loop: l.loop, fd: fd, remote: fromSockaddr(from)}
+func (l *epollListener) accepted(fd int, from netip.AddrPort) {
+	c := &epollConn{loop: l.loop, fd: fd, remote: from}
 	var err error
 	if c.slot, err = l.loop.register(c, fd, connBits); err != nil {
-		unix.Close(fd) // no memory for one more in the epoll; the peer sees an end
+		closeSocket(fd) // no memory for one more in the epoll; the peer sees an end
 		return
 	}
 	h := l.accept(c)

@@ -108,6 +108,7 @@ type Conn interface {
 	// Err is why the connection failed, nil while it has not.
 	Err() error
 
+	// Local is the address of our end. Once the Conn is closed it may be the zero AddrPort.
 	Local() netip.AddrPort
 	Remote() netip.AddrPort
 

@@ -1,10 +1,13 @@
 package loop
 
 import (
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"strconv"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,37 +16,44 @@ import (
 const backlog = 1 << 14
 
 // Keep-alives find a peer that vanished without a word on a connection that is idle and has no heartbeats: after a minute of
-// silence six probes, ten seconds apart.
+// silence six probes, ten seconds apart. A peer on this host cannot vanish so, be it frozen: our own kernel answers for it. To a loopback
+// address, which a sidecar's server mostly has, they are not asked for, which saves four system calls of each connection.
 const (
 	keepAliveIdle     = 60 // seconds
 	keepAliveInterval = 10 // seconds
 	keepAliveProbes   = 6
 )
 
-// newSocket makes a TCP socket for the family of the address, non-blocking and closed on exec. What is set on the socket of a
-// listener, the accepted ones inherit.
+// newSocket makes a TCP socket for the family of the address, non-blocking and closed on exec.
 func newSocket(at netip.Addr) (int, error) {
 	family := unix.AF_INET
 	if at.Is6() {
 		family = unix.AF_INET6
 	}
-	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
-		return -1, fmt.Errorf("socket: %w", err)
+	fd, _, errno := unix.RawSyscall(unix.SYS_SOCKET, uintptr(family), unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if errno != 0 {
+		return -1, fmt.Errorf("socket: %w", errno)
 	}
-	for _, option := range [...]struct{ level, name, value int }{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
-	} {
-		if err := unix.SetsockoptInt(fd, option.level, option.name, option.value); err != nil {
-			unix.Close(fd)
-			return -1, fmt.Errorf("setsockopt: %w", err)
-		}
+	return int(fd), nil
+}
+
+// prepare sets what all connections have. What is set on the socket of a listener, the accepted ones inherit.
+func prepare(fd int, alive bool) error {
+	if err := setInt(fd, unix.IPPROTO_TCP, unix.TCP_NODELAY, 1); err != nil || !alive {
+		return err
 	}
-	return fd, nil
+	return errors.Join(setInt(fd, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1),
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, keepAliveIdle),
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, keepAliveInterval),
+		setInt(fd, unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes))
+}
+
+func setInt(fd, level, name int, value int32) error {
+	_, _, errno := unix.RawSyscall6(unix.SYS_SETSOCKOPT, uintptr(fd), uintptr(level), uintptr(name), uintptr(unsafe.Pointer(&value)), 4, 0)
+	if errno != 0 {
+		return fmt.Errorf("setsockopt: %w", errno)
+	}
+	return nil
 }
 
 // listenSocket makes a listening socket. The wildcard of IPv6 accepts IPv4 as well, as Go's net package has it.
@@ -52,27 +62,27 @@ func listenSocket(at netip.AddrPort) (int, error) {
 	if err != nil {
 		return -1, err
 	}
-	if err := listenOn(fd, at); err != nil {
-		unix.Close(fd)
+	if err := errors.Join(prepare(fd, true), listenOn(fd, at)); err != nil {
+		closeSocket(fd)
 		return -1, err
 	}
 	return fd, nil
 }
 
 func listenOn(fd int, at netip.AddrPort) error {
-	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
-		return fmt.Errorf("setsockopt: %w", err)
-	}
-	if at.Addr() == netip.IPv6Unspecified() {
-		if err := unix.SetsockoptInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
-			return fmt.Errorf("setsockopt: %w", err)
-		}
-	}
-	to, err := toSockaddr(at)
-	if err != nil {
+	if err := setInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return err
 	}
-	if err := unix.Bind(fd, to); err != nil {
+	if at.Addr() == netip.IPv6Unspecified() {
+		if err := setInt(fd, unix.IPPROTO_IPV6, unix.IPV6_V6ONLY, 0); err != nil {
+			return err
+		}
+	}
+	var to sockaddr
+	if err := to.set(at); err != nil {
+		return err
+	}
+	if err := to.call(unix.SYS_BIND, fd); err != nil {
 		return fmt.Errorf("bind: %w", err)
 	}
 	if err := unix.Listen(fd, backlog); err != nil {
@@ -81,50 +91,100 @@ func listenOn(fd int, at netip.AddrPort) error {
 	return nil
 }
 
-// toSockaddr turns an address into the kernel's form. A zone is a number or the name of an interface.
-func toSockaddr(ap netip.AddrPort) (unix.Sockaddr, error) {
+// sockaddr is an address in the kernel's form: room for either family, and how much of it is used. With the one of package unix the
+// kernel would be asked for the socket's protocol each time, and each address be allocated.
+type sockaddr struct {
+	raw  unix.RawSockaddrInet6 // begins like RawSockaddrInet4
+	size uint32
+}
+
+// set takes an address. A zone is a number or the name of an interface.
+func (sa *sockaddr) set(ap netip.AddrPort) error {
 	addr := ap.Addr()
 	switch {
 	case addr.Is4():
-		return &unix.SockaddrInet4{Port: int(ap.Port()), Addr: addr.As4()}, nil
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa.raw))
+		four.Family, four.Addr, sa.size = unix.AF_INET, addr.As4(), unix.SizeofSockaddrInet4
 	case !addr.IsValid():
-		return nil, fmt.Errorf("no address: %w", unix.EINVAL)
-	}
-	sa := &unix.SockaddrInet6{Port: int(ap.Port()), Addr: addr.As16()}
-	if zone := addr.Zone(); zone != "" {
-		if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
-			sa.ZoneId = uint32(n)
-			return sa, nil
-		}
-		in, err := net.InterfaceByName(zone)
+		return fmt.Errorf("no address: %w", unix.EINVAL)
+	default:
+		zone, err := zoneNumber(addr.Zone())
 		if err != nil {
-			return nil, fmt.Errorf("zone %q: %w", zone, err)
+			return err
 		}
-		sa.ZoneId = uint32(in.Index)
+		sa.raw.Family, sa.raw.Addr, sa.raw.Scope_id, sa.size = unix.AF_INET6, addr.As16(), zone, unix.SizeofSockaddrInet6
 	}
-	return sa, nil
+	sa.raw.Port = swapped(ap.Port())
+	return nil
 }
 
-// fromSockaddr is the opposite. An IPv4 address in IPv6 clothes is shown as IPv4.
-func fromSockaddr(sa unix.Sockaddr) netip.AddrPort {
-	switch sa := sa.(type) {
-	case *unix.SockaddrInet4:
-		return netip.AddrPortFrom(netip.AddrFrom4(sa.Addr), uint16(sa.Port))
-	case *unix.SockaddrInet6:
-		addr := netip.AddrFrom16(sa.Addr).Unmap()
-		if sa.ZoneId != 0 {
-			addr = addr.WithZone(strconv.FormatUint(uint64(sa.ZoneId), 10))
+func zoneNumber(zone string) (uint32, error) {
+	if zone == "" {
+		return 0, nil
+	}
+	if n, err := strconv.ParseUint(zone, 10, 32); err == nil {
+		return uint32(n), nil
+	}
+	in, err := net.InterfaceByName(zone)
+	if err != nil {
+		return 0, fmt.Errorf("zone %q: %w", zone, err)
+	}
+	return uint32(in.Index), nil
+}
+
+// get is the opposite of set. An IPv4 address in IPv6 clothes is shown as IPv4.
+func (sa *sockaddr) get() netip.AddrPort {
+	switch sa.raw.Family {
+	case unix.AF_INET:
+		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(&sa.raw))
+		return netip.AddrPortFrom(netip.AddrFrom4(four.Addr), swapped(four.Port))
+	case unix.AF_INET6:
+		addr := netip.AddrFrom16(sa.raw.Addr).Unmap()
+		if sa.raw.Scope_id != 0 {
+			addr = addr.WithZone(strconv.FormatUint(uint64(sa.raw.Scope_id), 10))
 		}
-		return netip.AddrPortFrom(addr, uint16(sa.Port))
+		return netip.AddrPortFrom(addr, swapped(sa.raw.Port))
 	}
 	return netip.AddrPort{}
 }
 
+// swapped turns a port from our order of bytes into the network's, or back.
+func swapped(port uint16) uint16 {
+	var p [2]byte
+	binary.NativeEndian.PutUint16(p[:], port)
+	return binary.BigEndian.Uint16(p[:])
+}
+
+// call makes a system call of a socket and an address that the caller gives: connect or bind.
+func (sa *sockaddr) call(number uintptr, fd int) error {
+	if _, _, errno := unix.RawSyscall(number, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)), uintptr(sa.size)); errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+// accept takes a connection that waits at a listening socket; the error is a unix.Errno.
+func accept(listener int) (fd int, from netip.AddrPort, err error) {
+	var sa sockaddr
+	sa.size = unix.SizeofSockaddrInet6
+	n, _, errno := unix.RawSyscall6(unix.SYS_ACCEPT4, uintptr(listener), uintptr(unsafe.Pointer(&sa.raw)),
+		uintptr(unsafe.Pointer(&sa.size)), unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0, 0)
+	if errno != 0 {
+		return -1, netip.AddrPort{}, errno
+	}
+	return int(n), sa.get(), nil
+}
+
 // localAddr asks the kernel for our end's address; the zero AddrPort if it has none.
 func localAddr(fd int) netip.AddrPort {
-	sa, err := unix.Getsockname(fd)
-	if err != nil {
+	var sa sockaddr
+	sa.size = unix.SizeofSockaddrInet6
+	if _, _, errno := unix.RawSyscall(unix.SYS_GETSOCKNAME, uintptr(fd), uintptr(unsafe.Pointer(&sa.raw)),
+		uintptr(unsafe.Pointer(&sa.size))); errno != 0 {
 		return netip.AddrPort{}
 	}
-	return fromSockaddr(sa)
+	return sa.get()
 }
+
+// closeSocket cannot wait: the socket is non-blocking.
+func closeSocket(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
