@@ -198,8 +198,8 @@ func (p *probe) first() {
 // wait comes back when the server is to be believed, or before that when the kernel may say that it is gone.
 func (p *probe) wait() {
 	at := p.believe
-	if p.kernel != nil && p.local {
-		at = earlier(at, p.loop.Now().Add(askKernelAgain))
+	if soon := p.loop.Now().Add(askKernelAgain); p.kernel != nil && p.local && (p.studying || soon.Before(at)) {
+		at = soon
 	}
 	p.loop.Schedule(&p.timer, at)
 }
@@ -261,10 +261,11 @@ func (p *probe) askKernel() (l life, ok bool) {
 	return l, true
 }
 
-// quiet runs when the server's connections have been quiet, and while that is awaited.
+// quiet runs when the server's connections have been quiet, and while that is awaited, or what search finds.
 func (p *probe) quiet() {
 	life, ok := p.askKernel()
-	early := p.loop.Now().Before(p.believe)
+	now := p.loop.Now()
+	early := now.Before(p.believe) || p.studying && now.Before(p.since.Add(settledAtLast))
 	switch {
 	case ok && (life != present || !early):
 		p.answer(life != absent)
