@@ -44,7 +44,7 @@ const (
 var recordSteps = []struct{ name, json string }{
 	{"step: fence", "fence_ns"},
 	{"step: choose", "choose_ns"},
-	{"step: leg open", "pause_ns"},
+	{"step: leg open", "connect_ns"},
 	{"step: replayed", "replayed_ns"},
 	{stepFirst, "first_reply_ns"},
 }

@@ -94,7 +94,7 @@ func (s *Shard) measure(r Record) {
 		{"detect", r.Detect, r.Detect > 0},
 		{"fence", r.Fence, r.Fence > 0},
 		{"choose", r.Choose, moved},
-		{"pause", r.Pause, !ended},
+		{"connect", r.Connect, !ended},
 		{"restored", r.Restored, r.Restored > 0},
 		{"replayed", r.Replayed, moved && r.Messages > 0},
 		{"first_reply", r.First, r.First > 0},

@@ -19,12 +19,12 @@ func TestFailoverIsMeasured(t *testing.T) {
 		record session.Record
 		steps  map[string]float64 // seconds
 	}{
-		"moved": {session.Record{Kind: session.KindMoved, Detector: "heartbeats", Detect: 800 * ms, Fence: 5 * ms, Choose: 6 * ms, Pause: 8 * ms,
+		"moved": {session.Record{Kind: session.KindMoved, Detector: "heartbeats", Detect: 800 * ms, Fence: 5 * ms, Choose: 6 * ms, Connect: 8 * ms,
 			Restored: 9 * ms, Replayed: 10 * ms, First: 12 * ms, Messages: 3, Lost: 1},
-			map[string]float64{"detect": .8, "fence": .005, "choose": .006, "pause": .008, "restored": .009, "replayed": .01, "first_reply": .012}},
-		"moved, idle": {session.Record{Kind: session.KindMoved, Detector: "health check", Pause: 2 * ms},
-			map[string]float64{"choose": 0, "pause": .002}},
-		"resumed": {session.Record{Kind: session.KindResumed, Detector: "association", Pause: 3 * ms}, map[string]float64{"pause": .003}},
+			map[string]float64{"detect": .8, "fence": .005, "choose": .006, "connect": .008, "restored": .009, "replayed": .01, "first_reply": .012}},
+		"moved, idle": {session.Record{Kind: session.KindMoved, Detector: "health check", Connect: 2 * ms},
+			map[string]float64{"choose": 0, "connect": .002}},
+		"resumed": {session.Record{Kind: session.KindResumed, Detector: "association", Connect: 3 * ms}, map[string]float64{"connect": .003}},
 		"ended":   {session.Record{Kind: session.KindEnded, Detector: "reset", Verdict: "why"}, map[string]float64{}},
 	} {
 		sink := metrics.NewInmemSink(time.Hour, time.Hour)

@@ -31,7 +31,7 @@ func (s *Shard) record(r Record) {
 	}
 	s.records = append(s.records, r)
 	s.log.Info("failover", "pool_user", r.User, "session", r.Session, "leg", r.Leg, "kind", r.Kind, "from", r.From, "to", r.To,
-		"cause", r.Cause, "detector", r.Detector, "detect", r.Detect, "fence", r.Fence, "choose", r.Choose, "pause", r.Pause,
+		"cause", r.Cause, "detector", r.Detector, "detect", r.Detect, "fence", r.Fence, "choose", r.Choose, "connect", r.Connect,
 		"restored", r.Restored, "replayed", r.Replayed, "first_reply", r.First, "elements_tried", r.Tried,
 		"replayed_messages", r.Messages, "replayed_bytes", r.Bytes, "discarded", r.Skipped, "saved", r.Saved,
 		"lost_replies", r.Lost, "verdict", r.Verdict)

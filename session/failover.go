@@ -28,7 +28,7 @@ func (s *Session) legOpen() {
 	s.u.found(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
 	if s.record != nil {
-		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
+		s.record.Connect = s.u.c.Loop.Now().Sub(s.record.Time)
 	}
 	if r := s.leg.restore; r != nil {
 		s.listenSoon(restoreTimeout) // and the deadline goes on
@@ -75,7 +75,7 @@ func (s *Session) legResumed() {
 	}
 	if s.record != nil && s.record.Tried == 0 { // else this was on the way to another element
 		s.record.Kind, s.record.To = KindResumed, s.leg.link.element.Name
-		s.record.Pause = s.u.c.Loop.Now().Sub(s.record.Time)
+		s.record.Connect = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report("")
 	}
 }

@@ -325,7 +325,7 @@ func TestRecordOfALostReply(t *testing.T) {
 	r.stations[0].die(false)
 	r.until("the error", func() bool { return string(c.got) == "ERR lost\n" })
 	r.until("the record", func() bool { return len(r.records) > 0 })
-	if x := r.records[0]; x.Kind != KindMoved || x.To != "element2" || x.Lost != 1 || x.Tried != 1 || x.Pause == 0 || x.First != 0 {
+	if x := r.records[0]; x.Kind != KindMoved || x.To != "element2" || x.Lost != 1 || x.Tried != 1 || x.Connect == 0 || x.First != 0 {
 		t.Errorf("%+v", x)
 	}
 	c.says("PAY 2\n", false)

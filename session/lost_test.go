@@ -401,7 +401,7 @@ func TestIdleWhileNoElement(t *testing.T) {
 	c.says("GET 2\n", false)
 	c.sometime("re GET 1\nre GET 2\n")
 	r.only(KindMoved)
-	if len(r.records) != 1 || r.records[0].Pause < time.Minute {
+	if len(r.records) != 1 || r.records[0].Connect < time.Minute {
 		t.Errorf("records %+v", r.records)
 	}
 	r.close()

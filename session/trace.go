@@ -40,7 +40,7 @@ type Record struct {
 	Detect   time.Duration `json:"detect_ns"`      // from the last sign of life until noticing, where silence is what was noticed
 	Fence    time.Duration `json:"fence_ns"`       // from noticing until the old leg was certain to be dead; 0: at once, or it did not matter
 	Choose   time.Duration `json:"choose_ns"`      // from noticing until the element was chosen
-	Pause    time.Duration `json:"pause_ns"`       // from noticing until the leg was open
+	Connect  time.Duration `json:"connect_ns"`     // from noticing until the new server was connected, or the leg resumed
 	Restored time.Duration `json:"restored_ns"`    // from noticing until states and callbacks were done; 0: there were none
 	Replayed time.Duration `json:"replayed_ns"`    // from noticing until all was sent again; 0: there was nothing
 	First    time.Duration `json:"first_reply_ns"` // from noticing until the first new byte for the client; 0: none was due

@@ -62,7 +62,7 @@ func TestFenceFrozenServer(t *testing.T) {
 				t.Errorf("the program read %q, %v; not %q", input, err, want)
 			}
 			r := f.records("moved", 1)[0]
-			t.Logf("%s; on after %v", r.Cause, r.Pause)
+			t.Logf("%s; on after %v", r.Cause, r.Connect)
 		})
 	}
 }

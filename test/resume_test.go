@@ -69,6 +69,6 @@ func TestResume(t *testing.T) {
 		if r.Messages != 0 || r.Bytes != 0 {
 			t.Errorf("a resumption replayed %d messages, %d bytes", r.Messages, r.Bytes)
 		}
-		t.Logf("%s: resumed after %s", r.Cause, r.Pause)
+		t.Logf("%s: resumed after %s", r.Cause, r.Connect)
 	}
 }

@@ -112,10 +112,10 @@ func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
 	for i := len(records) - 1; i >= max(0, len(records)-mostFailovers); i-- { // the newest first
 		r := records[i]
 		rows = append(rows, []string{shortDuration(now.Sub(r.Time)) + " ago", r.User, fmt.Sprint(r.Session), r.Kind,
-			cmp.Or(r.From, "-"), cmp.Or(r.To, "-"), orNone(r.Pause), orNone(r.First), plural(r.Messages, "message") + ", " + byteCount(r.Bytes),
+			cmp.Or(r.From, "-"), cmp.Or(r.To, "-"), orNone(r.Connect), orNone(r.First), plural(r.Messages, "message") + ", " + byteCount(r.Bytes),
 			byteCount(r.Skipped), why(r)})
 	}
-	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "PAUSE", "FIRST REPLY", "REPLAYED",
+	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "CONNECT", "FIRST REPLY", "REPLAYED",
 		"DISCARDED", "WHY"}, rows)
 }
 
