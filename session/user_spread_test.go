@@ -97,7 +97,7 @@ func TestSpreadOneBreaks(t *testing.T) {
 			t.Errorf("the server has seen %d connections", len(s.servers))
 		}
 		for _, x := range r.records {
-			if x.Kind != KindResumed || x.Pause > 200*time.Millisecond {
+			if x.Kind != KindResumed || x.Connect > 200*time.Millisecond {
 				t.Errorf("record %+v", x)
 			}
 		}
