@@ -19,7 +19,7 @@ const acceptPause = 100 * time.Millisecond
 // epollListener is the Listener of Epoll.
 type epollListener struct {
 	loop   *Epoll
-	accept func(Conn) Handler
+	take   func(Accepted)
 	fd     int // -1: closed
 	slot   int32
 	addr   netip.AddrPort
@@ -28,6 +28,11 @@ type epollListener struct {
 
 // Listen accepts connections at the address; see Loop. Of an IPv4 wildcard only IPv4 is accepted, of an IPv6 wildcard both.
 func (e *Epoll) Listen(at netip.AddrPort, accept func(Conn) Handler) (Listener, error) {
+	return e.ListenFor(at, func(a Accepted) { e.Adopt(a, accept) })
+}
+
+// ListenFor accepts connections for whichever loop; see Adopter.
+func (e *Epoll) ListenFor(at netip.AddrPort, take func(Accepted)) (Listener, error) {
 	if e.over {
 		return nil, fmt.Errorf("listen %v: %w", at, ErrClosed)
 	}
@@ -35,7 +40,7 @@ func (e *Epoll) Listen(at netip.AddrPort, accept func(Conn) Handler) (Listener, 
 	if err != nil {
 		return nil, fmt.Errorf("listen %v: %w", at, err)
 	}
-	l := &epollListener{loop: e, accept: accept, fd: fd, addr: localAddr(fd)}
+	l := &epollListener{loop: e, take: take, fd: fd, addr: localAddr(fd)}
 	l.resume.Func = func() { l.interest(unix.EPOLLIN) }
 	if l.slot, err = e.register(l, fd, unix.EPOLLIN); err != nil {
 		unix.Close(fd)
@@ -65,7 +70,7 @@ func (l *epollListener) ready(uint32) {
 		fd, from, err := accept(l.fd)
 		switch err {
 		case nil:
-			l.accepted(fd, from)
+			l.take(Accepted{fd, from})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
@@ -74,26 +79,9 @@ func (l *epollListener) ready(uint32) {
 			return
 		default: // the error is that connection's (accept(2), "Error handling"), or EINTR: on to the next
 		}
-		if l.fd < 0 { // closed by the accept function
+		if l.fd < 0 { // closed by the one that takes
 			return
 		}
-	}
-}
-
-func (l *epollListener) accepted(fd int, from netip.AddrPort) {
-	c := &epollConn{loop: l.loop, fd: fd, remote: from}
-	var err error
-	if c.slot, err = l.loop.register(c, fd, connBits); err != nil {
-		closeSocket(fd) // no memory for one more in the epoll; the peer sees an end
-		return
-	}
-	h := l.accept(c)
-	if h == nil {
-		c.Reset()
-		return
-	}
-	if c.fd >= 0 { // the accept function may have closed it
-		c.handler = h
 	}
 }
 

@@ -30,7 +30,7 @@ const (
 
 // Dial begins an association with the peer that listens at to; see Dialer.
 func (TCPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Association {
-	a := newTCPAssociation(l, c)
+	a := newTCPAssociation(l, c, l.Now())
 	a.handler = h
 	a.conn = l.Dial(to, a)
 	return a
@@ -39,14 +39,7 @@ func (TCPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Asso
 // Listen accepts associations at an address; see Acceptor.
 func (TCPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept func(Association) Handler) (loop.Listener, error) {
 	return l.Listen(at, func(conn loop.Conn) loop.Handler {
-		a := newTCPAssociation(l, c)
-		a.conn, a.connected, a.accepted = conn, true, true
-		if a.handler = accept(a); a.handler == nil {
-			a.end(false)
-			return nil
-		}
-		a.flushLater() // our INIT
-		return a
+		return acceptTCP(l, conn, c, l.Now(), false, accept)
 	})
 }
 
@@ -80,12 +73,12 @@ type tcpAssociation struct {
 	flushFunc, readFunc, drainedFunc func()
 }
 
-func newTCPAssociation(l loop.Loop, c Config) *tcpAssociation {
+func newTCPAssociation(l loop.Loop, c Config, since time.Time) *tcpAssociation {
 	a := &tcpAssociation{loop: l, config: c, machine: newMachine(l.Now(), c.Heartbeat, l.Buffers())}
 	a.flushFunc, a.readFunc, a.drainedFunc = a.flush, a.readAgain, a.drained
 	a.timer.Func, a.ackTimer.Func = a.due, a.flush
 	if c.DialTimeout > 0 {
-		l.Schedule(&a.timer, l.Now().Add(c.DialTimeout))
+		l.Schedule(&a.timer, since.Add(c.DialTimeout))
 	}
 	return a
 }

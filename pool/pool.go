@@ -49,6 +49,7 @@ type member struct {
 	failures int       // in a row; 0: believed alive
 	total    uint64    // failures since the beginning
 	retry    time.Time // with failures: not before
+	serves   bool      // it has carried a session since it last failed
 }
 
 // State is an element with its health, for people and programs to see.
@@ -131,6 +132,7 @@ func (p *Pool) Failed(now time.Time, name string) {
 	if m := p.find(name); m != nil {
 		m.failures++
 		m.total++
+		m.serves = false
 		m.retry = now.Add(pause(m.failures))
 	}
 }
@@ -142,6 +144,19 @@ func (p *Pool) Alive(name string) {
 	if m := p.find(name); m != nil {
 		m.failures, m.retry = 0, time.Time{}
 	}
+}
+
+// Serves reports that the element called name carries a session. It is news if that was not known since it last failed.
+func (p *Pool) Serves(name string) (news bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.find(name)
+	if m == nil {
+		return false
+	}
+	news = !m.serves
+	m.serves, m.failures, m.retry = true, 0, time.Time{}
+	return news
 }
 
 // Failures is how often the element called name has failed so far: what was learned of it before the last time may be outdated.

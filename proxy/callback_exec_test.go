@@ -28,8 +28,9 @@ func callBack(t *testing.T, script string, timeout time.Duration, at session.Mom
 	t.Helper()
 	o := newOwner(t)
 	rule := session.Callback(nil)
-	u := &userSide{shard: &Shard{loop: o.loop, log: hclog.New(&hclog.LoggerOptions{Output: &o.log})}, config: User{Name: "orders",
-		Callbacks: []Callback{{Rule: rule}, {Exec: []string{"/bin/sh", "-c", script}, Timeout: timeout}}}}
+	c := User{Name: "orders", Callbacks: []Callback{{Rule: rule}, {Exec: []string{"/bin/sh", "-c", script}, Timeout: timeout}}}
+	u := &userSide{shard: &Shard{common: newSpread(Config{Users: []User{c}}, nil, random), loop: o.loop,
+		log: hclog.New(&hclog.LoggerOptions{Output: &o.log})}, config: c}
 	answers := make(chan called, 2)
 	o.do(func() {
 		callbacks := u.makeCallbacks()

@@ -36,7 +36,11 @@ type Admin struct {
 type Limits struct {
 	Sessions int   // at once
 	Memory   int64 // bytes retained and queued, all sessions together
+	Shards   int   // how many loops share the work; 0: as many as Go's scheduler has processors (GOMAXPROCS)
 }
+
+// MaxShards is the largest number of shards.
+const MaxShards = 64
 
 // Pool is a static pool.
 type Pool struct {

@@ -13,14 +13,18 @@ import (
 
 // elementSide is one pool_element: a listener for the associations of pool users, and the rules of the legs at one server.
 type elementSide struct {
-	shard    *Shard
-	name     string
-	server   netip.AddrPort
-	rules    *session.Element
-	listener loop.Listener
-	probe    *probe
-	health   *health // nil: it is not checked
-	fence    *fence  // nil: there is no program for it
+	shard       *Shard
+	index       int // in Shard.elements
+	name        string
+	server      netip.AddrPort
+	association mapping.Config
+	rules       *session.Element
+	listener    loop.Listener      // nil: the first shard's hands associations over
+	newcomers   map[*newcomer]bool // of which it is not known yet which shard is to have them
+	probe       *probe
+	health      *health        // nil: it is not checked, or by the first shard
+	fence       *fence         // nil: there is no program for it
+	counts      *elementCounts // of all shards; nil: a direct side
 }
 
 // serverTimeout bounds a connect to the server.
@@ -29,21 +33,38 @@ const serverTimeout = 3 * time.Second
 var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
-	e := &elementSide{shard: s, name: c.Name, server: c.Server}
+	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, server: c.Server, association: associationConfig(c.Heartbeat),
+		newcomers: make(map[*newcomer]bool), counts: s.common.counts[c.Name]}
 	if len(c.FenceExec) > 0 {
-		e.fence = newFence(s, c)
+		e.fence = newFence(s, c, &e.counts.made)
 	}
 	e.makeRules(c)
-	var err error
-	e.listener, err = mapping.TCPMapping{}.Listen(s.loop, c.Listen, associationConfig(c.Heartbeat), e.accept)
-	if err != nil {
+	if s.index > 0 {
+		return e, nil
+	}
+	if err := e.listen(c.Listen); err != nil {
 		return nil, err
 	}
 	if c.Health != nil {
-		e.health = newHealth(s, c.Name, *c.Health, e.rules.SetHealth)
+		e.health = newHealth(s, c.Name, *c.Health, e.setHealth)
 	}
 	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "server", c.Server)
 	return e, nil
+}
+
+func (e *elementSide) listen(at netip.AddrPort) (err error) {
+	if e.shard.spreads() {
+		e.listener, err = e.shard.loop.Listen(at, e.meet)
+	} else {
+		e.listener, err = mapping.TCPMapping{}.Listen(e.shard.loop, at, e.association, e.accept)
+	}
+	return err
+}
+
+// setHealth tells the legs of all shards what the health check has found.
+func (e *elementSide) setHealth(err error) {
+	e.rules.SetHealth(err)
+	e.shard.onOthers(func(s *Shard) { s.elements[e.index].rules.SetHealth(err) })
 }
 
 // newDirectSide is the element side of mapping none: it runs beside the pool user and connects to the pool element itself.
@@ -57,9 +78,17 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*
 
 func (e *elementSide) makeRules(c Element) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
-	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: e.shard.token(), Memory: c.Memory,
+	instance, ok := e.shard.common.tokens["pool_element "+c.Name]
+	if !ok { // of a direct side: nobody else has it
+		instance = e.shard.token()
+	}
+	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: instance, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+	if e.counts != nil && e.shard.spreads() {
+		config.Ours = e.shard.ours
+		config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
+	}
 	if e.fence != nil {
 		config.Fence = e.fence.ask
 	}
@@ -80,7 +109,10 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	c := &local{shard: e.shard, rules: leg}
 	c.again.Func = c.read
 	limit := &loop.Timer{}
-	s := &serverSocket{local: c, limit: limit, fence: e.fence, leg: leg}
+	s := &serverSocket{local: c, limit: limit, side: e, leg: leg}
+	if e.counts != nil {
+		e.counts.legs.Add(1)
+	}
 	c.connected = func(err error) {
 		e.shard.loop.Cancel(limit)
 		if err != nil {
@@ -113,32 +145,58 @@ func (e *elementSide) listening(s session.Socket, answer func(bool)) {
 type serverSocket struct {
 	*local
 	limit    *loop.Timer
-	fence    *fence
+	side     *elementSide
 	leg      *session.Leg
 	listener listenerID
 	finished bool // our end has been sent
+	gone     bool // it does not count among the legs any more
 }
 
 // Close ends the connection in order (session.Socket).
 func (c *serverSocket) Close() {
-	c.shard.loop.Cancel(c.limit)
-	c.fence.closed(c.leg)
+	c.leave()
 	c.local.Close()
 }
 
 // Reset ends the connection abortively (session.Socket).
 func (c *serverSocket) Reset() {
-	c.shard.loop.Cancel(c.limit)
-	c.fence.closed(c.leg)
+	c.leave()
 	c.local.Reset()
 }
 
+func (c *serverSocket) leave() {
+	c.shard.loop.Cancel(c.limit)
+	c.side.fence.closed(c.leg)
+	if !c.gone && c.side.counts != nil {
+		c.side.counts.legs.Add(-1)
+	}
+	c.gone = true
+}
+
+// stopAccepting closes the listener, and has new legs refused.
+func (e *elementSide) stopAccepting() {
+	if e.listener != nil {
+		e.listener.Close()
+	}
+	e.rules.Refuse()
+}
+
 func (e *elementSide) close() {
-	e.listener.Close()
+	if e.listener != nil {
+		e.listener.Close()
+	}
+	for n := range e.newcomers {
+		n.close()
+	}
 	e.health.close()
 	e.rules.Close()
 	e.fence.close()
 	e.probe.close()
+}
+
+// ours reports whether the legs of a pool user are this shard's.
+func (s *Shard) ours(instance session.Token) bool {
+	return instance.Spread(len(s.common.loops)) == s.index
 }
 
 func (s *Shard) maxLegs() int {

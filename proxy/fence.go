@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"sync/atomic"
 	"time"
 
 	"github.com/poolproxy/poolproxy/session"
@@ -15,15 +16,20 @@ import (
 // What is dead is told by numbers, which connections to the server get as they are made: a run that ended well has brought down
 // those made before it began. So requests share a run if their connections are older than it, however many come; and a request
 // about a server that was started meanwhile does not believe a run that was about the one before.
+//
+// Each shard has one for each pool_element, which numbers its connections. It is the first shard's that runs the program, for all.
 type fence struct {
-	runner  *runner
+	shard   *Shard
+	index   int     // of the side in Shard.elements
+	over    bool    // it is closed
+	runner  *runner // nil: not the first shard's
 	element string
 	server  netip.AddrPort
 	exec    []string
 	timeout time.Duration
 
 	numbers map[*session.Leg]uint64 // of the legs' connections
-	made    uint64                  // connections so far
+	made    *atomic.Uint64          // connections so far, in all shards
 	dead    uint64                  // those up to this number are
 	reach   uint64                  // and up to this one, if the present run ends well; 0: none runs
 	waiting []fencing
@@ -31,9 +37,9 @@ type fence struct {
 
 // fencing is one request.
 type fencing struct {
-	leg    *session.Leg
-	number uint64 // of its connection
-	answer func(error)
+	session uint64 // of the leg, for people
+	number  uint64 // of its connection
+	answer  func(error)
 }
 
 const defaultFenceTimeout = 10 * time.Second
@@ -47,11 +53,15 @@ type fenceInput struct {
 	Session uint64 `json:"session"` // the pool user's number of the session that asked first
 }
 
-func newFence(s *Shard, c Element) *fence {
-	f := &fence{runner: newRunner(s.loop, s.log.Named(c.Name)), element: c.Name, server: c.Server, exec: c.FenceExec,
-		timeout: c.FenceTimeout, numbers: make(map[*session.Leg]uint64)}
+// newFence makes a fence; made is what all shards' of this pool_element count with.
+func newFence(s *Shard, c Element, made *atomic.Uint64) *fence {
+	f := &fence{shard: s, index: len(s.elements), element: c.Name, server: c.Server, exec: c.FenceExec, timeout: c.FenceTimeout,
+		numbers: make(map[*session.Leg]uint64), made: made}
 	if f.timeout <= 0 {
 		f.timeout = defaultFenceTimeout
+	}
+	if s.index == 0 {
+		f.runner = newRunner(s.loop, s.log.Named(c.Name), make(chan struct{}, maxPrograms))
 	}
 	return f
 }
@@ -59,8 +69,7 @@ func newFence(s *Shard, c Element) *fence {
 // connected gives a leg's connection its number.
 func (f *fence) connected(leg *session.Leg) {
 	if f != nil {
-		f.made++
-		f.numbers[leg] = f.made
+		f.numbers[leg] = f.made.Add(1)
 	}
 }
 
@@ -74,14 +83,40 @@ func (f *fence) closed(leg *session.Leg) {
 // ask has the process at the other end of a leg's connection stopped (session.ElementConfig.Fence). Once the fence is closed
 // nobody is answered.
 func (f *fence) ask(leg *session.Leg, answer func(error)) {
-	number := f.numbers[leg]
+	r := fencing{leg.Session, f.numbers[leg], answer}
 	switch {
-	case number == 0:
+	case r.number == 0:
 		answer(errNotConnected)
-	case number <= f.dead:
-		answer(nil)
+	case f.shard.index == 0:
+		f.take(r)
 	default:
-		f.waiting = append(f.waiting, fencing{leg, number, answer})
+		f.pass(r)
+	}
+}
+
+// pass has the first shard's fence take a request, whose answer comes back here.
+func (f *fence) pass(r fencing) {
+	answer := r.answer
+	f.shard.on(0, func(first *Shard) {
+		r.answer = func(err error) {
+			first.on(f.shard.index, func(*Shard) {
+				if !f.over {
+					answer(err)
+				}
+			})
+		}
+		first.elements[f.index].fence.take(r)
+	})
+}
+
+// take has the program run for a request, unless it is known already that the server is dead.
+func (f *fence) take(r fencing) {
+	switch {
+	case f.over:
+	case r.number <= f.dead:
+		r.answer(nil)
+	default:
+		f.waiting = append(f.waiting, r)
 		if f.reach == 0 {
 			f.run()
 		}
@@ -90,11 +125,11 @@ func (f *fence) ask(leg *session.Leg, answer func(error)) {
 
 // run begins a run for all that wait.
 func (f *fence) run() {
-	input, err := json.Marshal(fenceInput{f.element, f.server.String(), f.waiting[0].leg.Session})
+	input, err := json.Marshal(fenceInput{f.element, f.server.String(), f.waiting[0].session})
 	if err != nil {
 		panic(err) // it is made of strings and a number
 	}
-	f.reach = f.made
+	f.reach = f.made.Load()
 	f.runner.run(job{args: f.exec, input: input, timeout: f.timeout}, f.ended)
 }
 
@@ -127,6 +162,7 @@ func (f *fence) ended(_ []byte, err error) {
 // close kills what runs. Twice is harmless, and so is none.
 func (f *fence) close() {
 	if f != nil {
+		f.over = true
 		f.runner.close()
 		f.waiting = nil
 	}

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,7 +29,7 @@ func newFenced(t *testing.T, script string, timeout time.Duration) *fenced {
 	o := newOwner(t)
 	s := &Shard{loop: o.loop, log: hclog.New(&hclog.LoggerOptions{Output: &o.log})}
 	f := &fenced{o, newFence(s, Element{Name: "a", Server: netip.MustParseAddrPort("127.0.0.1:6379"),
-		FenceExec: []string{"/bin/sh", "-c", script}, FenceTimeout: timeout})}
+		FenceExec: []string{"/bin/sh", "-c", script}, FenceTimeout: timeout}, new(atomic.Uint64))}
 	t.Cleanup(func() { o.do(f.fence.close) })
 	return f
 }

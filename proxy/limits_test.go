@@ -136,7 +136,9 @@ func TestLimitOfMemory(t *testing.T) {
 		wrote <- err
 	}()
 	held := func() (n int) {
-		p.do(func() { n = p.shard.loop.Buffers().Out() })
+		for _, r := range p.runners {
+			r.do(func() { n += r.shard.loop.Buffers().Out() })
+		}
 		return n
 	}
 	eventually(t, "the share of clients is used", func() bool { return held() >= limit*3/4 })

@@ -11,35 +11,62 @@ import (
 // gaugeEvery is how often the gauges are set.
 const gaugeEvery = 5 * time.Second
 
-// gauge sets the gauges, and comes again.
+// gauges are what the shards measure now and then; what they say of one thing is added up.
+type gauges map[gauge]int
+
+// gauge is the name of one: what, and of which block.
+type gauge struct{ what, name string }
+
+// gauge has all shards say how they are, sets the gauges to the sums, and comes again. It runs on the first shard.
 func (s *Shard) gauge() {
+	sum, missing := s.measured(), len(s.common.loops)-1
+	s.onOthers(func(other *Shard) {
+		part := other.measured()
+		other.on(0, func(*Shard) {
+			for g, n := range part {
+				sum[g] += n
+			}
+			if missing--; missing == 0 {
+				s.set(sum)
+			}
+		})
+	})
+	if missing == 0 {
+		s.set(sum)
+	}
+	s.loop.Schedule(&s.gauges, s.loop.Now().Add(gaugeEvery))
+}
+
+// measured is what this shard has to say, and counts what there was since the last time.
+func (s *Shard) measured() gauges {
+	to := make(gauges)
 	for _, u := range s.users {
-		u.gauge()
+		u.measure(to)
 	}
 	for _, e := range s.elements {
 		live, held := e.rules.Legs()
-		s.set("legs.live", e.name, live)
-		s.set("legs.held", e.name, held)
+		to[gauge{"legs.live", e.name}] = live
+		to[gauge{"legs.held", e.name}] = held
 		if e.health != nil {
 			healthy := 1
 			if e.health.reason != nil {
 				healthy = 0
 			}
-			s.set("healthy", e.name, healthy)
+			to[gauge{"healthy", e.name}] = healthy
 		}
 	}
-	s.set("buffers.bytes", "all", s.loop.Buffers().Out())
-	s.loop.Schedule(&s.gauges, s.loop.Now().Add(gaugeEvery))
+	to[gauge{"buffers.bytes", "all"}] = s.loop.Buffers().Out()
+	return to
 }
 
-// mostJudged is how many sessions of a pool_user are asked each time whether they would survive: with more, the gauges tell what
-// these say of all.
+// mostJudged is how many sessions of a pool_user are asked each time, in each shard, whether they would survive: with more, the gauges
+// tell what these say of all.
 const mostJudged = 2000
 
-// gauge sets the gauges of a pool_user, and counts what its clients have sent since the last time.
-func (u *userSide) gauge() {
+// measure says how the sessions of a pool_user are, and counts what its clients have sent since the last time.
+func (u *userSide) measure(to gauges) {
 	s, name := u.shard, u.config.Name
-	s.set("sessions", name, u.rules.Count())
+	to[gauge{"sessions", name}] = u.rules.Count()
 	now, last := u.rules.Traffic(), u.counted
 	u.counted = now
 	s.add("traffic.protected.messages", name, int(now.ProtectedMessages-last.ProtectedMessages))
@@ -54,12 +81,14 @@ func (u *userSide) gauge() {
 		}
 	})
 	for p, n := range found {
-		s.set("sessions."+string(p), name, n*judged/max(min(judged, mostJudged), 1))
+		to[gauge{"sessions." + string(p), name}] = n * judged / max(min(judged, mostJudged), 1)
 	}
 }
 
-func (s *Shard) set(what, name string, n int) {
-	s.metrics.SetGaugeWithLabels([]string{what}, float32(n), []metrics.Label{{Name: "name", Value: name}})
+func (s *Shard) set(to gauges) {
+	for g, n := range to {
+		s.metrics.SetGaugeWithLabels([]string{g.what}, float32(n), []metrics.Label{{Name: "name", Value: g.name}})
+	}
 }
 
 func (s *Shard) count(what, name string) {

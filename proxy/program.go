@@ -51,8 +51,9 @@ type runner struct {
 	closed  bool
 }
 
-func newRunner(l loop.Loop, log hclog.Logger) *runner {
-	r := &runner{loop: l, log: log, slots: make(chan struct{}, maxPrograms)}
+// newRunner makes a runner. As many programs run at once as slots holds, which others may share.
+func newRunner(l loop.Loop, log hclog.Logger, slots chan struct{}) *runner {
+	r := &runner{loop: l, log: log, slots: slots}
 	r.context, r.cancel = context.WithCancel(context.Background())
 	return r
 }

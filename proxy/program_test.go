@@ -52,7 +52,7 @@ func newOwner(t *testing.T) *owner {
 		t.Fatal(err)
 	}
 	o := &owner{T: t, loop: l}
-	o.runner = newRunner(l, hclog.New(&hclog.LoggerOptions{Output: &o.log, Level: hclog.Info}))
+	o.runner = newRunner(l, hclog.New(&hclog.LoggerOptions{Output: &o.log, Level: hclog.Info}), make(chan struct{}, maxPrograms))
 	var running sync.WaitGroup
 	running.Go(l.Run)
 	t.Cleanup(func() { o.do(o.runner.close); l.Stop(); running.Wait() })

@@ -2,8 +2,8 @@
 // pool_element side connects to unmodified servers; between them are the rules of package session over the associations of
 // package mapping.
 //
-// A Proxy is one process's worth: any number of pool_user and pool_element sides on one shard (package loop). Everything here
-// but the methods of Proxy runs on the shard's goroutine.
+// A Proxy is one process's worth: any number of pool_user and pool_element sides, on one or several shards. A shard has a loop and a
+// goroutine of its own (package loop), on which everything here runs but the methods of Proxy. Shards share what is in spread.
 package proxy
 
 import (
@@ -17,7 +17,6 @@ import (
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/loop"
-	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -26,129 +25,165 @@ var Version = "0.1.0-dev"
 
 // Proxy is a running proxy. Its methods may be called from any goroutine.
 type Proxy struct {
-	loop    loop.Runner
-	shard   *Shard
+	runners []*shardRunner
 	started time.Time
-	stopped chan struct{} // closed when the shard's goroutine has ended
 	once    sync.Once
 }
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
 func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
-	runner, err := loop.New()
-	if err != nil {
-		return nil, fmt.Errorf("proxy: cannot make an event loop: %w", err)
+	p := &Proxy{started: time.Now()}
+	var loops []loop.Loop
+	for range shards(c) {
+		l, err := loop.New()
+		if err != nil {
+			p.end()
+			return nil, fmt.Errorf("proxy: cannot make an event loop: %w", err)
+		}
+		r := &shardRunner{loop: l, stopped: make(chan struct{})}
+		go r.run()
+		p.runners = append(p.runners, r)
+		loops = append(loops, l)
+		if _, can := l.(loop.Adopter); !can { // connections stay where they were accepted
+			break
+		}
 	}
-	p := &Proxy{loop: runner, started: time.Now(), stopped: make(chan struct{})}
-	go p.run()
-	p.do(func() { p.shard, err = NewShard(runner, c, log, m) })
-	if err != nil {
-		p.end()
-		return nil, err
+	common := newSpread(c, loops, random)
+	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
+		r := p.runners[i]
+		var err error
+		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel()) })
+		if err != nil {
+			p.end()
+			return nil, err
+		}
 	}
 	return p, nil
 }
 
-// run is the shard's goroutine. It ends when end stops the loop, which waits for it.
-func (p *Proxy) run() {
-	defer close(p.stopped)
-	p.loop.Run()
+// shardRunner is a shard with its loop and goroutine.
+type shardRunner struct {
+	loop    loop.Runner
+	shard   *Shard        // the shard's goroutine only
+	stopped chan struct{} // closed when that has ended
+}
+
+// run is the shard's goroutine. It ends when Proxy.end stops the loop, which waits for it.
+func (r *shardRunner) run() {
+	defer close(r.stopped)
+	r.loop.Run()
 }
 
 // do runs f on the shard and waits for it; it reports false, with f not run, when the shard has stopped.
-func (p *Proxy) do(f func()) bool {
+func (r *shardRunner) do(f func()) bool {
 	done := make(chan struct{})
-	if !p.loop.Post(func() { f(); close(done) }) {
+	if !r.loop.Post(func() { f(); close(done) }) {
 		return false
 	}
 	select {
 	case <-done:
 		return true
-	case <-p.stopped:
+	case <-r.stopped:
 		return false
 	}
 }
 
-// Status tells what the proxy is doing.
+// Status tells what the proxy is doing. Each shard is asked in its turn.
 func (p *Proxy) Status() Status {
 	s := Status{Version: Version, Started: p.started}
-	p.do(func() { p.shard.status(&s) })
+	for _, r := range p.runners {
+		r.do(func() { r.shard.status(&s) })
+	}
+	s.finish()
 	return s
 }
 
 // Stop stops accepting, lets sessions end until ctx is done, then closes what is left, and waits until nothing of the proxy
 // runs. Twice is harmless.
 func (p *Proxy) Stop(ctx context.Context) {
-	p.do(func() { p.shard.StopAccepting() })
+	for _, r := range p.runners { // the first one first: then nothing more is handed to the others
+		r.do(func() { r.shard.StopAccepting() })
+	}
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	for busy := true; busy; {
-		if !p.do(func() { busy = p.shard.Busy() }) || !busy {
-			break
-		}
+	for p.busy() {
 		select {
 		case <-ctx.Done():
-			busy = false
+			p.end()
+			return
 		case <-tick.C:
 		}
 	}
 	p.end()
 }
 
+func (p *Proxy) busy() (busy bool) {
+	for _, r := range p.runners {
+		r.do(func() { busy = busy || r.shard.Busy() })
+	}
+	return busy
+}
+
 func (p *Proxy) end() {
 	p.once.Do(func() {
-		p.do(func() {
-			if p.shard != nil {
-				p.shard.Close()
-			}
-		})
-		p.loop.Stop()
-		<-p.stopped
+		for _, r := range p.runners {
+			r.do(func() {
+				if r.shard != nil {
+					r.shard.Close()
+				}
+			})
+		}
+		for _, r := range p.runners {
+			r.loop.Stop()
+			<-r.stopped
+		}
 	})
 }
 
 // Shard is everything that one loop owns. It belongs to the loop's goroutine. It is exported for simulation: over a
 // looptest.World the whole proxy runs in virtual time.
 type Shard struct {
+	index    int     // 0: the first, which listens
+	common   *spread // what it shares with others
 	loop     loop.Loop
 	config   Config
 	log      hclog.Logger
 	metrics  *metrics.Metrics
-	pools    map[string]*pool.Pool
-	users    []*userSide
-	elements []*elementSide
-	records  []Record // at least the last keptRecords, oldest first
-	number   uint64   // of the last session
+	users    []*userSide    // in the order of the configuration, in every shard
+	elements []*elementSide // likewise
+	records  []Record       // at least the last keptRecords, oldest first
 	scratch  *loop.Buffer
 	random   func([]byte)
 	kernel   *kernel   // nil: it cannot be asked
 	blind    bool      // it was said that the kernel does not answer about connections
 	starved  time.Time // when it was last said that the memory limit is reached
 	gauges   loop.Timer
+	closed   bool
 }
 
 // keptRecords is how many failover records are kept for Status.
 const keptRecords = 100
 
-// NewShard listens on the loop as the configuration says. On an error nothing is left listening.
-func NewShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics) (*Shard, error) {
-	s := &Shard{loop: l, config: c, log: log, metrics: m, pools: make(map[string]*pool.Pool),
-		random: func(p []byte) { _, _ = rand.Read(p) }, // crypto/rand.Read never fails
-		kernel: openKernel()}
+func random(p []byte) { _, _ = rand.Read(p) } // crypto/rand.Read never fails
+
+// newShard makes one of the shards of a process. The first one listens as the configuration says. On an error nothing is left
+// listening.
+func newShard(index int, common *spread, c Config, log hclog.Logger, m *metrics.Metrics, k *kernel) (*Shard, error) {
+	s := &Shard{index: index, common: common, loop: common.loops[index], config: c, log: log, metrics: m, random: random, kernel: k}
+	s.config.Limits.Memory /= int64(len(common.loops))
+	common.shards[index] = s
 	return s, s.listen()
 }
 
-// NewVirtualShard is NewShard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and the kernel
-// is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
+// NewVirtualShard is a whole proxy of one shard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and
+// the kernel is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
-	s := &Shard{loop: l, config: c, log: log, metrics: m, pools: make(map[string]*pool.Pool), random: random}
+	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, config: c, log: log, metrics: m, random: random}
+	s.common.shards[0] = s
 	return s, s.listen()
 }
 
 func (s *Shard) listen() error {
-	for _, c := range s.config.Pools {
-		s.pools[c.Handle] = pool.New(c.Handle, c.Policy, c.Elements)
-	}
 	for _, c := range s.config.Elements {
 		side, err := newElementSide(s, c)
 		if err != nil {
@@ -165,21 +200,20 @@ func (s *Shard) listen() error {
 		}
 		s.users = append(s.users, side)
 	}
-	if s.metrics != nil {
+	if s.metrics != nil && s.index == 0 {
 		s.gauges.Func = s.gauge
 		s.gauge()
 	}
 	return nil
 }
 
-// StopAccepting closes the listeners; sessions and legs go on.
+// StopAccepting closes the listeners; sessions and legs go on, and so do connections that were accepted before.
 func (s *Shard) StopAccepting() {
 	for _, u := range s.users {
 		u.stopAccepting()
 	}
 	for _, e := range s.elements {
-		e.listener.Close()
-		e.rules.Refuse()
+		e.stopAccepting()
 	}
 }
 
@@ -200,6 +234,7 @@ func (s *Shard) Busy() bool {
 
 // Close ends everything.
 func (s *Shard) Close() {
+	s.closed = true
 	s.StopAccepting()
 	for _, u := range s.users {
 		u.close()
@@ -216,14 +251,6 @@ func (s *Shard) Close() {
 		s.scratch.Drop()
 		s.scratch = nil
 	}
-}
-
-// sessions counts the sessions of all sides.
-func (s *Shard) sessions() (n int) {
-	for _, u := range s.users {
-		n += u.rules.Count()
-	}
-	return n
 }
 
 func (s *Shard) token() (t session.Token) {

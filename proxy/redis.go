@@ -25,7 +25,7 @@ type asker struct {
 }
 
 func newAsker(s *Shard, c User) *asker {
-	return &asker{loop: s.loop, log: s.log.Named(c.Name), pool: s.pools[c.Pool], table: c.Commands, asked: make(map[string]*asked),
+	return &asker{loop: s.loop, log: s.log.Named(c.Name), pool: s.common.pools[c.Pool], table: c.Commands, asked: make(map[string]*asked),
 		first: firstAsker{loop: s.loop}}
 }
 

@@ -104,7 +104,7 @@ func TestAskerAsksInTime(t *testing.T) {
 		t.Error("get is not safe")
 	}
 	step("it has told", moved, false)
-	r.shard.pools["data"].Failed(r.world.Now(), "a")
+	r.shard.common.pools["data"].Failed(r.world.Now(), "a")
 	reply(step("it has failed since", first, true), redisTable)
 	step("it has told again", first, false)
 	r.world.RunFor(askAgain)

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
@@ -38,23 +40,34 @@ func (s *Shard) record(r Record) {
 	s.measure(r)
 }
 
-// status fills in what the shard is doing.
+// status adds what this shard is doing. The first shard is asked first.
 func (s *Shard) status(to *Status) {
-	for _, c := range s.config.Pools {
-		to.Pools = append(to.Pools, s.poolStatus(c))
+	for i, c := range s.config.Pools {
+		if s.index == 0 {
+			to.Pools = append(to.Pools, s.poolStatus(c))
+		}
+		s.countServing(&to.Pools[i])
 	}
-	for _, u := range s.users {
-		to.Users = append(to.Users, u.status())
+	for i, u := range s.users {
+		if s.index == 0 {
+			to.Users = append(to.Users, UserStatus{Name: u.config.Name, Listen: u.listener.Addr().String(), Pool: u.config.Pool,
+				Protocol: u.config.Protocol.Name(), Ack: u.config.Failover.Ack.String()})
+		}
+		to.Users[i].add(u)
 		u.rules.Sessions(func(x *session.Session) { to.Sessions = append(to.Sessions, sessionStatus(u.config.Name, x.Info())) })
 		m := s.poolConfig(u.config.Pool).Mapping
 		u.rules.Links(func(e pool.Element, a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_user", u.config.Name, m, a, up, legs))
 		})
 	}
-	for _, e := range s.elements {
+	for i, e := range s.elements {
+		if s.index == 0 {
+			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
+				Health: e.health.text()})
+		}
 		live, held := e.rules.Legs()
-		to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
-			Legs: live, Held: held, Health: e.health.text()})
+		to.Elements[i].Legs += live
+		to.Elements[i].Held += held
 		e.rules.Links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, mapping.TCP, a, up, legs))
 		})
@@ -62,26 +75,42 @@ func (s *Shard) status(to *Status) {
 	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)
 }
 
-func (u *userSide) status() UserStatus {
+// finish puts the records of all shards in the order of their time, and keeps the last ones.
+func (s *Status) finish() {
+	slices.SortStableFunc(s.Failovers, func(a, b Record) int { return a.Time.Compare(b.Time) })
+	s.Failovers = s.Failovers[max(0, len(s.Failovers)-keptRecords):]
+}
+
+// add counts what a shard's side of the pool_user does.
+func (s *UserStatus) add(u *userSide) {
 	t := u.rules.Traffic()
-	return UserStatus{Name: u.config.Name, Listen: u.listener.Addr().String(), Pool: u.config.Pool, Protocol: u.config.Protocol.Name(),
-		Sessions: u.rules.Count(), Ack: u.config.Failover.Ack.String(), ProtectedMessages: t.ProtectedMessages,
-		ProtectedBytes: t.ProtectedBytes, UnprotectedMessages: t.UnprotectedMessages, UnprotectedBytes: t.UnprotectedBytes}
+	s.Sessions += u.rules.Count()
+	s.ProtectedMessages += t.ProtectedMessages
+	s.ProtectedBytes += t.ProtectedBytes
+	s.UnprotectedMessages += t.UnprotectedMessages
+	s.UnprotectedBytes += t.UnprotectedBytes
 }
 
 func (s *Shard) poolStatus(c Pool) PoolStatus {
 	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String()}
+	for _, e := range s.common.pools[c.Handle].States() {
+		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
+			Failures: e.Failures})
+	}
+	return p
+}
+
+// countServing adds this shard's sessions to the elements that serve them.
+func (s *Shard) countServing(p *PoolStatus) {
 	serving := make(map[string]int)
 	for _, u := range s.users {
-		if u.config.Pool == c.Handle {
+		if u.config.Pool == p.Handle {
 			u.rules.Sessions(func(x *session.Session) { serving[x.Info().Element]++ })
 		}
 	}
-	for _, e := range s.pools[c.Handle].States() {
-		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
-			Failures: e.Failures, Sessions: serving[e.Name]})
+	for i := range p.Elements {
+		p.Elements[i].Sessions += serving[p.Elements[i].Name]
 	}
-	return p
 }
 
 func sessionStatus(user string, i session.Info) SessionStatus {

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"net/netip"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -11,9 +12,10 @@ import (
 // userSide is one pool_user: a listener for clients, and the rules of their sessions.
 type userSide struct {
 	shard    *Shard
+	index    int // in Shard.users
 	config   User
 	rules    *session.User
-	listener loop.Listener
+	listener loop.Listener  // nil: the first shard's hands clients over
 	programs *runner        // of callbacks; nil: none is a program
 	servers  []*elementSide // mapping none: the element's rules, in this process
 	asker    *asker         // protocol redis; else nil
@@ -22,7 +24,7 @@ type userSide struct {
 }
 
 func newUserSide(s *Shard, c User) (*userSide, error) {
-	u := &userSide{shard: s, config: c}
+	u := &userSide{shard: s, index: len(s.users), config: c}
 	p := s.poolConfig(c.Pool)
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
@@ -44,12 +46,13 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 		u.asker = newAsker(s, c)
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
-	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: s.token(), Pool: s.pools[c.Pool], Dialer: dialer,
-		Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks, Associations: associations, Random: s.random,
-		Number: s.nextNumber, Trace: s.trace(c.Name)})
-	var err error
-	u.listener, err = s.loop.Listen(c.Listen, u.accept)
-	if err != nil {
+	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: s.common.pools[c.Pool],
+		Dialer: dialer, Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
+		Associations: associations, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
+	if s.index > 0 {
+		return u, nil
+	}
+	if err := u.listen(); err != nil {
 		u.close()
 		return nil, err
 	}
@@ -60,14 +63,58 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	return u, nil
 }
 
-// accept begins the session of a client. Beyond the limit the client is refused.
+// instance is this shard's of the pool_user: to pool elements each shard is a pool user of its own.
+func (u *userSide) instance() session.Token {
+	t := u.shard.common.tokens["pool_user "+u.config.Name]
+	if u.shard.spreads() {
+		t = t.Part(u.shard.index)
+	}
+	return t
+}
+
+func (u *userSide) listen() (err error) {
+	if u.shard.spreads() {
+		u.listener, err = u.shard.loop.(loop.Adopter).ListenFor(u.config.Listen, u.place)
+	} else {
+		u.listener, err = u.shard.loop.Listen(u.config.Listen, u.accept)
+	}
+	return err
+}
+
+// place gives a client to the shard with the fewest sessions.
+func (u *userSide) place(a loop.Accepted) {
+	if !u.admitted(a.Remote()) {
+		a.Drop()
+		return
+	}
+	index, to := u.index, u.shard.common.least()
+	u.shard.common.loads[to].sessions.Add(1)
+	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn) })
+}
+
+// accept begins the session of a client where there is one shard only.
 func (u *userSide) accept(conn loop.Conn) loop.Handler {
-	if limit := u.shard.config.Limits.Sessions; limit > 0 && u.shard.sessions() >= limit {
-		u.shard.log.Warn("client refused: limits.sessions is reached", "pool_user", u.config.Name, "client", conn.Remote(), "limit", limit)
-		u.shard.count("sessions.refused", u.config.Name)
+	if !u.admitted(conn.Remote()) {
 		return nil
 	}
-	c := &local{Conn: conn, shard: u.shard, eager: true}
+	u.shard.common.loads[0].sessions.Add(1)
+	return u.begin(conn)
+}
+
+// admitted reports whether there may be one more session. Beyond the limit a client is refused.
+func (u *userSide) admitted(from netip.AddrPort) bool {
+	limit := u.shard.config.Limits.Sessions
+	if limit <= 0 || u.shard.common.sessions() < int64(limit) {
+		return true
+	}
+	u.shard.log.Warn("client refused: limits.sessions is reached", "pool_user", u.config.Name, "client", from, "limit", limit)
+	u.shard.count("sessions.refused", u.config.Name)
+	return false
+}
+
+// begin begins the session of a client, which is counted already.
+func (u *userSide) begin(conn loop.Conn) loop.Handler {
+	c := &clientSocket{local: local{Conn: conn, shard: u.shard, eager: true}}
 	c.again.Func = c.read
 	s := u.rules.Accept(c, conn.Remote().String())
 	c.rules = s
@@ -75,18 +122,48 @@ func (u *userSide) accept(conn loop.Conn) loop.Handler {
 	return c
 }
 
+// clientSocket is the socket of a client. It counts among the sessions of the process until it is closed.
+type clientSocket struct {
+	local
+	gone bool
+}
+
+// Close ends the connection in order (session.Socket).
+func (c *clientSocket) Close() {
+	c.leave()
+	c.local.Close()
+}
+
+// Reset ends the connection abortively (session.Socket).
+func (c *clientSocket) Reset() {
+	c.leave()
+	c.local.Reset()
+}
+
+func (c *clientSocket) leave() {
+	if !c.gone {
+		c.gone = true
+		c.shard.common.loads[c.shard.index].sessions.Add(-1)
+	}
+}
+
+// found has the other shards' sessions that wait for an element look again.
+func (u *userSide) found() {
+	u.shard.onOthers(func(s *Shard) { s.users[u.index].rules.Wake() })
+}
+
 // stopAccepting closes the listener, and ends what this side does of its own.
 func (u *userSide) stopAccepting() {
-	u.listener.Close()
+	if u.listener != nil {
+		u.listener.Close()
+	}
 	if u.asker != nil {
 		u.asker.first.end()
 	}
 }
 
 func (u *userSide) close() {
-	if u.listener != nil {
-		u.stopAccepting()
-	}
+	u.stopAccepting()
 	if u.rules != nil {
 		u.rules.Close()
 	}
@@ -106,8 +183,7 @@ func (s *Shard) poolConfig(handle string) Pool {
 }
 
 func (s *Shard) nextNumber() uint64 {
-	s.number++
-	return s.number
+	return s.common.number.Add(1)
 }
 
 // associationConfig derives the time that an association may take to come up from the time after which a silent one is given up.

@@ -20,6 +20,11 @@ type ElementConfig struct {
 	Memory   int           // bytes of each direction of one leg
 	Hold     time.Duration // the longest that a leg is kept for a pool user out of touch
 	MaxLegs  int           // more are refused
+	Full     func() bool   // reports that no more legs can be taken, whatever MaxLegs says; nil: it does not matter
+
+	// Ours reports whether the legs of this pool user are looked after by this Element. Where several share an address (shards), an
+	// association that has come to the wrong one is ended before it can say what is not known here. nil: all are.
+	Ours func(instance Token) bool
 
 	// Connect begins to connect to the server. The outcome is told by Leg.Connected or Leg.ConnectFailed, not within the call.
 	Connect func(*Leg) Socket
@@ -169,7 +174,14 @@ func (l *elementLink) Receive(m mapping.Message) {
 	}
 }
 
-func (l *elementLink) greeted() { l.e.c.Loop.Cancel(&l.timer) }
+func (l *elementLink) greeted() {
+	l.e.c.Loop.Cancel(&l.timer)
+	if l.e.c.Ours != nil && !l.e.c.Ours(l.hello.instance) {
+		l.e.c.Trace.log('i', "association ended: its HELLO came so late that another shard has it", "pool_user", l.a.Remote())
+		l.a.Abort()
+		l.gone()
+	}
+}
 
 func (l *elementLink) deliver(leg *Leg, p []byte) { leg.data(p) }
 
@@ -213,7 +225,7 @@ func (l *elementLink) open(stream uint16, m *message) {
 		leg.refuse("leg", CodeStale, "")
 		return
 	}
-	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed {
+	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed || l.e.c.Full != nil && l.e.c.Full() {
 		leg.refuse("leg", CodeBusy, "")
 		return
 	}

@@ -31,6 +31,10 @@ type UserConfig struct {
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session
 
+	// Found is told when the server of an element that had failed, or was never tried, has taken a session: others that share the pool
+	// may have sessions that wait for that (Wake). nil: there are none.
+	Found func()
+
 	Trace Trace
 }
 
@@ -111,7 +115,14 @@ func (u *User) lookAt(e pool.Element) bool {
 // found notes that the server of an element has taken a session. Of an element that had failed only one session at a time finds that
 // out; the others, which wait for it, need not sit out their pause.
 func (u *User) found(element string) {
-	u.c.Pool.Alive(element)
+	if news := u.c.Pool.Serves(element); news && u.c.Found != nil {
+		u.c.Found()
+	}
+	u.Wake()
+}
+
+// Wake has sessions that wait for an element look at once whether there is one.
+func (u *User) Wake() {
 	if len(u.waiting) == 0 {
 		return
 	}

@@ -1,0 +1,142 @@
+package proxy
+
+import (
+	"runtime"
+	"sync/atomic"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// spread is what the shards of a process have in common. What is not atomic or locked by itself is set before the first shard
+// listens, and not changed any more. The first shard listens, and does what is done once a process; the others are handed
+// connections. None waits for another: what one has for another it posts.
+type spread struct {
+	loops  []loop.Loop
+	shards []*Shard // each is set, and used, on its own goroutine only
+	pools  map[string]*pool.Pool
+	tokens map[string]session.Token  // instances, by the kind and the name of the block
+	slots  map[string]chan struct{}  // of the programs that run, by the name of the pool_user
+	counts map[string]*elementCounts // by the name of the pool_element
+	number atomic.Uint64             // of the last session
+	loads  []load                    // of the shards
+	next   int                       // where the first shard looks first for one with little to do; its own
+}
+
+// elementCounts are what the shards' sides of one pool_element count together.
+type elementCounts struct {
+	legs atomic.Int64  // that have a connection to the server
+	made atomic.Uint64 // connections to the server since the start
+}
+
+// load is how much a shard has to do.
+type load struct {
+	sessions atomic.Int64
+	_        [56]byte // each has a cache line of its own: its shard writes to it with each session
+}
+
+// leastShare is the least that a shard may have of limits.memory, in bytes: the reserve for servers, and as much for clients.
+const leastShare = 2 * reserve
+
+// leastSessions is how many sessions of a shard must have room for all that they may retain. With less, clients that wait for memory
+// and servers that would free it can wait for each other.
+const leastSessions = 4
+
+// newSpread prepares for as many shards as there are loops. random makes instances.
+func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
+	p := &spread{loops: loops, shards: make([]*Shard, len(loops)), pools: make(map[string]*pool.Pool),
+		tokens: make(map[string]session.Token), slots: make(map[string]chan struct{}),
+		counts: make(map[string]*elementCounts), loads: make([]load, len(loops))}
+	for _, x := range c.Pools {
+		p.pools[x.Handle] = pool.New(x.Handle, x.Policy, x.Elements)
+	}
+	token := func(name string) {
+		var t session.Token
+		random(t[:])
+		p.tokens[name] = t
+	}
+	for _, x := range c.Elements {
+		token("pool_element " + x.Name)
+		p.counts[x.Name] = &elementCounts{}
+	}
+	for _, x := range c.Users {
+		token("pool_user " + x.Name)
+		p.slots[x.Name] = make(chan struct{}, maxPrograms)
+	}
+	return p
+}
+
+// shards is how many shards a process has: as many as was said, else as Go's scheduler has processors; fewer where the memory that is
+// allowed would not do for them.
+func shards(c Config) int {
+	n := c.Limits.Shards
+	if n <= 0 {
+		n = runtime.GOMAXPROCS(0)
+	}
+	if c.Limits.Memory > 0 {
+		share := int64(leastShare)
+		for _, u := range c.Users {
+			share = max(share, leastSessions*int64(u.Memory))
+		}
+		n = int(min(int64(n), c.Limits.Memory/share))
+	}
+	return max(1, min(n, MaxShards))
+}
+
+// sessions counts the sessions of all shards, those on the way to one too.
+func (p *spread) sessions() (n int64) {
+	for i := range p.loads {
+		n += p.loads[i].sessions.Load()
+	}
+	return n
+}
+
+// least is the shard with the fewest sessions; among several the turn goes round. Only the first shard asks.
+func (p *spread) least() int {
+	best := p.next
+	for i := range p.loads {
+		if at := (p.next + i) % len(p.loads); p.loads[at].sessions.Load() < p.loads[best].sessions.Load() {
+			best = at
+		}
+	}
+	p.next = (best + 1) % len(p.loads)
+	return best
+}
+
+// on runs f with a shard on its goroutine: now if it is this one, else in a coming turn. False says that f will not run: the shard has
+// ended.
+func (s *Shard) on(shard int, f func(*Shard)) bool {
+	if shard == s.index {
+		f(s)
+		return true
+	}
+	common := s.common
+	return common.loops[shard].Post(func() { f(common.shards[shard]) })
+}
+
+// onOthers runs f with every shard but this one.
+func (s *Shard) onOthers(f func(*Shard)) {
+	for i := range s.common.loops {
+		if i != s.index {
+			s.on(i, f)
+		}
+	}
+}
+
+// spreads reports whether connections are handed to other shards.
+func (s *Shard) spreads() bool { return len(s.common.loops) > 1 }
+
+// handOver gives an accepted connection to a shard, whose accept is called as that of loop.Loop's Listen.
+func (s *Shard) handOver(a loop.Accepted, to int, accept func(*Shard, loop.Conn) loop.Handler) {
+	given := s.on(to, func(s *Shard) {
+		if s.closed {
+			a.Drop()
+			return
+		}
+		s.loop.(loop.Adopter).Adopt(a, func(c loop.Conn) loop.Handler { return accept(s, c) })
+	})
+	if !given {
+		a.Drop()
+	}
+}
