@@ -1,5 +1,7 @@
 package loop
 
+import "sync/atomic"
+
 // Buffer is a block of pooled memory that may have several holders: the log that retains its bytes, and a queue that has yet
 // to write them. It goes back to its pool when the last one lets go. Buffers belong to one loop's goroutine: the count
 // is a plain int.
@@ -38,7 +40,31 @@ const keepFree = 256
 // Pool hands out Buffers of the two sizes and counts what is out. It belongs to one loop's goroutine.
 type Pool struct {
 	small, large []*Buffer
-	out          int // bytes handed out and not come back
+	out          int           // bytes handed out and not come back
+	told         int           // of them, what total has
+	total        *atomic.Int64 // of all pools that share it; nil: this one is alone
+}
+
+// TellEvery is by how much the sum that pools share may be wrong for each of them, in bytes. So an atomic addition is rare.
+const TellEvery = LargeBuffer
+
+// Share has the pool add what it hands out to total, with other loops' pools; see Total.
+func (p *Pool) Share(total *atomic.Int64) { p.total = total }
+
+// Total is how many bytes are handed out by all pools that share with this one; for each of the others it may be wrong by
+// TellEvery.
+func (p *Pool) Total() int64 {
+	if p.total == nil {
+		return int64(p.out)
+	}
+	return p.total.Load() + int64(p.out-p.told)
+}
+
+func (p *Pool) tell() {
+	if d := p.out - p.told; p.total != nil && (d >= TellEvery || d <= -TellEvery) {
+		p.total.Add(int64(d))
+		p.told = p.out
+	}
 }
 
 // Get returns a Buffer of at least n bytes (SmallBuffer or LargeBuffer; more is the caller's mistake) with one holder.
@@ -59,6 +85,7 @@ func (p *Pool) Get(n int) *Buffer {
 	}
 	b.holders = 1
 	p.out += size
+	p.tell()
 	return b
 }
 
@@ -67,6 +94,7 @@ func (p *Pool) Out() int { return p.out }
 
 func (p *Pool) put(b *Buffer) {
 	p.out -= len(b.Bytes)
+	p.tell()
 	free := &p.small
 	if len(b.Bytes) > SmallBuffer {
 		free = &p.large

@@ -7,7 +7,9 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"os"
 	"regexp"
+	"strconv"
 	"syscall"
 	"testing"
 	"time"
@@ -39,6 +41,9 @@ func limited(t *testing.T, limits Limits, memory int) (client func() net.Conn, s
 	lines, err := protocol.NewLine(protocol.LineConfig{OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if n, err := strconv.Atoi(os.Getenv("POOLPROXY_TEST_SHARDS")); err == nil {
+		limits.Shards = n
 	}
 	p, err = Start(Config{
 		Limits: limits,

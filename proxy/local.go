@@ -179,11 +179,11 @@ func (s *Shard) full(client bool) bool {
 	if limit <= 0 {
 		return false
 	}
-	limit = max(limit, 2*reserve)
+	limit = max(limit, 2*reserve) - s.common.slack
 	if client {
 		limit -= max(limit/4, reserve)
 	}
-	return int64(s.loop.Buffers().Out()) >= limit
+	return s.loop.Buffers().Total() >= limit
 }
 
 // share is what each connection may hold also when the limit is reached, so that those who do not read never stop the others:
@@ -197,6 +197,6 @@ func (s *Shard) share() int {
 func (s *Shard) starving() {
 	if now := s.loop.Now(); now.Sub(s.starved) > 10*time.Second {
 		s.starved = now
-		s.log.Warn("limits.memory is reached: connections wait", "limit", s.config.Limits.Memory, "used", s.loop.Buffers().Out())
+		s.log.Warn("limits.memory is reached: connections wait", "limit", s.config.Limits.Memory, "used", s.loop.Buffers().Total())
 	}
 }

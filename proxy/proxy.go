@@ -170,8 +170,10 @@ func random(p []byte) { _, _ = rand.Read(p) } // crypto/rand.Read never fails
 // listening.
 func newShard(index int, common *spread, c Config, log hclog.Logger, m *metrics.Metrics, k *kernel) (*Shard, error) {
 	s := &Shard{index: index, common: common, loop: common.loops[index], config: c, log: log, metrics: m, random: random, kernel: k}
-	s.config.Limits.Memory /= int64(len(common.loops))
 	common.shards[index] = s
+	if len(common.loops) > 1 {
+		s.loop.Buffers().Share(&common.memory)
+	}
 	return s, s.listen()
 }
 

@@ -21,7 +21,9 @@ type spread struct {
 	counts map[string]*elementCounts // by the name of the pool_element
 	number atomic.Uint64             // of the last session
 	loads  []load                    // of the shards
-	next   int                       // where the first shard looks first for one with little to do; its own
+	places places                    // where the next session goes: the first shard's
+	memory atomic.Int64              // bytes in buffers; not used by a single shard
+	slack  int64                     // bytes to be left of limits.memory, because memory is not exact
 }
 
 // elementCounts are what the shards' sides of one pool_element count together.
@@ -36,18 +38,16 @@ type load struct {
 	_        [56]byte // each has a cache line of its own: its shard writes to it with each session
 }
 
-// leastShare is the least that a shard may have of limits.memory, in bytes: the reserve for servers, and as much for clients.
-const leastShare = 2 * reserve
-
-// leastSessions is how many sessions of a shard must have room for all that they may retain. With less, clients that wait for memory
-// and servers that would free it can wait for each other.
-const leastSessions = 4
+// slackEach is by how much one more shard may pass limits.memory unseen, in bytes: what it has not told yet, and what one read may
+// take beyond the limit.
+const slackEach = loop.TellEvery + 3*loop.LargeBuffer
 
 // newSpread prepares for as many shards as there are loops. random makes instances.
 func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
-	p := &spread{loops: loops, shards: make([]*Shard, len(loops)), pools: make(map[string]*pool.Pool),
-		tokens: make(map[string]session.Token), slots: make(map[string]chan struct{}),
-		counts: make(map[string]*elementCounts), loads: make([]load, len(loops))}
+	n := len(loops)
+	p := &spread{loops: loops, shards: make([]*Shard, n), loads: make([]load, n), pools: make(map[string]*pool.Pool),
+		tokens: make(map[string]session.Token), slots: make(map[string]chan struct{}), counts: make(map[string]*elementCounts),
+		places: newPlaces(n, c.Limits.Shards == 0), slack: int64(n-1) * slackEach}
 	for _, x := range c.Pools {
 		p.pools[x.Handle] = pool.New(x.Handle, x.Policy, x.Elements)
 	}
@@ -67,19 +67,15 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 	return p
 }
 
-// shards is how many shards a process has: as many as was said, else as Go's scheduler has processors; fewer where the memory that is
-// allowed would not do for them.
+// shards is how many shards a process has: as many as was said, else as Go's scheduler has processors; fewer where limits.memory is
+// so small that the slack would be much of it.
 func shards(c Config) int {
 	n := c.Limits.Shards
 	if n <= 0 {
 		n = runtime.GOMAXPROCS(0)
 	}
 	if c.Limits.Memory > 0 {
-		share := int64(leastShare)
-		for _, u := range c.Users {
-			share = max(share, leastSessions*int64(u.Memory))
-		}
-		n = int(min(int64(n), c.Limits.Memory/share))
+		n = int(min(int64(n), c.Limits.Memory/(4*slackEach)))
 	}
 	return max(1, min(n, MaxShards))
 }
@@ -90,18 +86,6 @@ func (p *spread) sessions() (n int64) {
 		n += p.loads[i].sessions.Load()
 	}
 	return n
-}
-
-// least is the shard with the fewest sessions; among several the turn goes round. Only the first shard asks.
-func (p *spread) least() int {
-	best := p.next
-	for i := range p.loads {
-		if at := (p.next + i) % len(p.loads); p.loads[at].sessions.Load() < p.loads[best].sessions.Load() {
-			best = at
-		}
-	}
-	p.next = (best + 1) % len(p.loads)
-	return best
 }
 
 // on runs f with a shard on its goroutine: now if it is this one, else in a coming turn. False says that f will not run: the shard has

@@ -81,13 +81,13 @@ func (u *userSide) listen() (err error) {
 	return err
 }
 
-// place gives a client to the shard with the fewest sessions.
+// place gives a client to a shard.
 func (u *userSide) place(a loop.Accepted) {
 	if !u.admitted(a.Remote()) {
 		a.Drop()
 		return
 	}
-	index, to := u.index, u.shard.common.least()
+	index, to := u.index, u.shard.common.choose(u.shard.loop.Now())
 	u.shard.common.loads[to].sessions.Add(1)
 	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn) })
 }

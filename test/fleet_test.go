@@ -94,6 +94,9 @@ func (f *fleet) run(name, config string) *process {
 // writeConfig puts a configuration beside the logs.
 func writeConfig(t *testing.T, name, config string) string {
 	t.Helper()
+	if n := os.Getenv(shardsVariable); n != "" {
+		config += "\nlimits { shards = " + n + " }\n"
+	}
 	path := filepath.Join(logDir(t), name+".hcl")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		t.Fatal(err)

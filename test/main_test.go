@@ -16,6 +16,9 @@ import (
 // roleVariable makes this binary, started again, play a part instead of running tests.
 const roleVariable = "POOLPROXY_TEST_ROLE"
 
+// shardsVariable has every sidecar run as many shards as it says, and spread its sessions over them.
+const shardsVariable = "POOLPROXY_TEST_SHARDS"
+
 // checking reports whether everything has to run, and a missing program is a failure.
 func checking() bool { return os.Getenv("POOLPROXY_CHECK") == "1" }
 

@@ -30,6 +30,7 @@ var mistakes = []struct {
 	{"bare size", minimal + `limits { memory = 5000000 }`, []string{"must be a string", `"1MiB"`}},
 	{"size without unit", minimal + `limits { memory = "5000000" }`, []string{"not a size", `"1MiB"`}},
 	{"enormous size", minimal + `limits { memory = "99999999999999999999GiB" }`, []string{"not a size"}},
+	{"no shards", minimal + `limits { shards = 0 }`, []string{`"shards" is out of range`, "from 1 to 64"}},
 	{"small limit", minimal + `limits { memory = "1KiB" }`, []string{"from 1MiB to 1024GiB"}},
 	{"sessions", minimal + `limits { sessions = 0 }`, []string{"from 1 to 1000000"}},
 	{"fraction", minimal + `limits { sessions = 1.5 }`, []string{"whole number"}},

@@ -102,6 +102,7 @@ func (r *reader) readLimits(b *hclsyntax.Block) {
 		attributes: map[string]setter{
 			"sessions": r.integer(&r.config.Limits.Sessions, 1, 1_000_000),
 			"memory":   size(r, &r.config.Limits.Memory, 1<<20, 1<<40),
+			"shards":   r.integer(&r.config.Limits.Shards, 1, proxy.MaxShards),
 		},
 	})
 }
