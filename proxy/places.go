@@ -19,13 +19,13 @@ type places struct {
 }
 
 const (
-	// busyShare is the part of a processor that the process uses for each open shard when another is opened: what belongs to the shard
-	// and is not seen there (the kernel's work at interrupts, and the garbage collector's) needs the rest. At less than a half
-	// of it for each that would remain one is closed to new sessions.
-	busyShare = 0.6
+	// busyShare is the part of a processor that the process uses for each open shard when another is opened: a loop that uses all of
+	// one has too much to do already. When those that would remain had less than restShare of that, one is closed to new sessions.
+	busyShare = 0.75
+	restShare = 0.75
 
-	// busyOver is the least time over which that is measured.
-	busyOver = 100 * time.Millisecond
+	// busyOver is the least time over which that is measured: less is noise.
+	busyOver = time.Second
 
 	// crowd is how many sessions a shard has when another is opened, whatever they do: they may have come at once, and be busy later.
 	crowd = 1000
@@ -64,7 +64,7 @@ func (p *places) adapt(now time.Time, spent time.Duration) {
 	case first:
 	case use >= busyShare*float64(p.open):
 		p.open = min(p.open+1, p.count)
-	case use < busyShare/2*float64(p.open-1):
+	case use < restShare*busyShare*float64(p.open-1):
 		p.open--
 	}
 }
