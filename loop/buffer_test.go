@@ -1,6 +1,9 @@
 package loop
 
-import "testing"
+import (
+	"sync/atomic"
+	"testing"
+)
 
 func TestPool(t *testing.T) {
 	var p Pool
@@ -60,5 +63,36 @@ func TestPoolKeepsABoundedNumber(t *testing.T) {
 	}
 	if len(p.small) != keepFree || p.Out() != 0 {
 		t.Errorf("%d kept, %d bytes out", len(p.small), p.Out())
+	}
+}
+
+// Pools that share a total know what all of them have handed out, as exactly as was promised, and all that has come back.
+func TestPoolsShare(t *testing.T) {
+	var total atomic.Int64
+	pools := make([]Pool, 3)
+	for i := range pools {
+		pools[i].Share(&total)
+	}
+	out := int64(0)
+	wrong := func() {
+		for i := range pools {
+			if d := pools[i].Total() - out; d < -2*TellEvery || d > 2*TellEvery {
+				t.Errorf("pool %d: %d bytes, %d are out", i, pools[i].Total(), out)
+			}
+		}
+	}
+	var buffers []*Buffer
+	for i := range 300 {
+		buffers = append(buffers, pools[i%3].Get(1+i%2*SmallBuffer))
+		out += int64(len(buffers[i].Bytes))
+		wrong()
+	}
+	for _, b := range buffers {
+		out -= int64(len(b.Bytes))
+		b.Drop()
+		wrong()
+	}
+	if d := total.Load(); d <= -3*TellEvery || d >= 3*TellEvery {
+		t.Errorf("%d bytes at the end", d)
 	}
 }

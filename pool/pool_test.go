@@ -213,3 +213,20 @@ func TestPolicyWords(t *testing.T) {
 		t.Error("the words of the configuration")
 	}
 }
+
+// That an element serves is news when it is first known, and again after each failure.
+func TestServes(t *testing.T) {
+	p := of(RoundRobin, "ab")
+	if !p.Serves("a") || p.Serves("a") || !p.Serves("b") || p.Serves("nobody") {
+		t.Error("the first time is news, and only that")
+	}
+	p.Failed(start, "a")
+	p.Alive("a") // in touch; whether it serves is another question
+	if !p.Serves("a") || p.Serves("a") {
+		t.Error("behind a failure it is news")
+	}
+	p.Failed(start, "a")
+	if p.Serves("a"); p.States()[0].Failures != 0 {
+		t.Error("who serves is alive")
+	}
+}
