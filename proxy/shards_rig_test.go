@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
@@ -37,6 +38,11 @@ const threeShards = 3
 
 // newSharded starts everything; change may change the configurations.
 func newSharded(t *testing.T, servers int, change func(*Config)) *sharded {
+	return newMeasured(t, servers, nil, change)
+}
+
+// newMeasured is newSharded with metrics.
+func newMeasured(t *testing.T, servers int, meter *metrics.Metrics, change func(*Config)) *sharded {
 	x := &sharded{T: t}
 	log := hclog.New(&hclog.LoggerOptions{Output: &x.log, Level: hclog.Debug})
 	start := func(c Config) *Proxy {
@@ -44,7 +50,7 @@ func newSharded(t *testing.T, servers int, change func(*Config)) *sharded {
 		if change != nil {
 			change(&c)
 		}
-		p, err := Start(c, log, nil)
+		p, err := Start(c, log, meter)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -148,10 +154,15 @@ func newPeerServer(t *testing.T, name string) *peerServer {
 		t.Fatal(err)
 	}
 	s := &peerServer{name: name, listener: l}
+	s.serve(t)
+	return s
+}
+
+// serve serves until the test ends.
+func (s *peerServer) serve(t *testing.T) {
 	var running sync.WaitGroup
 	running.Go(func() { s.accept(&running) })
 	t.Cleanup(func() { s.kill(); running.Wait() })
-	return s
 }
 
 func (s *peerServer) address() netip.AddrPort {
