@@ -99,11 +99,15 @@ func (s *Shard) on(shard int, f func(*Shard)) bool {
 	return common.loops[shard].Post(func() { f(common.shards[shard]) })
 }
 
-// onOthers runs f with every shard but this one.
+// onOthers runs f with every shard but this one that is not closed.
 func (s *Shard) onOthers(f func(*Shard)) {
 	for i := range s.common.loops {
 		if i != s.index {
-			s.on(i, f)
+			s.on(i, func(other *Shard) {
+				if !other.closed {
+					f(other)
+				}
+			})
 		}
 	}
 }
