@@ -32,9 +32,9 @@ type reading struct {
 	to      int64 // the server has read up to here, as far as was asked
 	holds   queue[int64]
 	pause   time.Duration
-	unknown int // questions in a row without an answer
-	skip    int // rounds of ACKs to be passed over behind a question that brought nothing new
-	skipped int // of them
+	unknown int32 // questions in a row without an answer
+	skip    int32 // rounds of ACKs to be passed over behind a question that brought nothing new
+	skipped int32 // of them
 }
 
 // lull reports whether this round of ACKs is passed over.

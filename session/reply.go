@@ -183,8 +183,7 @@ func (s *Session) synced(m *retrieval.Message[*request]) {
 		return
 	}
 	s.begin, s.unsafe = m.End, false
-	s.atSync = slices.Clone(s.states.upTo(m.End)) // later ones may take their place, or void them
-	s.history = protocol.History{}
+	s.history = &history{atSync: slices.Clone(s.states.upTo(m.End))} // later ones may take their place, or void them
 	s.store.Forget(m.End)
 	s.store.Release(max(s.store.Start(), min(m.End, s.leg.spans.logOffset(s.leg.acked))))
 	for later := range s.store.All() {

@@ -55,10 +55,11 @@ type step struct {
 // newRestore returns nil where nothing has to be done.
 func newRestore(leg *userLeg) *restore {
 	s := leg.s
-	r := &restore{s: s, leg: leg, greeting: s.greeting()}
-	if r.greeting == nil && len(r.states()) == 0 && len(s.u.c.Callbacks) == 0 {
+	greeting := s.greeting()
+	if greeting == nil && len(s.setStates()) == 0 && len(s.u.c.Callbacks) == 0 {
 		return nil
 	}
+	r := &restore{s: s, leg: leg, greeting: greeting}
 	if !s.opaque {
 		r.requests = s.u.c.Protocol.Requests()
 	}
@@ -73,14 +74,22 @@ func (s *Session) greeting() *protocol.Request {
 	return nil
 }
 
+// setStates are those that the messages of the coming leg do not set by themselves, in the order in which they were last set.
+func (s *Session) setStates() []state {
+	switch {
+	case !s.next.whole:
+		return s.states.list
+	case s.history == nil:
+		return nil
+	}
+	return s.history.atSync
+}
+
 // states are those that the messages of this leg do not set by themselves, in the order in which they were last set. Where a server
 // refuses that, the next one is given them in the order in which their keys were first set, and so on in turns: a client that
 // logs in again, with the token of the day, behind its choice of a database, still logged in before that.
 func (r *restore) states() []state {
-	list := r.s.states.list
-	if r.s.next.whole {
-		list = r.s.atSync
-	}
+	list := r.s.setStates()
 	if r.s.statesRefused%2 == 0 {
 		return list
 	}

@@ -25,6 +25,9 @@ func (s *span) size() int64 {
 // spans are the spans of a leg.
 type spans []span
 
+// everything is what the first leg of a session sends. No span of it is ever changed: the open one is the last.
+var everything = spans{{to: toEnd}}
+
 // add appends the part [from, to) of the log, or own in place of it.
 func (ss spans) add(from, to int64, own []byte) spans {
 	at := int64(0)

@@ -65,11 +65,13 @@ func (u *User) Accept(socket Socket, client string) *Session {
 		opaque: u.c.Protocol.Opaque()}
 	u.c.Random(s.token[:])
 	s.out = outlet{socket: socket, pool: u.c.Loop.Buffers(), open: true}
-	s.whole = u.c.Failover.Replay == ReplaySession
+	if s.whole = u.c.Failover.Replay == ReplaySession; s.whole {
+		s.history = &history{}
+	}
 	s.timer.Func, s.silence.Func = s.wake, s.listen
 	u.sessions[s.ID] = s
 	s.deadline = s.began.Add(u.c.Failover.Deadline)
-	s.place(&plan{spans: []span{{to: toEnd}}})
+	s.place(&plan{spans: everything})
 	return s
 }
 

@@ -25,6 +25,12 @@ type kept struct {
 	about   request
 }
 
+// history is what the client has been told since the session began, or since its last sync point.
+type history struct {
+	protocol.History         // of all bytes
+	atSync           []state // what the connection's state was where it begins
+}
+
 // Session is one client connection, from accept to close, at the pool user's side. Its owner tells it what the client's
 // connection does. It belongs to the loop's goroutine.
 type Session struct {
@@ -61,15 +67,14 @@ type Session struct {
 	began  time.Time
 
 	// From the client.
-	begin     int64   // where what is kept for replay = "session" begins: at the last sync point
-	atSync    []state // what the connection's state was there
+	begin     int64 // where what is kept for replay = "session" begins: at the last sync point
 	states    states
 	unitSince time.Time
 
 	// To the client.
-	history protocol.History // of all bytes, for replay = "session"
-	greeted bool             // the client has the server's greeting
-	behind  []byte           // for the client, when it has the whole of the reply that is being joined
+	history *history // for replay = "session"; else nil
+	greeted bool     // the client has the server's greeting
+	behind  []byte   // for the client, when it has the whole of the reply that is being joined
 
 	// The search for a leg.
 	legs          uint32
