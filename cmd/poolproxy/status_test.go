@@ -45,7 +45,7 @@ func sampleStatus(now time.Time) *proxy.Status {
 		}},
 		Failovers: []proxy.Record{{User: "web", Record: session.Record{
 			Time: now.Add(-5 * time.Second), Session: 17, Leg: 2, From: "a", To: "b", Kind: session.KindMoved,
-			Cause: "the server reset its connection",
+			Cause:   "the server reset its connection",
 			Connect: 12300 * time.Microsecond, First: 15 * time.Millisecond, Messages: 1, Bytes: 812, Skipped: 0,
 		}}},
 	}
