@@ -70,6 +70,9 @@ func (l *epollListener) ready(uint32) {
 		fd, from, err := accept(l.fd)
 		switch err {
 		case nil:
+			if !l.addr.Addr().IsLoopback() { // else it has been inherited
+				unpaced(fd, from.Addr())
+			}
 			l.take(Accepted{fd, from})
 		case unix.EAGAIN:
 			return

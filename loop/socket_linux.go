@@ -78,6 +78,7 @@ func listenOn(fd int, at netip.AddrPort) error {
 			return err
 		}
 	}
+	unpaced(fd, at.Addr())
 	var to sockaddr
 	if err := to.set(at); err != nil {
 		return err
