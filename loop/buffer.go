@@ -6,11 +6,14 @@ import "sync/atomic"
 // to write them. It goes back to its pool when the last one lets go. Buffers belong to one loop's goroutine: the count
 // is a plain int.
 type Buffer struct {
-	// Bytes is the whole block. Which part of it means something is the holder's business.
+	// Bytes is the whole block. Which part of it means something is the holder's business. It is nil while the bytes lie in a
+	// pipe: see Piped.
 	Bytes []byte
 
-	holders int
-	pool    *Pool
+	holders  int
+	pool     *Pool
+	pages    pages // not nil: the bytes lie in a pipe
+	from, to int   // which of them are left there
 }
 
 // Hold adds a holder.
@@ -43,6 +46,10 @@ type Pool struct {
 	out          int           // bytes handed out and not come back
 	told         int           // of them, what total has
 	total        *atomic.Int64 // of all pools that share it; nil: this one is alone
+	pages        pageSource    // nil: there are no pipes
+	maxPages     int           // piped Buffers at a time
+	outPages     int           // piped Buffers handed out and not come back or loaded
+	allPages     int           // ever handed out
 }
 
 // TellEvery is by how much the sum that pools share may be wrong for each of them, in bytes. So an atomic addition is rare.
@@ -93,6 +100,10 @@ func (p *Pool) Get(n int) *Buffer {
 func (p *Pool) Out() int { return p.out }
 
 func (p *Pool) put(b *Buffer) {
+	if b.pages != nil {
+		p.putPages(b)
+		return
+	}
 	p.out -= len(b.Bytes)
 	p.tell()
 	free := &p.small

@@ -25,6 +25,8 @@ type Epoll struct {
 	again, againNow []*epollConn // conns to be told of something in the next turn that epoll will not repeat
 
 	iovecs [maxIovecs]unix.Iovec // for the Write in progress; empty between
+	more   uintptr               // MSG_MORE while WriteMore is in progress
+	pipes  *pipes
 }
 
 // batch is how many events are taken from the kernel at once.
@@ -65,6 +67,8 @@ func NewEpoll() (*Epoll, error) {
 	}
 	e := &Epoll{epfd: epfd, eventfd: eventfd, events: make([]unix.EpollEvent, batch)}
 	e.start(e.wake, e.closeAll)
+	e.pipes = newPipes(e)
+	e.pool.pages = e.pipes
 	if _, err := e.register(mailSource{}, eventfd, unix.EPOLLIN|unix.EPOLLET); err != nil {
 		unix.Close(epfd)
 		unix.Close(eventfd)
@@ -177,6 +181,7 @@ func (e *Epoll) closeAll() {
 			s.Close()
 		}
 	}
+	e.pipes.closeAll()
 	unix.Close(e.epfd)
 	unix.Close(e.eventfd) // the mailbox is closed, so nobody writes to it any more
 }

@@ -150,11 +150,11 @@ func (c *epollConn) send(count int) (int, unix.Errno) {
 	iovecs := &c.loop.iovecs
 	if count == 1 {
 		n, _, errno = unix.RawSyscall6(unix.SYS_SENDTO, uintptr(c.fd), uintptr(unsafe.Pointer(iovecs[0].Base)),
-			uintptr(iovecs[0].Len), unix.MSG_NOSIGNAL, 0, 0)
+			uintptr(iovecs[0].Len), unix.MSG_NOSIGNAL|c.loop.more, 0, 0)
 	} else {
 		msg := unix.Msghdr{Iov: &iovecs[0]}
 		msg.SetIovlen(count)
-		n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL)
+		n, _, errno = unix.RawSyscall(unix.SYS_SENDMSG, uintptr(c.fd), uintptr(unsafe.Pointer(&msg)), unix.MSG_NOSIGNAL|c.loop.more)
 	}
 	if errno != 0 {
 		return 0, errno

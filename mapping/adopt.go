@@ -46,6 +46,7 @@ func (TCPMapping) Adopt(l loop.Loop, conn loop.Conn, c Config, since time.Time, 
 func acceptTCP(l loop.Loop, conn loop.Conn, c Config, since time.Time, introduced bool, accept func(Association) Handler) loop.Handler {
 	a := newTCPAssociation(l, c, since)
 	a.conn, a.connected, a.accepted = conn, true, true
+	a.pager, _ = conn.(loop.PageConn)
 	if a.handler = accept(a); a.handler == nil {
 		a.end(false)
 		return nil

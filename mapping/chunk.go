@@ -60,6 +60,7 @@ type chunk struct {
 	ssn       uint16 // DATA: sequence number in the stream
 	ppid      uint32 // DATA
 	body      []byte // DATA: user data; heartbeats: the whole TLV. Lies in the parsed bytes.
+	pages     int    // DATA whose user data lies in a pipe: how long it is; body is nil then
 }
 
 // parseChunk reads the chunk at the beginning of b. peer is what the sender's INIT said. n is how many bytes the chunk takes,
@@ -143,7 +144,7 @@ func (c *chunk) parseWords(value []byte, peer words) {
 
 // appendHead appends the chunk up to where the body begins; the body and its padding must follow. own is what our INIT said.
 func (c *chunk) appendHead(dst []byte, own words) []byte {
-	length, flags := chunkHeader+len(c.body), uint8(0)
+	length, flags := chunkHeader+len(c.body)+c.pages, uint8(0)
 	switch c.kind {
 	case chunkInit:
 		flags = uint8(c.init)
@@ -178,7 +179,7 @@ func (c *chunk) appendHead(dst []byte, own words) []byte {
 var padding [3]byte
 
 // pad returns the padding that follows a chunk with such a body.
-func (c *chunk) pad() []byte { return padding[:padded(len(c.body))-len(c.body)] }
+func (c *chunk) pad() []byte { return padding[:padded(len(c.body)+c.pages)-len(c.body)-c.pages] }
 
 // append appends the whole chunk.
 func (c *chunk) append(dst []byte, own words) []byte {

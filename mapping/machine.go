@@ -34,13 +34,13 @@ type machine struct {
 
 // Bounds of a machine.
 const (
-	copyBelow    = 2 << 10  // messages shorter than this are copied behind each other, bytes
-	ackAtOnce    = 64 << 10 // user data delivered after which an ACK does not wait for company, bytes
-	shortAcks    = 4096     // short ACKs queued at a time
-	maxAsked     = 64       // heartbeats unanswered while other things come
-	chokeAt      = 64 << 10 // unwritten HEARTBEAT ACKs past which nothing more is read, bytes
-	heartbeatLen = 8        // bytes of our heartbeat info
-	maxUnacked   = 1 << 18  // messages written and not acknowledged: well above what a peer that acknowledges in time can leave
+	copyBelow    = 2 << 10   // messages shorter than this are copied behind each other, bytes
+	ackAtOnce    = 256 << 10 // user data delivered after which an ACK does not wait for company, bytes
+	shortAcks    = 4096      // short ACKs queued at a time
+	maxAsked     = 64        // heartbeats unanswered while other things come
+	chokeAt      = 64 << 10  // unwritten HEARTBEAT ACKs past which nothing more is read, bytes
+	heartbeatLen = 8         // bytes of our heartbeat info
+	maxUnacked   = 1 << 18   // messages written and not acknowledged: well above what a peer that acknowledges in time can leave
 )
 
 // initChunk is our INIT: flags 0, our DATA carries all three words.
@@ -82,7 +82,9 @@ func (m *machine) put(c *chunk, from *loop.Buffer) {
 	}
 	var head [chunkHeader + dataWords]byte
 	m.queue.copy(c.appendHead(head[:0], 0))
-	if from == nil || len(c.body) < copyBelow {
+	if c.pages > 0 {
+		m.queue.pages(c.pages, from)
+	} else if from == nil || len(c.body) < copyBelow {
 		m.queue.copy(c.body)
 	} else {
 		m.queue.refer(c.body, from)

@@ -38,12 +38,11 @@ func (m *machine) read(now time.Time, b []byte) (ev event, n int, err error) {
 	m.watch.Received(now)
 	switch c.kind {
 	case chunkData:
-		if err := m.checkOrder(&c); err != nil {
+		message, err := m.data(&c)
+		if err != nil {
 			return event{}, 0, err
 		}
-		m.owed++
-		m.owedBy += len(c.body)
-		return event{eventMessage, Message{Stream: c.stream, PPID: c.ppid, Data: c.body, Unordered: c.unordered}}, n, nil
+		return event{eventMessage, message}, n, nil
 	case chunkAck:
 		err = m.acknowledged(&c)
 	case chunkHeartbeat:
@@ -57,6 +56,16 @@ func (m *machine) read(now time.Time, b []byte) (ev event, n int, err error) {
 		n = 0
 	}
 	return event{}, n, err
+}
+
+// data takes a DATA chunk.
+func (m *machine) data(c *chunk) (Message, error) {
+	if err := m.checkOrder(c); err != nil {
+		return Message{}, err
+	}
+	m.owed++
+	m.owedBy += len(c.body) + c.pages
+	return Message{Stream: c.stream, PPID: c.ppid, Data: c.body, Unordered: c.unordered}, nil
 }
 
 // checkOrder counts a DATA chunk. Over TCP nothing can be lost or overtaken, so a number that is not the next one is a defect

@@ -18,6 +18,8 @@ type outQueue struct {
 type segment struct {
 	bytes []byte
 	from  *loop.Buffer
+	pages int  // how many bytes there are, while they lie in a pipe; then bytes is nil
+	own   bool // the pipe is ours: bytes may be taken out of it
 }
 
 // end is the position behind the last queued byte.
@@ -69,20 +71,20 @@ func (q *outQueue) extend(n int) {
 		return
 	}
 	q.block.Hold()
-	q.push(segment{q.block.Bytes[from:to], q.block})
+	q.push(segment{bytes: q.block.Bytes[from:to], from: q.block})
 }
 
 // refer appends p, which lies in from, without copying it.
 func (q *outQueue) refer(p []byte, from *loop.Buffer) {
 	from.Hold()
-	q.push(segment{p, from})
+	q.push(segment{bytes: p, from: from})
 	q.size += len(p)
 }
 
-// gather fills bufs with what is to be written next and returns the filled part.
+// gather fills bufs with what is to be written next, up to where the bytes lie in a pipe, and returns the filled part.
 func (q *outQueue) gather(bufs [][]byte) [][]byte {
 	n := 0
-	for i := q.first; i < len(q.segments) && n < len(bufs); i++ {
+	for i := q.first; i < len(q.segments) && n < len(bufs) && q.segments[i].pages == 0; i++ {
 		bufs[n] = q.segments[i].bytes
 		n++
 	}
@@ -95,11 +97,11 @@ func (q *outQueue) wrote(n int) {
 	q.taken += uint64(n)
 	for q.first < len(q.segments) {
 		s := &q.segments[q.first]
-		if n < len(s.bytes) {
-			s.bytes = s.bytes[n:]
+		if n < s.len() {
+			s.cut(n)
 			break
 		}
-		n -= len(s.bytes)
+		n -= s.len()
 		s.from.Drop()
 		*s = segment{}
 		q.first++

@@ -33,6 +33,7 @@ func (TCPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Asso
 	a := newTCPAssociation(l, c, l.Now())
 	a.handler = h
 	a.conn = l.Dial(to, a)
+	a.pager, _ = a.conn.(loop.PageConn)
 	return a
 }
 
@@ -50,8 +51,11 @@ type tcpAssociation struct {
 	handler Handler
 	config  Config
 	machine machine
-	partial *loop.Buffer // the beginning of a chunk whose rest is yet to come
-	partLen int          // bytes in partial
+	partial *loop.Buffer  // the beginning of a chunk whose rest is yet to come
+	partLen int           // bytes in partial
+	pager   loop.PageConn // conn, if it can move pages; else nil
+	noPages bool          // it has turned out that it cannot
+	intake  intake
 
 	timer    loop.Timer // until Up: DialTimeout; then heartbeats; after Close: linger
 	ackTimer loop.Timer // armed while an ACK is owed
@@ -186,6 +190,7 @@ func (a *tcpAssociation) end(inOrder bool) {
 	}
 	a.machine.queue.release()
 	a.keep(nil)
+	a.intake.drop()
 }
 
 // Send queues a message; see Association.
@@ -196,13 +201,18 @@ func (a *tcpAssociation) Send(m Message, from *loop.Buffer) error {
 	if err := a.machine.send(&m, from); err != nil {
 		return err
 	}
+	a.sendSoon()
+	return nil
+}
+
+// sendSoon follows every message that was queued.
+func (a *tcpAssociation) sendSoon() {
 	if a.machine.queue.size >= LowWater {
 		a.full = true
 	}
 	if a.machine.up {
 		a.flushLater()
 	}
-	return nil
 }
 
 // Queued is how many bytes are not yet taken by the connection, the chunks' headers included.

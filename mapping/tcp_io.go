@@ -36,22 +36,29 @@ func (a *tcpAssociation) read() {
 	defer scratches.Put(s)
 	have := a.unkeep(s.in[:])
 	for total := 0; ; {
-		asked := len(s.in) - have
-		n, err := a.conn.Read(s.in[have:])
+		n, short, err := 0, false, error(nil)
+		if a.intake.data != nil {
+			n, have, err = a.readPages(s.in[:])
+		} else {
+			n, short, err = a.readSome(s.in[:], have)
+			have += n
+		}
 		if err != nil {
 			a.keep(s.in[:have])
-			a.readEnded(err, have > 0)
+			a.readEnded(err, have > 0 || a.intake.data != nil)
 			return
 		}
-		have += n
 		used := a.consume(s.in[:have])
 		if a.ended {
 			return
 		}
 		have = copy(s.in[:], s.in[used:have])
+		if a.beginPages(s.in[:have]) {
+			have = 0
+		}
 		total += n
 		a.starved = a.machine.choked() && a.failure == nil
-		drained := n < asked && a.failure == nil
+		drained := short && a.failure == nil
 		if a.starved || drained || total >= turnBytes {
 			a.keep(s.in[:have])
 			a.oweAck()
@@ -121,6 +128,7 @@ func (a *tcpAssociation) consume(b []byte) int {
 		case eventUp:
 			a.cameUp()
 		case eventMessage:
+			a.noteData(&ev.message)
 			a.handler.Receive(ev.message)
 		}
 		if a.ended {
@@ -213,10 +221,17 @@ func (a *tcpAssociation) write() error {
 			a.machine.acknowledge()
 		}
 		bufs := a.machine.gather(s.out[:])
-		if len(bufs) == 0 {
+		n, err := 0, error(nil)
+		switch pages := a.nextPages(len(bufs)); {
+		case pages && len(bufs) == 0:
+			n, err = a.writePages()
+		case len(bufs) == 0:
 			return nil
+		case pages:
+			n, err = a.pager.WriteMore(bufs...)
+		default:
+			n, err = a.conn.Write(bufs...)
 		}
-		n, err := a.conn.Write(bufs...)
 		a.machine.wrote(n)
 		clear(bufs)
 		switch {

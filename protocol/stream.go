@@ -41,10 +41,16 @@ type streamRequests struct {
 }
 
 func (r *streamRequests) Next(p []byte) (Cut, *Request, error) {
+	cut, req := r.Unseen(len(p))
+	return cut, req, nil
+}
+
+// Unseen is Next for n bytes that nobody looks at.
+func (r *streamRequests) Unseen(n int) (Cut, *Request) {
 	if r.req == nil {
 		r.req = &Request{Expect: ExpectUnknown, Label: "stream"}
 	}
-	return Cut{N: len(p), Known: true}, r.req, nil
+	return Cut{N: n, Known: true}, r.req
 }
 
 // streamReplies passes everything.
@@ -59,6 +65,9 @@ func (r *streamReplies) Next(_ *Request, p []byte) (Cut, error) {
 	}
 	return Cut{N: len(p)}, nil
 }
+
+// Blind: without the hash nothing is looked at.
+func (r *streamReplies) Blind() bool { return r.noJoin }
 
 // Finish is always true: any end may be the end.
 func (r *streamReplies) Finish(*Request) bool { return true }

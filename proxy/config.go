@@ -37,6 +37,7 @@ type Limits struct {
 	Sessions int   // at once
 	Memory   int64 // bytes retained and queued, all sessions together
 	Shards   int   // how many loops share the work; 0: as many as Go's scheduler has processors (GOMAXPROCS)
+	Pipes    int   // by which bulk is moved without copying it, where the system can; 0: all is copied
 }
 
 // MaxShards is the largest number of shards.

@@ -31,6 +31,7 @@ type local struct {
 	reading  bool       // within read
 	coming   bool       // a read is posted
 	again    loop.Timer // reads when memory was short
+	bulk     bulk
 
 	connected func(err error) // of a dialled connection: told once
 }
@@ -115,6 +116,9 @@ func (c *local) read() {
 }
 
 func (c *local) readOnce(room int) int {
+	if n, done := c.readPages(room); done {
+		return n
+	}
 	buffer := c.shard.buffer()
 	p := buffer.Bytes[:min(room, len(buffer.Bytes))]
 	n, err := c.Read(p)
@@ -124,6 +128,13 @@ func (c *local) readOnce(room int) int {
 	if n > 0 && c.rules.Take(buffer, n) {
 		c.shard.scratch = nil
 	}
+	c.bulk.read(n, len(p))
+	c.readEnded(err)
+	return n
+}
+
+// readEnded takes the error of a read, if there is one.
+func (c *local) readEnded(err error) {
 	switch {
 	case err == nil || errors.Is(err, loop.ErrAgain) || errors.Is(err, loop.ErrClosed):
 	case errors.Is(err, io.EOF):
@@ -135,7 +146,6 @@ func (c *local) readOnce(room int) int {
 	default:
 		c.broken(err)
 	}
-	return n
 }
 
 func (c *local) broken(err error) {

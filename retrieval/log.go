@@ -32,6 +32,9 @@ type block struct {
 
 func (b *block) end() int64 { return b.at + int64(b.to-b.from) }
 
+// full reports whether nothing can be copied behind the block's bytes.
+func (b *block) full() bool { return b.buffer.Piped() || b.to == len(b.buffer.Bytes) }
+
 // growAt is how much a log holds before it takes large blocks for what is appended.
 const growAt = 4 * loop.SmallBuffer
 
@@ -49,7 +52,7 @@ func (l *Log) Len() int { return int(l.end - l.start) }
 func (l *Log) Append(pool *loop.Pool, p []byte) {
 	for len(p) > 0 {
 		last := len(l.blocks) - 1
-		if last < 0 || l.blocks[last].to == len(l.blocks[last].buffer.Bytes) {
+		if last < 0 || l.blocks[last].full() {
 			size := min(len(p), loop.LargeBuffer)
 			if l.Len() >= growAt {
 				size = loop.LargeBuffer
@@ -82,6 +85,14 @@ func (l *Log) Take(pool *loop.Pool, buffer *loop.Buffer, n int) (kept bool) {
 // want to Hold it. The bytes do not change while they are held, by the log or anybody. Offsets outside [Start, End) are the
 // caller's mistake and panic.
 func (l *Log) At(at int64, limit int) ([]byte, *loop.Buffer) {
+	b := l.block(at)
+	b.buffer.Load()
+	from := b.from + int(at-b.at)
+	return b.buffer.Bytes[from:min(b.to, from+limit)], b.buffer
+}
+
+// block is the one that holds the byte at an offset.
+func (l *Log) block(at int64) *block {
 	if at < l.start || at >= l.end {
 		panic("retrieval: offset outside the log")
 	}
@@ -89,9 +100,7 @@ func (l *Log) At(at int64, limit int) ([]byte, *loop.Buffer) {
 	if at >= l.blocks[0].end() {
 		i = sort.Search(len(l.blocks), func(i int) bool { return l.blocks[i].end() > at })
 	}
-	b := &l.blocks[i]
-	from := b.from + int(at-b.at)
-	return b.buffer.Bytes[from:min(b.to, from+limit)], b.buffer
+	return &l.blocks[i]
 }
 
 // Copy appends the bytes [from, to) to p.

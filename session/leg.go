@@ -255,9 +255,7 @@ func (g *Leg) piece() (more bool) {
 		return false
 	}
 	if g.sent < g.log.End() {
-		p, from := g.log.At(g.sent, maxPiece)
-		g.link.data(g.stream, p, from, false)
-		g.sent += int64(len(p))
+		g.sent += g.link.logged(&g.log, g.stream, g.sent, maxPiece, noEnds)
 		g.highest = max(g.highest, g.sent)
 	}
 	if g.sent < g.log.End() {

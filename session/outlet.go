@@ -110,8 +110,11 @@ func (o *outlet) writable() error {
 		if limit == 0 {
 			return nil
 		}
-		p, _ := o.spill.At(o.spill.Start(), limit)
-		n, err := o.write(p)
+		n, done, err := o.writePages(limit)
+		if !done {
+			p, _ := o.spill.At(o.spill.Start(), limit)
+			n, err = o.write(p)
+		}
 		o.spill.Release(o.spill.Start() + int64(n))
 		if errors.Is(err, loop.ErrAgain) {
 			return nil

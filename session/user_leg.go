@@ -272,9 +272,7 @@ func (g *userLeg) piece() (more bool) {
 		}
 		limit = g.unsafe(from, min(limit, to-from))
 		if limit > 0 {
-			p, buffer := s.store.At(from, int(limit))
-			n = int64(len(p))
-			g.link.data(g.stream, p, buffer, s.store.EndsAt(from+n))
+			n = g.link.logged(&s.store.Log, g.stream, from, int(limit), s.store.EndsAt)
 		}
 	}
 	if n > 0 {

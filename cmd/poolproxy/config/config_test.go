@@ -124,7 +124,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(l.Diagnostics)
 	}
 	c := l.Config
-	if c.Log != (proxy.Log{Level: "info"}) || c.Limits != (proxy.Limits{Sessions: 10000, Memory: 1 << 30}) || c.Grace != 30*time.Second {
+	if c.Log != (proxy.Log{Level: "info"}) || c.Limits != (proxy.Limits{Sessions: 10000, Memory: 1 << 30, Pipes: 256}) || c.Grace != 30*time.Second {
 		t.Errorf("got %+v", c)
 	}
 	if c.Admin.Listen.String() != "127.0.0.1:7878" {

@@ -15,6 +15,7 @@ import (
 const (
 	defaultSessions = 10000
 	defaultLimit    = 1 << 30 // bytes, all sessions together
+	defaultPipes    = 256
 	defaultMemory   = 1 << 20 // bytes, one session
 	defaultGrace    = 30 * time.Second
 	defaultHold     = 30 * time.Second
@@ -43,7 +44,7 @@ func defaults() proxy.Config {
 	return proxy.Config{
 		Log:    proxy.Log{Level: "info"},
 		Admin:  proxy.Admin{Listen: defaultAdmin},
-		Limits: proxy.Limits{Sessions: defaultSessions, Memory: defaultLimit},
+		Limits: proxy.Limits{Sessions: defaultSessions, Memory: defaultLimit, Pipes: defaultPipes},
 		Grace:  defaultGrace,
 	}
 }
@@ -103,6 +104,7 @@ func (r *reader) readLimits(b *hclsyntax.Block) {
 			"sessions": r.integer(&r.config.Limits.Sessions, 1, 1_000_000),
 			"memory":   size(r, &r.config.Limits.Memory, 1<<20, 1<<40),
 			"shards":   r.integer(&r.config.Limits.Shards, 1, proxy.MaxShards),
+			"pipes":    r.integer(&r.config.Limits.Pipes, 0, 100_000),
 		},
 	})
 }
