@@ -74,7 +74,7 @@ func (m *machine) send(msg *Message, from *loop.Buffer) error {
 
 // put queues a chunk. The body is copied unless it is worth more than a copy and lies in from.
 func (m *machine) put(c *chunk, from *loop.Buffer) {
-	if from == nil || len(c.body) < copyBelow {
+	if c.pages == 0 && (from == nil || len(c.body) < copyBelow) {
 		if room := m.queue.room(padded(chunkHeader + dataWords + len(c.body))); room != nil {
 			m.queue.extend(len(c.append(room, 0)))
 			return
