@@ -45,7 +45,7 @@ func newBulkRig(t *testing.T, pipes int) *bulkRig {
 		}
 	}()
 	beat := mapping.Heartbeat{Interval: time.Second, Misses: 3}
-	limits := Limits{Pipes: pipes}
+	limits := Limits{Shards: 1, Pipes: pipes}
 	anywhere := netip.MustParseAddrPort("127.0.0.1:0")
 	r.element = r.start(Config{Limits: limits, Elements: []Element{{Name: "e", Listen: anywhere, Server: addrOf(server), Mapping: mapping.TCP,
 		Heartbeat: beat, Memory: 1 << 20, Hold: 30 * time.Second}}})

@@ -67,12 +67,24 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 	return p
 }
 
+// part is what a shard has of n things that are divided among all.
+func (p *spread) part(n, index int) int {
+	all := len(p.loops)
+	if index < n%all {
+		return n/all + 1
+	}
+	return n / all
+}
+
+// processors is GOMAXPROCS at the start: loops that run raise it.
+var processors = runtime.GOMAXPROCS(0)
+
 // shards is how many shards a process has: as many as was said, else as Go's scheduler has processors; fewer where limits.memory is
 // so small that the slack would be much of it.
 func shards(c Config) int {
 	n := c.Limits.Shards
 	if n <= 0 {
-		n = runtime.GOMAXPROCS(0)
+		n = processors
 	}
 	if c.Limits.Memory > 0 {
 		n = int(min(int64(n), c.Limits.Memory/(4*slackEach)))
