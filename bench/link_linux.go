@@ -12,12 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// link is a bad path between the two hops: what it does to each IP packet, in either direction.
-type link struct {
-	Delay time.Duration // of each packet: half the round-trip time
-	Loss  float64       // probability of each packet's loss, 0 to 1
-}
-
 // The path is a TUN device in the run's network namespace. The second hop listens on linkHere; the first one connects to linkThere, which
 // nobody has, so its packets go into the device. The link process takes them out there, and when their time has come it puts them back
 // with source and destination exchanged: now they are for linkHere, from linkThere. No checksum changes by that, and both ends are the
