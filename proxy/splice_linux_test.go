@@ -248,21 +248,34 @@ func TestSpliceCuts(t *testing.T) {
 	}
 }
 
-// TestSpliceStalled has a receiver stop in the middle: pages wait at both sidecars, also while the association is cut, and come to
+// TestSpliceStalled has a receiver stop in the middle: pages wait at the sidecars, also while the association is cut, and come to
 // it when it goes on. Another session is not harmed meanwhile.
 func TestSpliceStalled(t *testing.T) {
-	const size = 48 << 20
+	const size = 96 << 20
 	r := newBulkRig(t, 256)
 	client, server := r.dial()
 	down := newFlow(size, 3)
-	down.stop.Store(size / 3)
 	down.run(server, client)
-	r.eventually("the receiver to stop", func() bool { return down.got.Load() >= size/3 })
-	r.eventually("pages at rest", func() bool {
-		at, _ := pages(r.user)
-		behind, _ := pages(r.element)
-		return at > 0 && behind > 0
+	r.eventually("bulk as pages", func() bool {
+		_, there := pages(r.user)
+		_, here := pages(r.element)
+		return there > 50 && here > 50
 	})
+	down.stop.Store(0)
+	last, same := 0, 0
+	r.eventually("all to be at rest", func() bool {
+		_, all := pages(r.user)
+		_, more := pages(r.element)
+		if same++; all+more != last {
+			last, same = all+more, 0
+		}
+		return same == 100 // looks
+	})
+	at, _ := pages(r.user)
+	behind, _ := pages(r.element)
+	if at+behind == 0 {
+		t.Error("no pages are at rest")
+	}
 	r.path.cut()
 	otherClient, otherServer := r.dial()
 	other := newFlow(size, 4)
