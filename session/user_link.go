@@ -23,11 +23,12 @@ type userLink struct {
 	lostAt   time.Time
 	upAt     time.Time
 	dialing  bool       // the mapping has an association that was not ended
+	dialed   time.Time  // when it was begun
 	patience loop.Timer // runs while there are lost legs, and before a dial is repeated
 }
 
 func (l *userLink) dial() {
-	l.dialing = true
+	l.dialing, l.dialed = true, l.u.c.Loop.Now()
 	l.a = l.u.c.Dialer.Dial(l.u.c.Loop, l.element.Address, l.u.c.Association, l)
 }
 
@@ -159,7 +160,7 @@ func (l *userLink) Down(err error) {
 	failAll(lost, err.Error())
 	for _, leg := range pending {
 		leg.link = nil
-		if s := l.u.spread(l.element.Name, l); alone && s != nil {
+		if s := l.other(wasUp); alone && s != nil {
 			s.add(leg)
 		} else {
 			leg.s.legRefused(err.Error())

@@ -82,14 +82,27 @@ func (l *userLink) sibling() *userLink {
 	return nil
 }
 
+// other returns another association that may do what this one has failed to: one that is up or, where this one never was, one that is
+// being begun for no shorter time. Those that were begun later do not count: where each that fails is begun again, none would ever be the
+// last one, and its sessions would wait for the next again and again.
+func (l *userLink) other(wasUp bool) (best *userLink) {
+	for _, s := range l.u.links[l.element.Name] {
+		switch {
+		case s == nil || s == l:
+		case s.hello == nil && (wasUp || !s.dialing || s.dialed.After(l.dialed)):
+		case best == nil || s.hello != nil && best.hello == nil:
+			best = s
+		case (s.hello != nil) == (best.hello != nil) && s.legs() < best.legs():
+			best = s
+		}
+	}
+	return best
+}
+
 // alone reports whether the association failed by itself, so that the element is not known to be at fault: another one is up or, where
 // this one never was, may still come up.
 func (l *userLink) alone(wasUp bool, err error) bool {
-	s := l.u.spread(l.element.Name, l)
-	if s == nil || errors.Is(err, loop.ErrRefused) { // nobody listens there any more
-		return false
-	}
-	return s.hello != nil || !wasUp && s.dialing
+	return !errors.Is(err, loop.ErrRefused) && l.other(wasUp) != nil // refused: nobody listens there any more
 }
 
 // handOver has the lost legs resumed over siblings, without waiting for a new association. What is not resumed stays lost.
