@@ -111,6 +111,11 @@ func (l *userLink) greeted() {
 	for _, leg := range pending {
 		l.open(leg)
 	}
+	for _, other := range l.u.links[l.element.Name] { // what waits for one that is still being begun need not
+		if other != nil && other != l {
+			other.handOver()
+		}
+	}
 }
 
 func (l *userLink) resume(leg *userLeg) {
