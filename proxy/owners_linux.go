@@ -58,7 +58,11 @@ func (o *owners) learn(inode uint32, f found) {
 
 func (o *owners) add(f found) {
 	for _, pid := range f.holders {
-		o.processes = append(o.processes, process{pid: pid, stat: -1})
+		p := process{pid: pid, stat: -1}
+		if len(o.processes) < keepOpen {
+			p.dead = p.exiting()
+		}
+		o.processes = append(o.processes, p)
 	}
 	o.seen = slices.Compact(slices.Sorted(slices.Values(append(o.seen, f.seen...))))
 }
@@ -80,10 +84,15 @@ func (o *owners) anyAlive() bool {
 	return false
 }
 
-// process is one of the owners. Its stat, once open, is of that process only, also when another gets its number.
+// keepOpen is of how many processes the stat is opened at once.
+const keepOpen = 32
+
+// process is one of the owners. Its stat, once open, is of that process only, also when another gets its number: so it is opened when
+// the process has just been found.
 type process struct {
 	pid  int
-	stat int // descriptor of /proc/PID/stat; -1: not open
+	stat int  // descriptor of /proc/PID/stat; -1: not open
+	dead bool // it was gone when it was found
 }
 
 func (p *process) close() {
@@ -95,6 +104,9 @@ func (p *process) close() {
 
 // exiting reports whether the process is gone, or will be soon (PF_EXITING in the flags of proc_pid_stat(5)).
 func (p *process) exiting() bool {
+	if p.dead {
+		return true
+	}
 	if p.stat < 0 {
 		fd, err := unix.Open("/proc/"+strconv.Itoa(p.pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		if err != nil {

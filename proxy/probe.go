@@ -35,6 +35,7 @@ type probe struct {
 	try    *try // the connect that is going on
 
 	believe time.Time // when a yes counts of which the kernel is not certain
+	blind   bool      // while they asked, the listening socket's processes were looked for and not found: they may be dying
 }
 
 // listenerID is the inode of a listening socket, 0 where it is not known. A server that was started again has another.
@@ -94,6 +95,14 @@ func (p *probe) connected(from netip.Addr) listenerID {
 	return p.listener
 }
 
+// prepare looks at a server of this host before anybody has connected to it, so that its processes are known when it dies.
+func (p *probe) prepare() {
+	if p.kernel != nil && p.server.Addr().IsLoopback() {
+		listener, ok := p.look()
+		p.local = ok && listener != 0
+	}
+}
+
 // here reports whether a connection from one address to the other does not leave the host: the kernel gives both ends the same address.
 // Of another host's port nothing may be asked: a socket of ours that listens at the same port of all addresses would be the answer.
 func here(from, to netip.Addr) bool {
@@ -150,6 +159,9 @@ func (p *probe) learn(listener listenerID, f found) {
 	if p.listener != listener {
 		p.lookUp()
 	} else if len(p.asking) > 0 {
+		if p.blind = len(f.holders) == 0; p.blind {
+			p.believe = p.since.Add(settledAtLast)
+		}
 		p.decide()
 	}
 }
@@ -175,7 +187,7 @@ func (p *probe) listening(listener listenerID, answer func(bool)) {
 func (p *probe) ask(q question) {
 	p.asking = append(p.asking, q)
 	if len(p.asking) == 1 {
-		p.since = p.loop.Now()
+		p.since, p.blind = p.loop.Now(), false
 	}
 	if !p.later {
 		p.later = true
@@ -190,7 +202,10 @@ func (p *probe) first() {
 		return
 	}
 	if p.try == nil {
-		p.believe = earlier(p.loop.Now().Add(settled), p.since.Add(settledAtLast))
+		p.believe = p.since.Add(settledAtLast)
+		if soon := p.loop.Now().Add(settled); !p.blind && soon.Before(p.believe) {
+			p.believe = soon
+		}
 		p.wait()
 	}
 }
@@ -202,13 +217,6 @@ func (p *probe) wait() {
 		at = soon
 	}
 	p.loop.Schedule(&p.timer, at)
-}
-
-func earlier(a, b time.Time) time.Time {
-	if a.Before(b) {
-		return a
-	}
-	return b
 }
 
 // decide answers those who ask, if the kernel's word is certain, and reports whether nobody waits any more.
