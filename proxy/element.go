@@ -39,6 +39,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 		e.fence = newFence(s, c, &e.counts.made)
 	}
 	e.makeRules(c)
+	e.probe.prepare()
 	if s.index > 0 {
 		return e, nil
 	}
