@@ -11,7 +11,7 @@ import (
 )
 
 // connBits is what a connection is registered for, once: every change of its state is told as an edge.
-const connBits = unix.EPOLLIN | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
+const connBits = unix.EPOLLIN | unix.EPOLLPRI | unix.EPOLLOUT | unix.EPOLLRDHUP | unix.EPOLLET
 
 // maxIovecs is how many buffers one system call writes.
 const maxIovecs = 64
@@ -34,6 +34,7 @@ type epollConn struct {
 	spoken     bool // Read has returned the end or the error
 	hungUp     bool // Hangup was said
 	queued     bool // in loop.again
+	urgent     bool // the peer has sent urgent data: Read skips it, and splice would wait before it for ever
 	pending    Event
 	err        error
 

@@ -4,6 +4,7 @@ import "golang.org/x/sys/unix"
 
 // ready handles one event of the epoll.
 func (c *epollConn) ready(bits uint32) {
+	c.urgent = c.urgent || bits&unix.EPOLLPRI != 0
 	if c.connecting {
 		c.finishConnect(bits)
 		return

@@ -185,11 +185,13 @@ func (c *epollConn) ReadPages(b *Buffer, n int) (int, error) {
 		return 0, c.closedError()
 	case c.connecting:
 		return 0, ErrAgain
+	case c.urgent:
+		return 0, ErrNoPages
 	}
 	got, errno := splice(c.fd, b.pages.(*pipe).w, n, 0)
 	switch {
-	case errno == unix.EAGAIN && b.from < b.to && c.waiting():
-		return 0, ErrNoPages // it is the pipe that takes no more
+	case errno == unix.EAGAIN && b.from < b.to && (c.ended || c.waiting()):
+		return 0, ErrNoPages // it is the pipe that takes no more; an end behind that will not be told again
 	case errno == unix.EAGAIN:
 		c.told = false
 		return 0, ErrAgain
@@ -199,7 +201,7 @@ func (c *epollConn) ReadPages(b *Buffer, n int) (int, error) {
 		c.fail("read from", errno)
 		return 0, c.end()
 	case got == 0:
-		return 0, c.end()
+		return 0, ErrNoPages // the end, or urgent data, at which splice stops: Read tells
 	}
 	b.to += got
 	return got, nil

@@ -170,3 +170,80 @@ func TestPagesClosed(t *testing.T) {
 	kept[0].Load() // harmless
 	kept[0].Drop()
 }
+
+// TestPagesUrgent has the peer send urgent data, before which splice stops: what follows comes all the same, and so does the end.
+func TestPagesUrgent(t *testing.T) {
+	for name, end := range map[string]bool{"data follows": false, "the end follows": true} {
+		e, conn, peer, do := pagesRig(t, 1)
+		var b *Buffer
+		do(func() { b = e.Buffers().GetPages() })
+		raw, err := peer.(*net.TCPConn).SyscallConn()
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.Write([]byte("abc"))
+		raw.Control(func(fd uintptr) { err = unix.Sendto(int(fd), []byte("!"), unix.MSG_OOB, nil) })
+		if err != nil {
+			t.Fatal(err)
+		}
+		peer.Write([]byte("def"))
+		if end {
+			peer.(*net.TCPConn).CloseWrite()
+		}
+		var all []byte
+		var last error
+		for stop := time.Now().Add(patience); len(all) < 6 || end && last != io.EOF; {
+			if time.Now().After(stop) {
+				t.Fatalf("%s: %q came, error %v", name, all, last)
+			}
+			do(func() {
+				var n int
+				if n, last = conn.ReadPages(b, 10); errors.Is(last, ErrNoPages) {
+					var rest [10]byte
+					n, last = conn.Read(rest[:])
+					all = append(all, rest[:n]...)
+				} else if n > 0 {
+					b.Load()
+					from, to := b.Extent()
+					all = append(all, b.Bytes[from:to]...)
+					b.Drop()
+					b = e.Buffers().GetPages()
+				}
+			})
+			if last == io.EOF && !end {
+				break
+			}
+		}
+		if string(all) != "abcdef" {
+			t.Errorf("%s: %q came, error %v", name, all, last)
+		}
+		do(func() { b.Drop() })
+	}
+}
+
+// TestPagesFullAtTheEnd has the peer finish when the pipe is full: that is told, though epoll says it but once.
+func TestPagesFullAtTheEnd(t *testing.T) {
+	e, conn, peer, do := pagesRig(t, 1)
+	var b *Buffer
+	do(func() { b = e.Buffers().GetPages() })
+	var err error
+	n := 0
+	for range pipeSize / 4096 {
+		if _, err := peer.Write([]byte{1}); err != nil {
+			t.Fatal(err)
+		}
+		for got := 0; got == 0; {
+			do(func() { got, err = conn.ReadPages(b, 1) })
+			n += got
+		}
+	}
+	peer.(*net.TCPConn).CloseWrite()
+	for ended := false; !ended; {
+		do(func() { ended = conn.ended })
+	}
+	do(func() { _, err = conn.ReadPages(b, 1) })
+	if !errors.Is(err, ErrNoPages) {
+		t.Errorf("%d bytes fill the pipe, and of the end behind them nothing is said but %v", n, err)
+	}
+	do(func() { b.Drop() })
+}
