@@ -91,8 +91,10 @@ func (r *shardRunner) do(f func()) bool {
 // Status tells what the proxy is doing. Each shard is asked in its turn.
 func (p *Proxy) Status() Status {
 	s := Status{Version: Version, Started: p.started}
-	for _, r := range p.runners {
-		r.do(func() { r.shard.status(&s) })
+	for i, r := range p.runners {
+		if !r.do(func() { r.shard.status(&s) }) && i == 0 {
+			break // it is the first one that makes the lists to which the others add; it stops first
+		}
 	}
 	s.finish()
 	return s

@@ -353,3 +353,16 @@ func TestShardsAddressInUse(t *testing.T) {
 		t.Errorf("%v, %v", p, err)
 	}
 }
+
+// The status is asked while a proxy stops, shard by shard, the first one first.
+func TestShardsStatusWhileStopping(t *testing.T) {
+	x := newSharded(t, 1, nil)
+	for _, p := range []*Proxy{x.user, x.elements[0]} {
+		first := p.runners[0]
+		first.do(func() { first.shard.Close() })
+		first.loop.Stop()
+		if s := p.Status(); len(s.Users)+len(s.Elements) != 0 {
+			t.Errorf("who makes the lists has stopped, and there are some: %+v", s)
+		}
+	}
+}
