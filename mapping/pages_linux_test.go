@@ -144,3 +144,17 @@ func TestPagesIntake(t *testing.T) {
 		}
 	})
 }
+
+// TestPagesNone begins where no pipe is to be had: chunks are not read one by one for nothing.
+func TestPagesNone(t *testing.T) {
+	l, err := loop.NewEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Stop()
+	a := &tcpAssociation{loop: l, handler: &pageTaker{}, intake: intake{on: true, row: pagesAfter}}
+	chunk, _ := dataChunk(0, pagesFrom)
+	if a.beginPages(chunk[:dataHeader]) || a.intake.on || a.intake.row != -pagesRest {
+		t.Errorf("on: %v, row %d", a.intake.on, a.intake.row)
+	}
+}

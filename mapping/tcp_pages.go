@@ -143,6 +143,7 @@ func (a *tcpAssociation) beginPages(head []byte) bool {
 		return false
 	}
 	if i.data = a.loop.Buffers().GetPages(); i.data == nil {
+		i.rest()
 		return false
 	}
 	copy(i.head[:], head)
@@ -177,16 +178,19 @@ func (a *tcpAssociation) readPages(in []byte) (n, have int, err error) {
 	return n, 0, a.pagesCame()
 }
 
-// unread copies what has come of the chunk to in, and has the next ones come in the ordinary way, for a while.
+// unread copies what has come of the chunk to in, and rests.
 func (i *intake) unread(in []byte) (have int) {
 	i.data.Load()
 	from, to := i.data.Extent()
 	have = copy(in, i.head[:])
 	have += copy(in[have:], i.data.Bytes[from:to])
 	i.drop()
-	i.row, i.on = -pagesRest, false
+	i.rest()
 	return have
 }
+
+// rest has the next chunks read in the ordinary way, many at a time.
+func (i *intake) rest() { i.row, i.on = -pagesRest, false }
 
 // pagesCame hands over the chunk that is whole. An error is that of a peer that broke the rules.
 func (a *tcpAssociation) pagesCame() error {
