@@ -189,6 +189,9 @@ func (c *epollConn) ReadPages(b *Buffer, n int) (int, error) {
 		return 0, ErrNoPages
 	}
 	got, errno := splice(c.fd, b.pages.(*pipe).w, n, 0)
+	if errno == unix.EAGAIN && b.from < b.to && c.waiting() {
+		got, errno = splice(c.fd, b.pages.(*pipe).w, n, 0) // it may have come just now
+	}
 	switch {
 	case errno == unix.EAGAIN && b.from < b.to && (c.ended || c.waiting()):
 		return 0, ErrNoPages // it is the pipe that takes no more; an end behind that will not be told again
