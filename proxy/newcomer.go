@@ -85,7 +85,7 @@ func (n *newcomer) move(to int) {
 	}
 	n.side.shard.handOver(n.conn.Leave(), to, func(s *Shard, conn loop.Conn) loop.Handler {
 		return mapping.TCPMapping{}.Adopt(s.loop, conn, config, since, s.elements[index].accept)
-	})
+	}, func() {})
 }
 
 func (n *newcomer) forget() {

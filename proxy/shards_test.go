@@ -21,6 +21,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -364,5 +365,36 @@ func TestShardsStatusWhileStopping(t *testing.T) {
 		if s := p.Status(); len(s.Users)+len(s.Elements) != 0 {
 			t.Errorf("who makes the lists has stopped, and there are some: %+v", s)
 		}
+	}
+}
+
+// A client that no shard can take up does not count among the sessions for ever.
+func TestShardsNotAdopted(t *testing.T) {
+	x := newSharded(t, 1, nil)
+	first := x.user.runners[0]
+	taken := make(chan struct{})
+	var l loop.Listener
+	first.do(func() {
+		var err error
+		if l, err = first.loop.(loop.Adopter).ListenFor(anyPort, func(a loop.Accepted) {
+			a.Drop() // its descriptor is none any more
+			for range threeShards {
+				first.shard.users[0].place(a)
+			}
+			close(taken)
+		}); err != nil {
+			t.Error(err)
+		}
+	})
+	c, err := net.Dial("tcp4", l.Addr().String())
+	if err == nil { // the reset may come before Dial has returned
+		defer c.Close()
+	}
+	<-taken
+	for _, r := range x.user.runners {
+		r.do(func() {})
+	}
+	if n := first.shard.common.sessions(); n != 0 {
+		t.Errorf("%d sessions are counted, and there are none", n)
 	}
 }

@@ -127,16 +127,22 @@ func (s *Shard) onOthers(f func(*Shard)) {
 // spreads reports whether connections are handed to other shards.
 func (s *Shard) spreads() bool { return len(s.common.loops) > 1 }
 
-// handOver gives an accepted connection to a shard, whose accept is called as that of loop.Loop's Listen.
-func (s *Shard) handOver(a loop.Accepted, to int, accept func(*Shard, loop.Conn) loop.Handler) {
+// handOver gives an accepted connection to a shard, whose accept is called as that of loop.Loop's Listen. lost is called, anywhere, if
+// the connection is dropped before that.
+func (s *Shard) handOver(a loop.Accepted, to int, accept func(*Shard, loop.Conn) loop.Handler, lost func()) {
 	given := s.on(to, func(s *Shard) {
+		adopted := false
 		if s.closed {
 			a.Drop()
-			return
+		} else {
+			s.loop.(loop.Adopter).Adopt(a, func(c loop.Conn) loop.Handler { adopted = true; return accept(s, c) })
 		}
-		s.loop.(loop.Adopter).Adopt(a, func(c loop.Conn) loop.Handler { return accept(s, c) })
+		if !adopted {
+			lost()
+		}
 	})
 	if !given {
 		a.Drop()
+		lost()
 	}
 }

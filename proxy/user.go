@@ -88,8 +88,10 @@ func (u *userSide) place(a loop.Accepted) {
 		return
 	}
 	index, to := u.index, u.shard.common.choose(u.shard.loop.Now())
-	u.shard.common.loads[to].sessions.Add(1)
-	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn) })
+	load := &u.shard.common.loads[to]
+	load.sessions.Add(1)
+	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn) },
+		func() { load.sessions.Add(-1) })
 }
 
 // accept begins the session of a client where there is one shard only.
