@@ -47,7 +47,8 @@ type Pool struct {
 	told         int           // of them, what total has
 	total        *atomic.Int64 // of all pools that share it; nil: this one is alone
 	pages        pageSource    // nil: there are no pipes
-	maxPages     int           // piped Buffers at a time
+	maxPages     int           // piped Buffers at a time, in all pools that share sharedPages
+	sharedPages  *atomic.Int64 // how many there are in them; nil: this pool is alone
 	outPages     int           // piped Buffers handed out and not come back or loaded
 	allPages     int           // ever handed out
 }

@@ -1,6 +1,9 @@
 package loop
 
-import "errors"
+import (
+	"errors"
+	"sync/atomic"
+)
 
 // ErrNoPages is returned by the methods of a PageConn where bytes cannot be moved as pages: the pipe is full, or the system
 // cannot do it. Nothing has been moved; the same bytes can be copied.
@@ -33,8 +36,29 @@ type pages interface {
 // pageSource is where pages come from. get returns nil if there are none to be had.
 type pageSource interface{ get() pages }
 
-// LimitPages bounds how many piped Buffers there may be at a time; each takes two descriptors. At first there are none.
-func (p *Pool) LimitPages(n int) { p.maxPages = n }
+// LimitPages bounds how many piped Buffers there may be at a time; each takes two descriptors. At first there are none. Pools of several
+// loops share the bound if they are given the same count; nil stands for a pool that is alone.
+func (p *Pool) LimitPages(n int, count *atomic.Int64) { p.maxPages, p.sharedPages = n, count }
+
+// takePage counts one more piped Buffer, and reports false if there may be none.
+func (p *Pool) takePage() bool {
+	switch {
+	case p.sharedPages == nil && p.outPages >= p.maxPages:
+		return false
+	case p.sharedPages != nil && p.sharedPages.Add(1) > int64(p.maxPages):
+		p.sharedPages.Add(-1)
+		return false
+	}
+	p.outPages++
+	return true
+}
+
+func (p *Pool) givePage() {
+	p.outPages--
+	if p.sharedPages != nil {
+		p.sharedPages.Add(-1)
+	}
+}
 
 // Pages tells how many piped Buffers are out, and how many there have been.
 func (p *Pool) Pages() (out, all int) { return p.outPages, p.allPages }
@@ -43,16 +67,16 @@ func (p *Pool) Pages() (out, all int) { return p.outPages, p.allPages }
 // if they come in small fragments. It counts as LargeBuffer bytes of memory. It returns nil if none is to be had: then
 // bytes have to be copied.
 func (p *Pool) GetPages() *Buffer {
-	if p.pages == nil || p.outPages >= p.maxPages {
+	if p.pages == nil || !p.takePage() {
 		return nil
 	}
 	pages := p.pages.get()
 	if pages == nil {
+		p.givePage()
 		return nil
 	}
 	p.out += LargeBuffer
 	p.tell()
-	p.outPages++
 	p.allPages++
 	return &Buffer{pool: p, holders: 1, pages: pages}
 }
@@ -76,7 +100,7 @@ func (b *Buffer) Load() {
 	b.pages.load(b.Bytes[b.from:b.to])
 	b.pages.free(0)
 	b.pages = nil
-	b.pool.outPages--
+	b.pool.givePage()
 }
 
 // Tee returns a second Buffer that holds the same as a piped one, without a copy: one can be written, the other retained. It
@@ -102,7 +126,7 @@ func (b *Buffer) Shared() bool { return b.holders > 1 }
 func (p *Pool) putPages(b *Buffer) {
 	p.out -= LargeBuffer
 	p.tell()
-	p.outPages--
+	p.givePage()
 	b.pages.free(b.to - b.from)
 	b.pages = nil
 }

@@ -33,7 +33,7 @@ func pagesRig(t *testing.T, limit int) (e *Epoll, conn *epollConn, peer net.Conn
 	defer l.Close()
 	up := make(chan struct{})
 	do(func() {
-		e.Buffers().LimitPages(limit)
+		e.Buffers().LimitPages(limit, nil)
 		conn = e.Dial(netip.MustParseAddrPort(l.Addr().String()), handlerFunc(func(ev Event) {
 			if ev&Connected != 0 {
 				close(up)

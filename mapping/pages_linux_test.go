@@ -66,7 +66,7 @@ func TestPagesIntake(t *testing.T) {
 	var at netip.AddrPort
 	var a *tcpAssociation
 	do(func() {
-		l.Buffers().LimitPages(4)
+		l.Buffers().LimitPages(4, nil)
 		listener, err := TCPMapping{}.Listen(l, netip.MustParseAddrPort("127.0.0.1:0"), Config{}, func(one Association) Handler {
 			a = one.(*tcpAssociation)
 			return h

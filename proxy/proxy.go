@@ -188,7 +188,7 @@ func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics
 }
 
 func (s *Shard) listen() error {
-	s.loop.Buffers().LimitPages(s.common.part(s.config.Limits.Pipes, s.index))
+	s.loop.Buffers().LimitPages(s.config.Limits.Pipes, &s.common.pipes)
 	for _, c := range s.config.Elements {
 		side, err := newElementSide(s, c)
 		if err != nil {

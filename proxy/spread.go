@@ -23,6 +23,7 @@ type spread struct {
 	loads  []load                    // of the shards
 	places places                    // where the next session goes: the first shard's
 	memory atomic.Int64              // bytes in buffers; not used by a single shard
+	pipes  atomic.Int64              // piped buffers
 	slack  int64                     // bytes to be left of limits.memory, because memory is not exact
 }
 
@@ -65,15 +66,6 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 		p.slots[x.Name] = make(chan struct{}, maxPrograms)
 	}
 	return p
-}
-
-// part is what a shard has of n things that are divided among all.
-func (p *spread) part(n, index int) int {
-	all := len(p.loops)
-	if index < n%all {
-		return n/all + 1
-	}
-	return n / all
 }
 
 // processors is GOMAXPROCS at the start: loops that run raise it.

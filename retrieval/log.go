@@ -82,8 +82,9 @@ func (l *Log) Take(pool *loop.Pool, buffer *loop.Buffer, n int) (kept bool) {
 }
 
 // At returns the bytes from offset at on that lie in one piece, at most limit of them, and the Buffer that they lie in, for those who
-// want to Hold it. The bytes do not change while they are held, by the log or anybody. Offsets outside [Start, End) are the
-// caller's mistake and panic.
+// want to Hold it. The bytes do not change while they are held, by the log or anybody; of what came as pages that is true from the first
+// At on (until then it is only as true as the sender's kernel makes it; see docs/replay.md, limits). Offsets outside [Start, End) are
+// the caller's mistake and panic.
 func (l *Log) At(at int64, limit int) ([]byte, *loop.Buffer) {
 	b := l.block(at)
 	b.buffer.Load()
