@@ -1,6 +1,9 @@
 package protocol
 
-import "strings"
+import (
+	"bytes"
+	"strings"
+)
 
 // RedisCommandQuery asks a server for its table of commands. The answer is one reply, some 200 KiB from redis 7.
 const RedisCommandQuery = "*1\r\n$7\r\nCOMMAND\r\n"
@@ -126,7 +129,7 @@ func (r *redisReader) line() (typ byte, text []byte) {
 
 func (r *redisReader) value() redisItem {
 	typ, text := r.line()
-	if len(text) == 1 && text[0] == '?' {
+	if len(text) == 1 && text[0] == '?' && bytes.IndexByte([]byte("$*~%"), typ) >= 0 {
 		return r.streamed(typ)
 	}
 	var l redisLine
