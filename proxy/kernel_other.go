@@ -24,7 +24,7 @@ const (
 func (*kernel) close() {}
 
 // found is what was found out of a listening socket.
-type found struct{}
+type found struct{ holders []int }
 
 func holders(uint32, []int, func()) found { return found{} }
 
