@@ -7,7 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Bounds of the pipes of one loop. 256 of them are half of what a user without privileges may have (pipe-user-pages-soft: 16384).
+// Bounds of the pipes. 256 of them (limits.pipes) are half of what a user without privileges may have (pipe-user-pages-soft: 16384).
 const (
 	pipeSize   = 2 * LargeBuffer // bytes: a place for each of 32 fragments; bulk comes in pages of 4 KiB that are not all full
 	sparePipes = time.Second     // how long a pipe is kept while nobody needs it
