@@ -49,15 +49,23 @@ func (u *User) linkUp(element string) *userLink {
 // spread returns the association that is to carry one more leg, not counting except; nil if there is none.
 func (u *User) spread(element string, except *userLink) (best *userLink) {
 	for _, l := range u.links[element] {
-		switch {
-		case l == nil || l == except:
-		case best == nil || l.hello != nil && best.hello == nil:
-			best = l
-		case (l.hello != nil) == (best.hello != nil) && l.legs() < best.legs():
+		if l != nil && l != except && l.before(best) {
 			best = l
 		}
 	}
 	return best
+}
+
+// before reports whether one more leg would rather go to this association than to best, which may be nil: to one that is up, and to the
+// one with fewer legs.
+func (l *userLink) before(best *userLink) bool {
+	if best == nil {
+		return true
+	}
+	if up := l.hello != nil; up != (best.hello != nil) {
+		return up
+	}
+	return l.legs() < best.legs()
 }
 
 // allLinks calls f for every association.
@@ -90,9 +98,7 @@ func (l *userLink) other(wasUp bool) (best *userLink) {
 		switch {
 		case s == nil || s == l:
 		case s.hello == nil && (wasUp || !s.dialing || s.dialed.After(l.dialed)):
-		case best == nil || s.hello != nil && best.hello == nil:
-			best = s
-		case (s.hello != nil) == (best.hello != nil) && s.legs() < best.legs():
+		case s.before(best):
 			best = s
 		}
 	}
