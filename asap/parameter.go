@@ -101,10 +101,5 @@ func (t ParameterType) bit() parameterSet {
 
 func (s parameterSet) has(t ParameterType) bool { return s&t.bit() != 0 }
 
-// first is the member with the smallest bit. The set is not empty.
-func (s parameterSet) first() ParameterType {
-	if s&1 != 0 {
-		return ParameterResolutionOption
-	}
-	return ParameterType(bits.TrailingZeros32(uint32(s)))
-}
+// first is the member with the smallest number, of a set that has one and not the option.
+func (s parameterSet) first() ParameterType { return ParameterType(bits.TrailingZeros32(uint32(s))) }

@@ -170,3 +170,29 @@ func TestAliasIsClipped(t *testing.T) {
 		t.Error("appending to a handle changed the buffer")
 	}
 }
+
+// The rules of parameters that no ASAP message holds.
+func TestParametersRefused(t *testing.T) {
+	for _, tt := range []struct {
+		wire     string
+		sentinel error
+		says     string
+	}{
+		{"000f0008abcd0000", ErrLength, "PE Checksum: bad length: 8; it is always 6"},
+		{"000b000622220000", ErrLength, "Server Information: bad length: 6; it is at least 8"},
+		{"000b000822222222", ErrMissing, "SCTP Transport"},
+		{"000b0010222222220009000547000000", ErrMisplaced, "Pool Handle in Server Information"},
+		{"000b00182222222200050010 0050 0000 00010008c0000201", ErrValue, "TCP Transport; a registrar is reached over SCTP"},
+		{"000b00282222222200040010 0050 0000 00010008c000020100040010 0050 0000 00010008c0000201", ErrMisplaced, "it holds one transport"},
+		{"000e0004", ErrLength, "it is always 8"},
+		{"803f0004", ErrLength, "it is always 8"},
+		{"000d0009aabbccdd", ErrLength, "byte 2: bad length: 9; here it is 4 to 8"},
+		{"00110004", ErrUnknown, "parameter 0x0011"},
+	} {
+		p, n, err := Dialect{}.ParseParameter(unhex(t, tt.wire))
+		wantError(t, tt.wire, err, tt.sentinel, tt.says)
+		if p != nil || n != 0 {
+			t.Errorf("%s: %v, %d", tt.wire, p, n)
+		}
+	}
+}

@@ -99,6 +99,10 @@ func TestRefused(t *testing.T) {
 			"ASAP over TCP", TypeRegistration, echoPoolHex + "000a0038" + fields + sctp + rr + "0005001000500000" + "00010008c0000201", ErrValue,
 			"TCP Transport as ASAP Transport", CauseInvalidValues, "000a0038" + fields + sctp + rr + "0005001000500000" + "00010008c0000201",
 		},
+		{
+			"Transport Use 2 in an element", TypeRegistration, echoPoolHex + "000a0028" + fields + "0004001000500002" + "00010008c0000201" + rr,
+			ErrValue, "byte 32: SCTP Transport: bad value: Transport Use 2", CauseInvalidValues, "000400100050000200010008c0000201",
+		},
 		// what must be there
 		{"no handle", TypeHandleResolution, "", ErrMissing, "Pool Handle (RFC 5352 §2.2)", 0, ""},
 		{"no PE", TypeDeregistration, echoPoolHex, ErrMissing, "PE Identifier", 0, ""},
@@ -329,6 +333,15 @@ func TestLongest(t *testing.T) {
 }
 
 func TestNames(t *testing.T) {
+	for want, p := range map[string]PolicyType{
+		"round_robin": RoundRobin, "weighted_round_robin": WeightedRoundRobin, "random": Random, "weighted_random": WeightedRandom,
+		"priority": Priority, "least_used": LeastUsed, "least_used_degradation": LeastUsedDegradation,
+		"priority_least_used": PriorityLeastUsed, "randomized_least_used": RandomizedLeastUsed, "policy 0xb0001003": 0xb0001003,
+	} {
+		if p.String() != want {
+			t.Errorf("%q, want %q", p, want)
+		}
+	}
 	for got, want := range map[string]string{
 		TypeEndpointKeepAliveAck.String():                  "ENDPOINT_KEEP_ALIVE_ACK",
 		MessageType(0).String():                            "message 0x00",
@@ -337,8 +350,6 @@ func TestNames(t *testing.T) {
 		ParameterResolutionOption.String():                 "Handle Resolution Option",
 		ParameterType(0).String():                          "parameter 0x0000",
 		ParameterType(0x8011).String():                     "parameter 0x8011",
-		RandomizedLeastUsed.String():                       "randomized_least_used",
-		PolicyType(0xb0001003).String():                    "policy 0xb0001003",
 		CauseSecurity.String():                             "rejected due to security considerations",
 		CauseCode(0xb).String():                            "cause 0x000b",
 		OperationError{{Code: 9}, {Code: 0xf007}}.String(): "unknown pool handle, cause 0xf007",
