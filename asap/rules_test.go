@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -104,7 +105,7 @@ func TestRefused(t *testing.T) {
 			ErrValue, "byte 32: SCTP Transport: bad value: Transport Use 2", CauseInvalidValues, "000400100050000200010008c0000201",
 		},
 		// what must be there
-		{"no handle", TypeHandleResolution, "", ErrMissing, "Pool Handle (RFC 5352 §2.2)", 0, ""},
+		{"no handle", TypeHandleResolution, "", ErrMissing, "byte 4: missing parameter: Pool Handle (RFC 5352 §2.2)", 0, ""},
 		{"no PE", TypeDeregistration, echoPoolHex, ErrMissing, "PE Identifier", 0, ""},
 		{"no element", TypeRegistration, echoPoolHex, ErrMissing, "Pool Element", 0, ""},
 		{"no cookie", TypeCookieEcho, "", ErrMissing, "Cookie", 0, ""},
@@ -315,6 +316,22 @@ func TestNotWritten(t *testing.T) {
 	}
 	if _, err := RSPLIB().Append(nil, transport(Transport{Protocol: TCP, Use: DataPlusControl, Addresses: one})); err != nil {
 		t.Errorf("control over TCP, rsplib's way: %v", err)
+	}
+}
+
+// The message that holds the most elements costs what the docstring of Parse says.
+func TestCostIsBounded(t *testing.T) {
+	const smallest = "000a001c" + "000000010000000200000003" + "00100004" + "0008000800000001"
+	wire := message(t, TypeHandleResolutionResponse, echoPoolHex+strings.Repeat(smallest, 2339))
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	m, _, err := Parse(wire)
+	runtime.ReadMemStats(&after)
+	if err != nil || len(m.(HandleResolutionResponse).Elements) != 2339 {
+		t.Fatal(err)
+	}
+	if got := after.TotalAlloc - before.TotalAlloc; got > 2<<20 {
+		t.Errorf("%d bytes allocated for %d", got, len(wire))
 	}
 }
 
