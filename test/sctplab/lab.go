@@ -1,0 +1,90 @@
+//go:build linux
+
+package sctplab
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// Lab can boot machines.
+type Lab struct {
+	kernel kernel
+}
+
+// Open returns the lab, whose kernel is downloaded at first use. It skips the test, and says why, unless POOLPROXY_CHECK=1 is set;
+// then what could have been installed (make tools does) fails it. A system that cannot have the lab skips it even then.
+func Open(t testing.TB) *Lab {
+	t.Helper()
+	if !checking() {
+		t.Skipf("%s is one of the long tests, in an emulated machine: make check runs it (or POOLPROXY_CHECK=1)", t.Name())
+	}
+	if runtime.GOARCH != "amd64" {
+		t.Skipf("%s needs the lab, which emulates amd64 with programs of this machine; this is %s", t.Name(), runtime.GOARCH)
+	}
+	for _, program := range append([]string{"qemu-system-x86_64", "dpkg-deb"}, always...) {
+		locate(t, program)
+	}
+	k, err := findKernelOnce()
+	if errors.Is(err, errNoKernel) {
+		t.Skipf("%s: %v", t.Name(), err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &Lab{kernel: k}
+}
+
+// Kernel is the version of the lab's kernel, as of uname -r.
+func (l *Lab) Kernel() string { return l.kernel.version }
+
+// checking reports whether everything has to run, and a missing program is a failure.
+func checking() bool { return os.Getenv("POOLPROXY_CHECK") == "1" }
+
+var findKernelOnce = sync.OnceValues(findKernel)
+
+// locate finds a program by its name or path, also where administrators' programs are. Without it the test fails.
+func locate(t testing.TB, program string) string {
+	t.Helper()
+	for _, dir := range []string{"", "/usr/sbin", "/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, program)); err == nil {
+			return path
+		}
+	}
+	t.Fatalf("%s needs %s; make check installs programs", t.Name(), program)
+	return ""
+}
+
+// boot starts qemu and returns when the machine is off. An error does not mean that the scenario failed, but that it left no verdict.
+// It always emulates: that works everywhere, and where tests run /dev/kvm is often there and broken.
+func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), s.Limit+30*time.Second) // the machine itself ends the scenario, this a hung machine
+	defer cancel()
+	cmd := exec.CommandContext(ctx, locate(t, "qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
+		"-m", fmt.Sprint(s.Memory), "-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot",
+		"-kernel", l.kernel.image(), "-initrd", initrd, "-serial", "file:"+console, "-serial", "file:"+result,
+		"-append", fmt.Sprintf("console=ttyS0 quiet panic=-1 sctplab.limit=%d", int(s.Limit.Seconds())))
+	// The machine dies with the tests, however they end. That is tied to this thread, which therefore waits for it.
+	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	out, err := cmd.CombinedOutput()
+	if ctx.Err() != nil {
+		return fmt.Errorf("the machine was still running %v after the start: %w", s.Limit+30*time.Second, ctx.Err())
+	}
+	if err != nil {
+		return fmt.Errorf("qemu: %w\n%s", err, strings.TrimSpace(string(out)))
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+# Every scenario begins with this. It runs under busybox's sh, as root, in /out; what it leaves there comes back.
+
+# say writes a line with the time since boot, to the console and to events.log.
+say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*" | tee -a /out/events.log; }
+
+# fail ends the scenario.
+fail() { say "FAIL: $*"; exit 1; }
+
+# waitfor WHAT CONDITION [SECONDS]: polls a shell condition, and fails with the ends of all logs if it does not come true.
+waitfor() {
+  tries=$((${3:-30} * 5))
+  until eval "$2"; do
+    tries=$((tries - 1))
+    if [ $tries -lt 0 ]; then
+      for log in *.log; do echo "== $log"; tail -n 20 "$log"; done
+      fail "$1: not within ${3:-30} s"
+    fi
+    sleep 0.2
+  done
+  say "ok: $1"
+}
+
+# hosts puts 10.1.1.1 to 10.1.1.4 on a dummy interface: rsplib refuses a host that has only loopback addresses.
+hosts() {
+  ip link set dummy0 multicast on up || fail "no dummy interface"
+  for i in 1 2 3 4; do ip addr add "10.1.1.$i/24" dev dummy0; done
+}
+
+# capture NAME [FILTER]: records packets into NAME.pcap until captured ends it.
+capture() {
+  tcpdump -Z root -i any -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # -Z: there is no user tcpdump to become
+  capturing=$!
+  waitfor "capturing $1" "grep -q 'listening on' tcpdump.$1.log"
+}
+captured() { kill $capturing; wait $capturing; }
+
+# rsplib's programs block-buffer what they print: start them behind $R, with $RSP for the registrar's address.
+R="stdbuf -oL -eL"
+RSP="-registrar=10.1.1.1:3863 -asapannounce=off -logcolor=off"
+registrar() {
+  $R rspregistrar -identifier=0x0a0a0a0a -asap=10.1.1.1:3863 -asapannounce=off -enrp=10.1.1.1:9901 -enrpannounce=off \
+    -logcolor=off > registrar.log 2>&1 &
+  waitfor "registrar up" 'grep -q "Max Endpoint Unreachable" registrar.log'
+}
