@@ -79,7 +79,7 @@ func (l *Lab) judge(t testing.TB, g GoTest) (verdicts []verdict, rest string, st
 		g.Limit = time.Minute
 	}
 	r := l.Run(t, g.scenario(strings.ReplaceAll(t.Name(), "/", "-"), binary))
-	t.Logf("%v on %s; console:\n%s", r.Took.Round(time.Millisecond), l.kernel.version, r.File(t, "console.log"))
+	t.Logf("%v on %s; console:\n%s", r.Took.Round(time.Millisecond), l.kernel.version, r.console(t))
 	verdicts, rest, err := read(r.File(t, "output"))
 	if err != nil {
 		t.Fatal(err)

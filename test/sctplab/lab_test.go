@@ -42,3 +42,10 @@ func TestVerdicts(t *testing.T) {
 		})
 	}
 }
+
+func TestPaths(t *testing.T) {
+	l := Open(t)
+	s := Named("paths")
+	s.Programs = []string{Build(t, "./probe"), "tcpdump"}
+	l.Run(t, s).Check(t)
+}

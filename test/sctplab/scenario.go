@@ -82,7 +82,7 @@ func (l *Lab) Run(t testing.TB, s Scenario) Result {
 		r.Status, err = strconv.Atoi(strings.TrimSpace(r.File(t, "exit-status")))
 	}
 	if err != nil {
-		t.Fatalf("the scenario %s left no verdict: %v\nconsole:\n%s", s.Name, err, r.File(t, "console.log"))
+		t.Fatalf("the scenario %s left no verdict: %v\nconsole:\n%s", s.Name, err, r.console(t))
 	}
 	r.Took = time.Since(begin)
 	return r
@@ -91,11 +91,18 @@ func (l *Lab) Run(t testing.TB, s Scenario) Result {
 // Check fails the test, with the console, unless the scenario passed.
 func (r Result) Check(t testing.TB) {
 	t.Helper()
-	console := r.File(t, "console.log")
+	console := r.console(t)
 	if r.Status != 0 {
 		t.Fatalf("exit status %d after %v; files in %s; console:\n%s", r.Status, r.Took.Round(time.Millisecond), r.Dir, console)
 	}
 	t.Logf("passed in %v\n%s", r.Took.Round(time.Millisecond), console)
+}
+
+// console returns the end of what the machine printed: enough to see why, not what a loop printed all the time.
+func (r Result) console(t testing.TB) string {
+	t.Helper()
+	lines := strings.SplitAfter(r.File(t, "console.log"), "\n")
+	return strings.Join(lines[max(0, len(lines)-100):], "")
 }
 
 // File returns a file that came back, and "" if it did not.

@@ -1,5 +1,9 @@
 # Every scenario begins with this. It runs under busybox's sh, as root, in /out; what it leaves there comes back.
 
+# busybox's shell prefers its own applets to programs, and its ip and tc know neither network namespaces, veth nor netem.
+ip() { /bin/ip "$@"; }
+tc() { /bin/tc "$@"; }
+
 # say writes a line with the time since boot, to the console and to events.log.
 say() { echo "[$(cut -d' ' -f1 /proc/uptime)] $*" | tee -a /out/events.log; }
 
@@ -41,4 +45,33 @@ registrar() {
   $R rspregistrar -identifier=0x0a0a0a0a -asap=10.1.1.1:3863 -asapannounce=off -enrp=10.1.1.1:9901 -enrpannounce=off \
     -logcolor=off > registrar.log 2>&1 &
   waitfor "registrar up" 'grep -q "Max Endpoint Unreachable" registrar.log'
+}
+
+# pair makes two hosts, the network namespaces a and b, joined by two paths: 10.2.1.1 to 10.2.1.2 and 10.2.2.1 to 10.2.2.2. SCTP
+# pairs every address of one end with every one of the other: each host would also send to 10.2.2.2 from 10.2.1.1, and out of the
+# interface of the target. Nothing is routed between the paths.
+pair() {
+  ip netns add a && ip netns add b || fail "no network namespaces"
+  for p in 1 2; do
+    ip link add "a$p" netns a type veth peer name "b$p" netns b || fail "no veth"
+    for host in a:1 b:2; do
+      n=${host%:*}
+      ip -n "$n" addr add "10.2.$p.${host#*:}/24" dev "$n$p"
+      ip -n "$n" link set "$n$p" up
+      ip -n "$n" link set lo up
+    done
+  done
+}
+
+# on HOST COMMAND... runs a command on a or b.
+on() { host=$1; shift; ip netns exec "$host" "$@"; }
+
+# cutpath PATH loses every packet of a path, both ways and silently; healpath ends that.
+cutpath() {
+  for n in a b; do tc -n $n qdisc replace dev "$n$1" root netem loss 100% || fail "no netem"; done
+  say "path $1 is cut"
+}
+healpath() {
+  for n in a b; do tc -n $n qdisc del dev "$n$1" root; done
+  say "path $1 is healed"
 }
