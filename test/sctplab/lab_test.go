@@ -49,3 +49,10 @@ func TestPaths(t *testing.T) {
 	s.Programs = []string{Build(t, "./probe"), "tcpdump"}
 	l.Run(t, s).Check(t)
 }
+
+func TestFacts(t *testing.T) {
+	l := Open(t)
+	s := Named("facts")
+	s.Programs = []string{Build(t, "./probe"), "tcpdump"}
+	l.Run(t, s).Check(t)
+}

@@ -49,6 +49,7 @@ func socket(family, flags int) (int, error) {
 	events[0] = 0               // no control messages with data
 	events[eventSendFailed] = 0 // its successor says the same
 	events[8] = 0               // authentication is off
+	events[9] = 0               // sender dry: one for every message here
 	return fd, setOption(fd, optEvents, events)
 }
 

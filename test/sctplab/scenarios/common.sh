@@ -32,7 +32,7 @@ hosts() {
 
 # capture NAME [FILTER]: records packets into NAME.pcap until captured ends it.
 capture() {
-  tcpdump -Z root -i any -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # -Z: there is no user tcpdump to become
+  tcpdump -Z root -i any --immediate-mode -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # there is no user tcpdump to become
   capturing=$!
   waitfor "capturing $1" "grep -q 'listening on' tcpdump.$1.log"
 }
