@@ -189,7 +189,8 @@ func optionFacts() []fact {
 		{"SCTP_GET_LOCAL_ADDRS: reported length of five IPv4 addresses", "80 bytes", between(nil, reported(optGetLocalAddrs))},
 		{"SCTP_GET_PEER_ADDRS: reported length of one IPv4 address", "24 bytes", between(nil, reported(optGetPeerAddrs))},
 		// An IPv6 socket lists IPv4 addresses as IPv6 (SCTP_I_WANT_MAPPED_V4_ADDR is on), so that a list has one size of entries.
-		{"addresses of both families on one IPv6 socket", "[[::ffff:127.0.0.1]:7100 [::1]:7100], first family 10, port 7100", mixedFamilies},
+		{"addresses of both families on one IPv6 socket", "[[::ffff:127.0.0.1]:7100 [::1]:7100], first family 10, port 7100",
+			mixedFamilies},
 	}
 }
 

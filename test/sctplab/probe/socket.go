@@ -24,6 +24,7 @@ const (
 	optBindxAdd        = 100
 	optGetPeerAddrs    = 108
 	optGetLocalAddrs   = 109
+	optConnectx        = 110
 	optConnectx3       = 111
 	optEvent           = 127
 	cmsgSndInfo        = 2
