@@ -9,9 +9,9 @@ SCHEDULES ?= 10000
 FUZZTIME  ?= 10m
 
 .NOTPARALLEL:
-.PHONY: check build demo bench bench-short tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race
+.PHONY: check build demo bench bench-short tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
 
-check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e bench-short
+check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp bench-short
 	@echo "make check: all passed"
 
 build:
@@ -50,9 +50,9 @@ lint:
 vulnerabilities:
 	.ci/vulnerabilities $(GOVULNCHECK)
 
-# Everything but the end-to-end tests, which have their own two targets. Fuzz seeds run here.
+# Everything but the end-to-end tests, which have their own targets. Fuzz seeds run here.
 race:
-	POOLPROXY_CHECK=1 go test -race $$(go list ./... | grep -v '/test$$')
+	POOLPROXY_CHECK=1 go test -race $$(go list ./... | grep -Ev '/test(/sctplab)?$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:
@@ -71,3 +71,7 @@ e2e-race:
 
 e2e:
 	POOLPROXY_CHECK=1 go test -count=1 -v ./test/
+
+# In a machine that has SCTP, which qemu emulates: see test/sctplab/README.md.
+sctp:
+	POOLPROXY_CHECK=1 go test -count=1 -v ./test/sctplab/

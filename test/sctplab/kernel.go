@@ -27,10 +27,26 @@ type kernel struct {
 
 func (k kernel) image() string { return filepath.Join(k.dir, "boot", "vmlinuz-"+k.version) }
 
-// findKernel returns the kernel that Debian would install in a virtual machine today. It is downloaded once, and kept in the
-// cache folder under its version; two processes may do so at once.
+// findKernel returns the kernel that Debian would install in a virtual machine today. What apt knows of packages may be missing or
+// too old to download by; root can mend that.
 func findKernel() (kernel, error) {
+	k, err := cachedKernel()
+	if err == nil || os.Geteuid() != 0 {
+		return k, err
+	}
+	if updating := run("", "apt-get", "-q", "update"); updating != nil {
+		return k, err // the first error says more
+	}
+	return cachedKernel()
+}
+
+// cachedKernel downloads the kernel once, and keeps it in the cache folder under its version. Two processes may do so at once.
+func cachedKernel() (kernel, error) {
 	name, err := kernelPackage()
+	if err != nil {
+		return kernel{}, err
+	}
+	version, err := packageVersion(name)
 	if err != nil {
 		return kernel{}, err
 	}
@@ -38,12 +54,10 @@ func findKernel() (kernel, error) {
 	if err != nil {
 		cache = os.TempDir() // no home, as in some containers
 	}
-	k := kernel{version: strings.TrimPrefix(name, "linux-image-")}
-	version, err := packageVersion(name)
-	if err != nil {
-		return kernel{}, err
+	k := kernel{
+		version: strings.TrimPrefix(name, "linux-image-"),
+		dir:     filepath.Join(cache, "poolproxy", "sctplab", name+"_"+version),
 	}
-	k.dir = filepath.Join(cache, "poolproxy", "sctplab", name+"_"+version)
 	if _, err := os.Stat(k.image()); err == nil {
 		return k, nil
 	}
