@@ -65,11 +65,12 @@ func locate(t testing.TB, program string) string {
 	return ""
 }
 
-// boot starts qemu and returns when the machine is off. An error does not mean that the scenario failed, but that it left no verdict.
+// boot starts qemu and returns when the machine is off. An error does not mean that the scenario failed, but that there is no verdict.
 // It always emulates: that works everywhere, and where tests run /dev/kvm is often there and broken.
 func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), s.Limit+30*time.Second) // the machine itself ends the scenario, this a hung machine
+	// The machine itself ends the scenario, this a hung machine.
+	ctx, cancel := context.WithTimeout(t.Context(), s.Limit+30*time.Second)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, locate(t, "qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
 		"-m", fmt.Sprint(s.Memory), "-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot",

@@ -5,6 +5,7 @@ package sctplab
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // rsplib among itself has to fail over, with the cookie first at the new element: then the lab is sound, and so is the decoder.
@@ -26,6 +27,15 @@ func TestRsplib(t *testing.T) {
 	// PPID 33 is ping-pong, 11 is ASAP, and 12 its COOKIE_ECHO.
 	if got, want := strings.Join(first, "; "), "PPID 33 ASAP ; PPID 11 ASAP 12"; got != want {
 		t.Errorf("the pool user's first messages to its two elements: %s, want %s", got, want)
+	}
+}
+
+// What hangs has to end, with its files.
+func TestLimit(t *testing.T) {
+	s := Scenario{Name: "limit", Script: "echo here > file; sleep 1000", Limit: time.Second}
+	r := Open(t).Run(t, s)
+	if file := r.File(t, "file"); r.Status != 143 || file != "here\n" {
+		t.Errorf("exit status %d, want 143; the file holds %q", r.Status, file)
 	}
 }
 

@@ -18,13 +18,7 @@ import (
 // addModules puts kernel modules, and those that they depend on, into the image, with the order in which to load them: what
 // modprobe would find out, without the index that only an installed kernel has.
 func (k kernel) addModules(to *image, names []string) error {
-	files := map[string]string{}
-	err := filepath.WalkDir(filepath.Join(k.dir, "lib", "modules", k.version), func(path string, d fs.DirEntry, err error) error {
-		if base, rest, found := strings.Cut(filepath.Base(path), ".ko"); err == nil && found && (rest == "" || rest == ".xz") {
-			files[strings.ReplaceAll(base, "-", "_")] = path
-		}
-		return err
-	})
+	files, err := k.moduleFiles()
 	if err != nil {
 		return fmt.Errorf("the modules of the lab's kernel: %w", err)
 	}
@@ -47,7 +41,7 @@ func (k kernel) addModules(to *image, names []string) error {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		for _, d := range depends {
-			if err := add(strings.ReplaceAll(d, "-", "_")); err != nil {
+			if err := add(d); err != nil {
 				return err
 			}
 		}
@@ -60,6 +54,18 @@ func (k kernel) addModules(to *image, names []string) error {
 		}
 	}
 	return to.add("mod/order", 0o644, []byte(strings.Join(order, "\n")))
+}
+
+// moduleFiles finds all modules of the kernel, by name. Files write it with - or _; a name has _.
+func (k kernel) moduleFiles() (map[string]string, error) {
+	files := map[string]string{}
+	err := filepath.WalkDir(filepath.Join(k.dir, "lib", "modules", k.version), func(path string, d fs.DirEntry, err error) error {
+		if base, rest, found := strings.Cut(filepath.Base(path), ".ko"); err == nil && found && (rest == "" || rest == ".xz") {
+			files[strings.ReplaceAll(base, "-", "_")] = path
+		}
+		return err
+	})
+	return files, err
 }
 
 // readModule reads a module, which newer Debians compress.
@@ -90,7 +96,7 @@ func dependencies(module []byte) ([]string, error) {
 	}
 	for entry := range strings.SplitSeq(string(info), "\x00") {
 		if list, found := strings.CutPrefix(entry, "depends="); found && list != "" {
-			return strings.Split(list, ","), nil
+			return strings.Split(strings.ReplaceAll(list, "-", "_"), ","), nil
 		}
 	}
 	return nil, nil

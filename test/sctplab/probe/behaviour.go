@@ -24,6 +24,7 @@ func associationFacts() []fact {
 		{"accept4: what the new socket has of the listener's",
 			"events [0 1 1 0 1 1 1 1 0 0 1 1 1 1], RTO 100 to 400 ms, heartbeat 200 ms, path misses 3, nodelay 1",
 			between(limits, inherited)},
+		{"65535 streams each way, asked for by both", "4, 65535, 65535", between(allStreams, status)},
 		{"a message larger than the send buffer", "EMSGSIZE", between(nil, tooLarge)},
 		{"a message of 100000 bytes", "100000 bytes in pieces, the last with MSG_EOR", between(nil, pieces(100000))},
 		{"a message of 400000 bytes, more than the receive buffer", "400000 bytes in pieces, the last with MSG_EOR",
@@ -47,6 +48,7 @@ func associationFacts() []fact {
 		// says so. Only an acknowledgement of the application's is one.
 		{"messages to a peer that died while it was still sending", strings.Repeat("message of 1500 bytes; ", 8) + shutDown,
 			between(smallBuffers, intoTheVoid)},
+		{"reads after the error", "error ECONNRESET, then error ENOTCONN, then error ENOTCONN", between(nil, afterTheError)},
 		{"a send after the end", "EPIPE", between(nil, func(e *ends) (string, error) {
 			e.leave()
 			everything(e.client)
@@ -151,6 +153,24 @@ func abortUnderWay(e *ends) (string, error) {
 	}
 	e.leave()
 	return everything(e.client), nil
+}
+
+func allStreams(fd int) error {
+	init := make([]byte, 8)
+	native.PutUint16(init, 65535)     // out
+	native.PutUint16(init[2:], 65535) // in, at most
+	return setOption(fd, optInitMsg, init)
+}
+
+func afterTheError(e *ends) (string, error) {
+	if _, err := peerDiesUnread(e); err != nil {
+		return "", err
+	}
+	again := []string{"error ECONNRESET"} // as peerDiesUnread has read
+	for range 2 {
+		again = append(again, outcome(receive(e.client)))
+	}
+	return strings.Join(again, ", then "), nil
 }
 
 // intoTheVoid sends to a socket that was closed with nothing unread, but with messages of its own under way.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"golang.org/x/sys/unix"
 )
@@ -19,8 +20,7 @@ type fact struct {
 
 // checkFacts looks at every fact; it fails when one is not as written here.
 func checkFacts() error {
-	all := append(optionFacts(), associationFacts()...)
-	all = append(all, readinessFacts()...)
+	all := slices.Concat(sizeFacts(), optionFacts(), associationFacts(), readinessFacts())
 	wrong := 0
 	for _, f := range all {
 		got, err := f.look()
@@ -140,8 +140,8 @@ func everything(fd int) string {
 	return all + "and so on"
 }
 
-// optionFacts are the sizes that the kernel gives back of every option that the project uses, and how some are laid out.
-func optionFacts() []fact {
+// sizeFacts are the sizes that the kernel gives back of the options that the project may use.
+func sizeFacts() []fact {
 	size := func(name string, option, want int, fill ...byte) fact {
 		return fact{fmt.Sprintf("%s (%d)", name, option), fmt.Sprintf("%d bytes", want), between(nil, func(e *ends) (string, error) {
 			value := make([]byte, 512)
@@ -177,6 +177,12 @@ func optionFacts() []fact {
 		size("SCTP_EVENT", optEvent, 8, 0, 0, 0, 0, 1, 0x80),
 		size("SCTP_EXPOSE_PF_STATE", 131, 8),
 		size("SCTP_REMOTE_UDP_ENCAPS_PORT", 132, 144),
+	}
+}
+
+// optionFacts are how some options are laid out, and what they take.
+func optionFacts() []fact {
+	return []fact{
 		{"SCTP_GET_PEER_ADDR_INFO (15): size, address state, MTU", "152 bytes, 2, 65532", between(nil, peerAddrInfo)},
 		{"SCTP_STATUS of an established association: state, streams in and out", "4, 10, 10", between(nil, status)},
 		{"SCTP_EVENTS with a byte too many", "EINVAL", between(nil, func(e *ends) (string, error) {
