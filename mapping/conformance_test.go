@@ -21,3 +21,7 @@ func TestTCPReal(t *testing.T) {
 func TestDirect(t *testing.T) {
 	mappingtest.Conformance(t, mappingtest.Direct(1))
 }
+
+func TestTCPManyMessages(t *testing.T) {
+	mappingtest.Flood(t, mappingtest.Real(mapping.TCPMapping{}, mapping.TCPMapping{}), 10_000, 100)
+}

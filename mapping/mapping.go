@@ -56,6 +56,8 @@ var (
 	// ErrSilent: nothing has come from the peer, no answer to a heartbeat either, for as long as was allowed; or it did not
 	// introduce itself within Config.DialTimeout.
 	ErrSilent = errors.New("mapping: the peer is silent")
+	// ErrNoSCTP: the kernel has no SCTP. Loading its module (modprobe sctp) may help; the mapping tcp needs nothing.
+	ErrNoSCTP = errors.New("mapping: this kernel has no SCTP")
 )
 
 // Payload protocol identifiers. ASAP's is IANA's (RFC 5352 §5); the others are ours, see docs/protocol.md.

@@ -33,6 +33,10 @@ type Env struct {
 	// Bytes says that associations run over a loop.Conn, so that a peer may be a stranger who writes any bytes.
 	Bytes bool
 
+	// Overtaking says that messages on different streams may overtake each other; KernelAcks, that a message is acknowledged when the
+	// peer's kernel has it, whether or not its process has seen it.
+	Overtaking, KernelAcks bool
+
 	// Freeze stops the element's process as SIGSTOP does, Thaw has it go on; nil where that cannot be.
 	Freeze, Thaw func()
 

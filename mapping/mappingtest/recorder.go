@@ -20,6 +20,9 @@ type Recorder struct {
 	// OnReceive, if set, is called for each message after it was recorded.
 	OnReceive func(mapping.Message)
 
+	// OnDrained, if set, is called for each Drained.
+	OnDrained func()
+
 	t    *testing.T
 	loop loop.Loop
 	name string
@@ -59,6 +62,9 @@ func (r *Recorder) Drained() {
 	r.Drains++
 	if queued := r.Association.Queued(); queued >= mapping.LowWater {
 		r.t.Errorf("%s: Drained with %d bytes queued", r.name, queued)
+	}
+	if r.OnDrained != nil {
+		r.OnDrained()
 	}
 }
 

@@ -1,0 +1,74 @@
+package mapping
+
+import (
+	"net/netip"
+	"time"
+)
+
+// SCTPMapping is mapping 0x01: messages, streams, several paths and the retrieval of what was not sent are the kernel's (RFC 9260, RFC
+// 6458). It needs Linux with SCTP, and a loop.Watcher; without them Dial's Handler hears Down, and Listen returns an error, both
+// of which wrap ErrNoSCTP. The value is not changed by its methods.
+//
+// Two sidecars introduce themselves to each other (docs/protocol.md, "Over SCTP"), and ask each other for signs of life as they do over
+// TCP: the kernel's own heartbeats are answered by a process that is frozen, too.
+type SCTPMapping struct {
+	// Local are further addresses of this host (their ports are ignored): with the address that is listened on, they are told to the
+	// peers as paths. A dialling side binds to them if there are any.
+	Local []netip.Addr
+
+	// Peer, if not nil, names further addresses of a peer that listens at to, all on its port. They are tried, too, when the first one
+	// does not answer.
+	Peer func(to netip.AddrPort) []netip.Addr
+
+	// PathChanged, if not nil, hears of each change of a path that the kernel reports.
+	PathChanged func(a Association, path netip.AddrPort, state PathState)
+}
+
+// PathState is what the kernel thinks of one address of a peer (RFC 6458 §8.2.2).
+type PathState uint32
+
+const (
+	PathInactive    PathState = 0 // it does not answer
+	PathFailing     PathState = 1 // potentially failed (RFC 7829)
+	PathActive      PathState = 2
+	PathUnconfirmed PathState = 3 // it has not answered yet
+)
+
+func (s PathState) String() string {
+	switch s {
+	case PathInactive:
+		return "inactive"
+	case PathFailing:
+		return "failing"
+	case PathActive:
+		return "active"
+	case PathUnconfirmed:
+		return "unconfirmed"
+	}
+	return "unknown"
+}
+
+// Path is one of the addresses of a peer.
+type Path struct {
+	Address  netip.AddrPort
+	State    PathState
+	RTT, RTO time.Duration
+	PMTU     int // bytes
+}
+
+// Pather is an Association that knows the paths to its peer.
+type Pather interface {
+	// Paths lists them; the first is the one that is used while it is active.
+	Paths() []Path
+}
+
+// sctpStreams is how many streams are asked for. Each costs the kernel memory from the beginning.
+const sctpStreams = 1 << 14
+
+// Bounds of an association over SCTP.
+const (
+	sctpMessage = 1 << 20  // the longest message, if the kernel's buffer has room for two; bytes
+	sctpEarly   = 1 << 20  // held while the peer's first message has not come; bytes
+	sctpRing    = 1 << 15  // messages given to the kernel whose contexts are remembered; its buffer holds far fewer
+	sctpRead    = 64 << 10 // taken by one system call; bytes
+)

@@ -1,0 +1,184 @@
+package mapping
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+	"unsafe"
+
+	"github.com/ishidawataru/sctp"
+	"golang.org/x/sys/unix"
+)
+
+// Socket options of SCTP that ishidawataru/sctp does not name (RFC 6458 §8; include/uapi/linux/sctp.h).
+const (
+	optRTOInfo     = 0   // SCTP_RTOINFO
+	optAssociation = 1   // SCTP_ASSOCINFO
+	optNoDelay     = 3   // SCTP_NODELAY
+	optPathParams  = 9   // SCTP_PEER_ADDR_PARAMS
+	optStatus      = 14  // SCTP_STATUS
+	optPathInfo    = 15  // SCTP_GET_PEER_ADDR_INFO
+	optReceiveInfo = 32  // SCTP_RECVRCVINFO
+	optPeers       = 108 // SCTP_GET_PEER_ADDRS
+	optLocals      = 109 // SCTP_GET_LOCAL_ADDRS
+	optEvent       = 127 // SCTP_EVENT
+)
+
+// Sizes and counts.
+const (
+	socketBuffer   = 2 << 20 // asked for: what the kernel keeps of messages not acknowledged, or not read; bytes
+	initAttempts   = 64      // INITs sent; Config.DialTimeout ends it before
+	statusSize     = 176     // struct sctp_status
+	pathInfoSize   = 152     // struct sctp_paddrinfo
+	pathParamsSize = 156     // struct sctp_paddrparams, packed
+	maxAddresses   = 32      // of one end, listed
+	addressRoom    = maxAddresses * inet6Size
+	heartbeatOn    = 1 // SPP_HB_ENABLE
+)
+
+// pathTimes are the kernel's times for a peer that our heartbeats watch. The kernel must have tried the other paths of an
+// association before our heartbeats give it up, which decides when a peer is dead: Interval*(Misses+1) after it was last heard.
+type pathTimes struct {
+	min, initial, max time.Duration // of the retransmission timeout
+	path              uint16        // retransmissions after which a path is not used
+	all               uint16        // and the association is given up: later than our heartbeats do
+	interval          time.Duration // of the kernel's heartbeats, on idle paths
+}
+
+func timesOf(h Heartbeat) pathTimes {
+	silence := h.Interval * time.Duration(max(h.Misses, 1)+1)
+	p := pathTimes{min: within(h.Interval/20, 10*time.Millisecond, 200*time.Millisecond), interval: max(h.Interval, time.Millisecond), path: 2}
+	p.max = within(h.Interval/2, p.min, time.Second)
+	p.initial = p.max
+	p.all = uint16(min(silence/p.max+2, 255))
+	return p
+}
+
+func within(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }
+
+// setOptions sets what every association of ours has, before it begins: on the socket that dials, or that listens.
+func setOptions(fd, streams int, c Config) error {
+	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
+	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
+	o := options{fd: fd}
+	o.set(sctp.SCTP_INITMSG, uint16(streams), uint16(streams), uint16(initAttempts), uint16(0))
+	o.set(optNoDelay, uint32(1))
+	o.set(optReceiveInfo, uint32(1))
+	for _, kind := range []uint16{notifyAssociation, notifyPath, notifyShutdown, notifyPartial, notifyDry, notifySendFailed} {
+		o.set(optEvent, uint32(0), kind, []byte{1, 0})
+	}
+	if c.Heartbeat.Interval > 0 {
+		p := timesOf(c.Heartbeat)
+		o.set(optRTOInfo, uint32(0), millis(p.initial), millis(p.max), millis(p.min))
+		o.set(optAssociation, uint32(0), p.all, make([]byte, 14))
+		o.set(optPathParams, p.params())
+	}
+	return o.err
+}
+
+// setBuffer asks for socketBuffer, beyond the limits of the system (net.core.wmem_max, rmem_max) if this process may; else it gets as
+// much as they allow.
+func setBuffer(fd, force, plain int) {
+	if unix.SetsockoptInt(fd, unix.SOL_SOCKET, force, socketBuffer) != nil {
+		_ = unix.SetsockoptInt(fd, unix.SOL_SOCKET, plain, socketBuffer)
+	}
+}
+
+// params is the struct sctp_paddrparams for all paths. It is packed: no Go struct can mirror it.
+func (p pathTimes) params() []byte {
+	b := make([]byte, pathParamsSize)
+	binary.NativeEndian.PutUint32(b[132:], millis(p.interval))
+	binary.NativeEndian.PutUint16(b[136:], p.path)
+	binary.NativeEndian.PutUint32(b[146:], heartbeatOn)
+	return b
+}
+
+// millis rounds up.
+func millis(d time.Duration) uint32 { return uint32((d + time.Millisecond - 1) / time.Millisecond) }
+
+// options sets one option after the other until one fails.
+type options struct {
+	fd  int
+	err error
+}
+
+// set lays the parts out one behind the other: uint16, uint32 and bytes.
+func (o *options) set(option int, parts ...any) {
+	if o.err != nil {
+		return
+	}
+	var b []byte
+	for _, part := range parts {
+		switch v := part.(type) {
+		case uint16:
+			b = binary.NativeEndian.AppendUint16(b, v)
+		case uint32:
+			b = binary.NativeEndian.AppendUint32(b, v)
+		case []byte:
+			b = append(b, v...)
+		}
+	}
+	if err := unix.SetsockoptString(o.fd, unix.IPPROTO_SCTP, option, string(b)); err != nil {
+		o.err = fmt.Errorf("mapping: set SCTP option %d (%d bytes): %w", option, len(b), err)
+	}
+}
+
+// getOption reads an option into b, which may hold what the option wants to know first, and returns how much was written.
+func getOption(fd, option int, b []byte) (int, error) {
+	size := uint32(len(b))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.IPPROTO_SCTP, uintptr(option),
+		uintptr(unsafe.Pointer(&b[0])), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 {
+		return 0, fmt.Errorf("mapping: ask SCTP option %d: %w", option, errno)
+	}
+	return int(size), nil
+}
+
+// addressesOf lists the addresses of one end of an association: optPeers or optLocals.
+func addressesOf(fd, option int) []netip.AddrPort {
+	b := make([]byte, 8+addressRoom)
+	if _, err := getOption(fd, option, b); err != nil {
+		return nil
+	}
+	return parseSockaddrs(b[8:], int(min(binary.NativeEndian.Uint32(b[4:]), maxAddresses)))
+}
+
+// pathStatus asks for one path.
+func pathStatus(fd int, at netip.AddrPort) (Path, error) {
+	b := append(make([]byte, 4, pathInfoSize), appendStorage(nil, at)...)
+	b = append(b, make([]byte, pathInfoSize-len(b))...)
+	if _, err := getOption(fd, optPathInfo, b); err != nil {
+		return Path{}, err
+	}
+	return parsePath(b), nil
+}
+
+// parsePath reads a struct sctp_paddrinfo.
+func parsePath(b []byte) Path {
+	order := binary.NativeEndian
+	at, _ := parseSockaddr(b[4:])
+	ms := func(i int) time.Duration { return time.Duration(order.Uint32(b[i:])) * time.Millisecond }
+	return Path{Address: at, State: PathState(order.Uint32(b[132:])), RTT: ms(140), RTO: ms(144), PMTU: int(order.Uint32(b[148:]))}
+}
+
+var errNoStatus = errors.New("the kernel did not answer")
+
+// sctpStatus is what SCTP_STATUS tells.
+type sctpStatus struct {
+	streams int // that we may send on
+	primary Path
+}
+
+func statusOf(fd int) (sctpStatus, error) {
+	b := make([]byte, statusSize)
+	n, err := getOption(fd, optStatus, b)
+	if err != nil {
+		return sctpStatus{}, err
+	}
+	if n < statusSize {
+		return sctpStatus{}, fmt.Errorf("%w: SCTP_STATUS of %d bytes", errNoStatus, n)
+	}
+	return sctpStatus{streams: int(binary.NativeEndian.Uint16(b[18:])), primary: parsePath(b[24:])}, nil
+}

@@ -1,0 +1,54 @@
+//go:build !linux
+
+package mapping
+
+import (
+	"fmt"
+	"net/netip"
+
+	"github.com/poolproxy/poolproxy/loop"
+)
+
+// Supported tells that SCTP cannot be used here.
+func (SCTPMapping) Supported() error { return fmt.Errorf("%w: it needs Linux", ErrNoSCTP) }
+
+// Dial tells the Handler that SCTP cannot be used here; see Dialer.
+func (s SCTPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Association {
+	a := &noAssociation{to: to}
+	l.Post(func() {
+		if !a.ended {
+			a.ended = true
+			h.Down(fmt.Errorf("mapping: association with %v: %w", to, s.Supported()))
+		}
+	})
+	return a
+}
+
+// Listen fails; see Acceptor.
+func (s SCTPMapping) Listen(_ loop.Loop, at netip.AddrPort, _ Config, _ func(Association) Handler) (loop.Listener, error) {
+	return nil, fmt.Errorf("listen %v (sctp): %w", at, s.Supported())
+}
+
+// noAssociation is one that goes down at once.
+type noAssociation struct {
+	to    netip.AddrPort
+	ended bool
+	left  Retrieved
+}
+
+func (a *noAssociation) Send(m Message, _ *loop.Buffer) error {
+	if a.ended {
+		return ErrDown
+	}
+	a.left.Unsent = append(a.left.Unsent, m.Context)
+	return nil
+}
+
+func (a *noAssociation) Queued() int                { return 0 }
+func (a *noAssociation) Retrieve() Retrieved        { return a.left }
+func (a *noAssociation) Capabilities() Capabilities { return Capabilities{} }
+func (a *noAssociation) Status() (Status, error)    { return Status{}, ErrStatus }
+func (a *noAssociation) Remote() netip.AddrPort     { return a.to }
+func (a *noAssociation) Local() netip.AddrPort      { return netip.AddrPort{} }
+func (a *noAssociation) Close()                     { a.ended = true }
+func (a *noAssociation) Abort()                     { a.ended = true }

@@ -1,0 +1,60 @@
+package mapping
+
+// sctpSent remembers the Context of every message that the kernel was given and may give back. The kernel knows a message by a number
+// of 32 bits (its "context", RFC 6458 §5.3.4); numbers begin with 1.
+type sctpSent struct {
+	first    uint32 // number of contexts[0], less 1
+	contexts []sctpContext
+	returned map[uint32]bool // numbers that the kernel has given back; true: it was on the wire
+	over     bool            // nothing more is given back
+}
+
+type sctpContext struct {
+	context uint64
+	ours    bool // a message of the mapping itself
+}
+
+// number is that of the message which is sent next.
+func (s *sctpSent) number() uint32 { return s.first + uint32(len(s.contexts)) + 1 }
+
+// push adds the message that was sent. The kernel's buffer has no room for as many as are remembered.
+func (s *sctpSent) push(context uint64, ours bool) {
+	if len(s.contexts) == sctpRing {
+		n := copy(s.contexts, s.contexts[sctpRing/2:])
+		s.contexts = s.contexts[:n]
+		s.first += sctpRing / 2
+	}
+	s.contexts = append(s.contexts, sctpContext{context, ours})
+}
+
+// dry notes that all were acknowledged.
+func (s *sctpSent) dry() {
+	s.first += uint32(len(s.contexts))
+	s.contexts = s.contexts[:0]
+	if cap(s.contexts) > 256 {
+		s.contexts = nil
+	}
+}
+
+// failed notes a message, or a part of one, that the kernel gives back.
+func (s *sctpSent) failed(n *notification) {
+	if s.returned == nil {
+		s.returned = make(map[uint32]bool)
+	}
+	s.returned[n.context] = s.returned[n.context] || n.sent
+}
+
+// left lists what was not acknowledged, in the order it was sent: as long as the kernel has not said, all that it has.
+func (s *sctpSent) left() (left Retrieved) {
+	for i, c := range s.contexts {
+		sent, back := s.returned[s.first+uint32(i)+1]
+		switch {
+		case c.ours || s.over && !back:
+		case back && !sent:
+			left.Unsent = append(left.Unsent, c.context)
+		default:
+			left.Unacknowledged = append(left.Unacknowledged, c.context)
+		}
+	}
+	return left
+}

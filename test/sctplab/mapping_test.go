@@ -1,0 +1,13 @@
+//go:build linux
+
+package sctplab
+
+import (
+	"testing"
+	"time"
+)
+
+// TestMapping runs the tests of package mapping that need SCTP, those that every mapping must pass among them.
+func TestMapping(t *testing.T) {
+	Open(t).RunTests(t, GoTest{Package: "../../mapping", Args: []string{"-test.run=SCTP"}, Limit: 2 * time.Minute})
+}
