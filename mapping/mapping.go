@@ -49,6 +49,8 @@ var (
 	ErrStatus = errors.New("mapping: the transport does not report its status")
 	// ErrTooLong: the message does not fit the mapping; see Limits.
 	ErrTooLong = errors.New("mapping: message too long")
+	// ErrEmpty: the transport carries no message without data.
+	ErrEmpty = errors.New("mapping: an empty message cannot be sent over this mapping")
 	// ErrDown: the association has ended.
 	ErrDown = errors.New("mapping: the association has ended")
 	// ErrProtocol: the peer broke the rules of the mapping. The association is aborted.
@@ -107,7 +109,7 @@ type Association interface {
 	// Send queues m behind what was sent before. It copies m.Data, unless from is not nil: then m.Data lies in that Buffer, Send may
 	// keep a hold on it and write from it later, and the bytes must not change while somebody holds it. Queued messages are
 	// written at the end of the turn. Send never waits and never drops: who sends much watches Queued.
-	// The errors are ErrUnordered, ErrLifetime, ErrTooLong, ErrDown, and a stream that does not exist.
+	// The errors are ErrUnordered, ErrLifetime, ErrTooLong, ErrEmpty, ErrDown, and a stream that does not exist.
 	Send(m Message, from *loop.Buffer) error
 
 	// Queued is how many bytes were given to Send and not yet taken by the transport.

@@ -12,6 +12,11 @@ import (
 // Two sidecars introduce themselves to each other (docs/protocol.md, "Over SCTP"), and ask each other for signs of life as they do over
 // TCP: the kernel's own heartbeats are answered by a process that is frozen, too.
 type SCTPMapping struct {
+	// Native is for peers that are RSerPool applications, not sidecars (docs/protocol.md, "Native peers"): there are no introductions, so
+	// an association is Up when the kernels have agreed on it, messages go and come with the PPIDs they have, and none may be empty.
+	// The signs of life are those of the peer's kernel, which speaks for a frozen process, too.
+	Native bool
+
 	// Local are further addresses of this host (their ports are ignored): with the address that is listened on, they are told to the
 	// peers as paths. A dialling side binds to them if there are any.
 	Local []netip.Addr
@@ -64,6 +69,17 @@ type Pather interface {
 
 // sctpStreams is how many streams are asked for. Each costs the kernel memory from the beginning.
 const sctpStreams = 1 << 14
+
+// nativeStreams is how many streams are asked for where each association carries one session.
+const nativeStreams = 16
+
+// streams is how many are asked for.
+func (s SCTPMapping) streams() int {
+	if s.Native {
+		return nativeStreams
+	}
+	return sctpStreams
+}
 
 // Bounds of an association over SCTP.
 const (

@@ -65,7 +65,7 @@ type queued struct {
 
 func newSCTPAssociation(l loop.Loop, s SCTPMapping, c Config) *sctpAssociation {
 	now := l.Now()
-	a := &sctpAssociation{mapping: s, loop: l, config: c, queue: outQueue{pool: l.Buffers()}, longest: sctpMessage, streams: sctpStreams,
+	a := &sctpAssociation{mapping: s, loop: l, config: c, queue: outQueue{pool: l.Buffers()}, longest: sctpMessage, streams: s.streams(),
 		talk: sctpTalk{start: now}}
 	a.talk.watch.Interval, a.talk.watch.Misses = c.Heartbeat.Interval, c.Heartbeat.Misses
 	a.flushFunc, a.readFunc, a.drainedFunc = a.flush, a.readAgain, a.drained
@@ -106,6 +106,11 @@ func (a *sctpAssociation) connect() {
 	if status, err := statusOf(a.file.FD()); err == nil && status.streams > 0 {
 		a.streams = min(a.streams, status.streams)
 	}
+	if a.mapping.Native {
+		a.talk.up, a.spoke, a.began = true, true, true
+		a.cameUp()
+		return
+	}
 	hello := Message{PPID: PPIDControl}
 	if errno := a.io.send(a.file.FD(), &hello, [][]byte{a.talk.hello()}, 0); errno != 0 {
 		a.fail(sctpReason(errno)) // there is room for it
@@ -143,14 +148,16 @@ func (a *sctpAssociation) tick() {
 	}
 }
 
-// cameUp follows the peer's introduction.
+// cameUp follows the peer's introduction, or what stands for it.
 func (a *sctpAssociation) cameUp() {
 	a.flushLater()
 	if a.closing {
 		return // only what was queued before is still sent
 	}
 	a.loop.Cancel(&a.timer)
-	a.tick()
+	if !a.mapping.Native {
+		a.tick()
+	}
 	a.handler.Up()
 }
 
@@ -186,7 +193,10 @@ func (a *sctpAssociation) Send(m Message, from *loop.Buffer) error {
 	case int(m.Stream) >= a.streams:
 		return fmt.Errorf("mapping: stream %d of %d", m.Stream, a.streams)
 	}
-	if !a.spoke || len(m.Data) == 0 {
+	if len(m.Data) == 0 && a.mapping.Native {
+		return ErrEmpty
+	}
+	if !a.mapping.Native && (!a.spoke || len(m.Data) == 0) {
 		kind := byte(controlEmpty)
 		if !a.spoke {
 			kind, m.Unordered, m.Lifetime = controlFirst, false, 0

@@ -16,7 +16,7 @@ func (a *sctpAssociation) read() {
 	if a.ended || a.resting {
 		return
 	}
-	if now := a.loop.Now(); a.accepted && a.talk.up && a.talk.watch.Overdue(now) {
+	if now := a.loop.Now(); a.accepted && a.talk.up && !a.mapping.Native && a.talk.watch.Overdue(now) {
 		a.fail(fmt.Errorf("%w: nothing was read for %v, this process stood still", ErrSilent, a.talk.watch.Silence(now)))
 		return
 	}
@@ -86,6 +86,10 @@ func (a *sctpAssociation) take(p part, b []byte) {
 func (a *sctpAssociation) message(m Message) {
 	now := a.loop.Now()
 	if a.closing && a.talk.up {
+		return
+	}
+	if a.mapping.Native {
+		a.handler.Receive(m)
 		return
 	}
 	if a.talk.up {

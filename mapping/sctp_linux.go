@@ -52,7 +52,7 @@ func (a *sctpAssociation) dial(to netip.AddrPort) error {
 }
 
 func (a *sctpAssociation) begin(fd int, peer, local []netip.AddrPort) error {
-	if err := setOptions(fd, sctpStreams, a.config); err != nil {
+	if err := setOptions(fd, a.mapping.streams(), a.config); err != nil {
 		return err
 	}
 	if len(local) > 0 {
@@ -111,7 +111,7 @@ func (s SCTPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept fun
 	if !can {
 		return nil, fmt.Errorf("listen %v: %w: this loop cannot watch its sockets", at, ErrNoSCTP)
 	}
-	fd, addr, err := listenSCTP(withPort(at, s.Local), c)
+	fd, addr, err := s.listen(withPort(at, s.Local), c)
 	if err != nil {
 		return nil, fmt.Errorf("listen %v (sctp): %w", at, err)
 	}
@@ -124,13 +124,13 @@ func (s SCTPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept fun
 	return li, nil
 }
 
-// listenSCTP opens a listening socket. With port 0 the kernel chooses one.
-func listenSCTP(at []netip.AddrPort, c Config) (int, netip.AddrPort, error) {
+// listen opens a listening socket. With port 0 the kernel chooses one.
+func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort, error) {
 	fd, err := openSCTP(familyOf(at))
 	if err != nil {
 		return -1, netip.AddrPort{}, err
 	}
-	addr, err := listenAt(fd, at, c)
+	addr, err := listenAt(fd, at, s.streams(), c)
 	if err != nil {
 		unix.Close(fd)
 		return -1, netip.AddrPort{}, err
@@ -138,11 +138,11 @@ func listenSCTP(at []netip.AddrPort, c Config) (int, netip.AddrPort, error) {
 	return fd, addr, nil
 }
 
-func listenAt(fd int, at []netip.AddrPort, c Config) (netip.AddrPort, error) {
+func listenAt(fd int, at []netip.AddrPort, streams int, c Config) (netip.AddrPort, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if err := setOptions(fd, sctpStreams, c); err != nil {
+	if err := setOptions(fd, streams, c); err != nil {
 		return netip.AddrPort{}, err
 	}
 	if err := bindAll(fd, at[:1]); err != nil {

@@ -28,3 +28,10 @@ func TestSCTPManyMessages(t *testing.T) {
 	needSCTP(t)
 	mappingtest.Flood(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}), 10_000, 100)
 }
+
+// Native peers have no sidecars: the same messages without introductions.
+func TestSCTPNativeMessages(t *testing.T) {
+	needSCTP(t)
+	native := mapping.SCTPMapping{Native: true}
+	mappingtest.Flood(t, mappingtest.Real(native, native), 1_000, 10)
+}
