@@ -26,6 +26,7 @@ func (a *sctpAssociation) read() {
 		got, errno := a.io.receive(a.file.FD(), s.in[:sctpRead])
 		switch {
 		case errno == unix.EAGAIN && a.lost == nil:
+			a.sent.told()
 			return
 		case errno != 0:
 			a.readEnded(errno)
@@ -214,7 +215,7 @@ func (a *sctpAssociation) flush() {
 		return
 	}
 	if err := a.write(); err != nil {
-		if !errors.Is(err, unix.EPIPE) { // the peer ends the association, in order or not: what comes tells
+		if !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ESHUTDOWN) { // the peer ends the association, in order or not: what comes tells
 			a.lost = err
 		}
 		a.blocked = true

@@ -5,6 +5,7 @@ package mapping
 type sctpSent struct {
 	first    uint32 // number of contexts[0], less 1
 	contexts []sctpContext
+	before   uint32          // the last number that was sent when the kernel had nothing more to tell
 	returned map[uint32]bool // numbers that the kernel has given back; true: it was on the wire
 	over     bool            // nothing more is given back
 }
@@ -27,11 +28,19 @@ func (s *sctpSent) push(context uint64, ours bool) {
 	s.contexts = append(s.contexts, sctpContext{context, ours})
 }
 
-// dry notes that all were acknowledged.
+// told notes that the kernel has nothing more to tell.
+func (s *sctpSent) told() { s.before = s.first + uint32(len(s.contexts)) }
+
+// dry notes that the kernel has said: all are acknowledged. It may have said so before the latest ones were sent; all that were sent
+// when it had last told everything are meant for certain.
 func (s *sctpSent) dry() {
-	s.first += uint32(len(s.contexts))
-	s.contexts = s.contexts[:0]
-	if cap(s.contexts) > 256 {
+	n := int(int32(s.before - s.first))
+	if n <= 0 {
+		return
+	}
+	s.first = s.before
+	s.contexts = s.contexts[:copy(s.contexts, s.contexts[n:])]
+	if len(s.contexts) == 0 && cap(s.contexts) > 256 {
 		s.contexts = nil
 	}
 }
