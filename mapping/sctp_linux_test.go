@@ -35,3 +35,20 @@ func TestSCTPNativeMessages(t *testing.T) {
 	native := mapping.SCTPMapping{Native: true}
 	mappingtest.Flood(t, mappingtest.Real(native, native), 1_000, 10)
 }
+
+// A peer that has not learned our rules, or lies, is told off: the association ends with ErrProtocol, another one does not notice.
+func TestSCTPStranger(t *testing.T) {
+	needSCTP(t)
+	hello := mapping.Message{PPID: mapping.PPIDControl, Data: []byte{1, 1}}
+	control := func(b ...byte) mapping.Message { return mapping.Message{PPID: mapping.PPIDControl, Data: b} }
+	mappingtest.Strangers(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}), mapping.SCTPMapping{Native: true}, map[string][]mapping.Message{
+		"data before the introduction": {{PPID: mapping.PPIDEnd, Data: []byte("data")}},
+		"another version":              {control(1, 9)},
+		"two introductions":            {hello, hello},
+		"an unknown control message":   {hello, control(77)},
+		"a short heartbeat":            {hello, control(2, 1, 2)},
+		"an answer to no question":     {hello, control(3, 0, 0, 0, 0, 0, 0, 0, 1)},
+		"two first messages":           {hello, control(5, 0, 0, 0, 1, 'a'), control(5, 0, 0, 0, 1, 'b')},
+		"too much without a first one": {hello, {PPID: mapping.PPIDEnd, Data: make([]byte, 1<<20)}, {PPID: mapping.PPIDEnd, Data: make([]byte, 1<<20)}},
+	})
+}
