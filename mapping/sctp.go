@@ -67,6 +67,15 @@ type Pather interface {
 	Paths() []Path
 }
 
+// Pauser is an Association that can leave what comes with the kernel, until that has no room either and the peer must wait. While it is
+// paused no message is handed over, and that the association has failed is noticed late: behind what had come before.
+type Pauser interface {
+	// Pause stops reading. Within Handler.Receive it holds from the next message on.
+	Pause()
+	// Resume goes on in the next turn. Both may be repeated.
+	Resume()
+}
+
 // sctpStreams is how many streams are asked for. Each costs the kernel memory from the beginning.
 const sctpStreams = 1 << 14
 

@@ -50,6 +50,7 @@ type sctpAssociation struct {
 	full      bool // Queued has been at LowWater or above: Drained is owed
 	flushing  bool
 	resting   bool // read is going to run, without an event
+	paused    bool // nothing is read
 	answers   int  // to heartbeats, queued since the queue was empty
 	lost      error
 
@@ -315,6 +316,7 @@ func (a *sctpAssociation) Close() {
 		return
 	}
 	a.closing = true
+	a.Resume() // what comes is thrown away, and then the end is seen
 	if !a.talk.up && a.first == len(a.heads) {
 		a.end(a.connected)
 		return
@@ -325,3 +327,18 @@ func (a *sctpAssociation) Close() {
 
 // Abort ends it at once; the peer sees an ABORT.
 func (a *sctpAssociation) Abort() { a.end(false) }
+
+// Pause stops reading; see Pauser.
+func (a *sctpAssociation) Pause() { a.paused = true }
+
+// Resume goes on with it; see Pauser.
+func (a *sctpAssociation) Resume() {
+	if !a.paused {
+		return
+	}
+	a.paused = false
+	if !a.resting && !a.ended {
+		a.resting = true
+		a.loop.Post(a.readFunc)
+	}
+}

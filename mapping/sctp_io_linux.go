@@ -13,7 +13,7 @@ import (
 
 // read takes what has arrived, up to the share of one turn, and hands the messages over.
 func (a *sctpAssociation) read() {
-	if a.ended || a.resting {
+	if a.ended || a.resting || a.paused {
 		return
 	}
 	if now := a.loop.Now(); a.accepted && a.talk.up && !a.mapping.Native && a.talk.watch.Overdue(now) {
@@ -22,7 +22,7 @@ func (a *sctpAssociation) read() {
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	for total := 0; !a.ended; {
+	for total := 0; !a.ended && !a.paused; {
 		got, errno := a.io.receive(a.file.FD(), s.in[:sctpRead])
 		switch {
 		case errno == unix.EAGAIN && a.lost == nil:
@@ -36,7 +36,7 @@ func (a *sctpAssociation) read() {
 			return
 		}
 		a.take(got, s.in[:got.n])
-		if total += got.n; total >= turnBytes && !a.ended {
+		if total += got.n; total >= turnBytes && !a.ended && !a.paused {
 			a.resting = true
 			a.loop.Post(a.readFunc)
 			return

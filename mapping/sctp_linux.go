@@ -15,6 +15,7 @@ var (
 	_ Dialer   = SCTPMapping{}
 	_ Acceptor = SCTPMapping{}
 	_ Pather   = (*sctpAssociation)(nil)
+	_ Pauser   = (*sctpAssociation)(nil)
 )
 
 // Supported tells whether SCTP can be used here; the error wraps ErrNoSCTP and says what is missing.
