@@ -25,6 +25,10 @@ type SCTPMapping struct {
 	// does not answer.
 	Peer func(to netip.AddrPort) []netip.Addr
 
+	// UDPPort, if not 0, has everything go within UDP (RFC 6951): a dialling side sends to this port of its peers, a listening one checks
+	// that it is the kernel's own (net.sctp.udp_port), where peers send to. What is sent comes from the kernel's own port.
+	UDPPort uint16
+
 	// PathChanged, if not nil, hears of each change of a path that the kernel reports.
 	PathChanged func(a Association, path netip.AddrPort, state PathState)
 }

@@ -19,7 +19,7 @@ var (
 )
 
 // Supported tells whether SCTP can be used here; the error wraps ErrNoSCTP and says what is missing.
-func (SCTPMapping) Supported() error { return sctpSupported() }
+func (s SCTPMapping) Supported() error { return sctpSupported(s.UDPPort) }
 
 // Dial begins an association with the peer that listens at to; see Dialer.
 func (s SCTPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) Association {
@@ -54,6 +54,9 @@ func (a *sctpAssociation) dial(to netip.AddrPort) error {
 
 func (a *sctpAssociation) begin(fd int, peer, local []netip.AddrPort) error {
 	if err := setOptions(fd, a.mapping.streams(), a.config); err != nil {
+		return err
+	}
+	if err := encapsulate(fd, a.mapping.UDPPort); err != nil {
 		return err
 	}
 	if len(local) > 0 {
@@ -111,6 +114,9 @@ func (s SCTPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept fun
 	w, can := l.(loop.Watcher)
 	if !can {
 		return nil, fmt.Errorf("listen %v: %w: this loop cannot watch its sockets", at, ErrNoSCTP)
+	}
+	if err := listensOverUDP(s.UDPPort); err != nil {
+		return nil, fmt.Errorf("listen %v (sctp): %w", at, err)
 	}
 	fd, addr, err := s.listen(withPort(at, s.Local), c)
 	if err != nil {

@@ -10,14 +10,15 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// sctpSupported tells whether the kernel has SCTP; the error wraps ErrNoSCTP and says what it answered.
-func sctpSupported() error {
+// sctpSupported tells whether the kernel has SCTP, and SCTP over UDP if udpPort is not 0; the error wraps ErrNoSCTP and says what it
+// answered.
+func sctpSupported(udpPort uint16) error {
 	fd, err := openSCTP(unix.AF_INET)
 	if err != nil {
 		return err
 	}
-	unix.Close(fd)
-	return nil
+	defer unix.Close(fd)
+	return encapsulate(fd, udpPort)
 }
 
 // openSCTP makes a one-to-one socket (RFC 6458 §4) that never waits.

@@ -22,6 +22,7 @@ func (p Policy) String() string { return [...]string{"round_robin", "priority"}[
 type Element struct {
 	Name     string // unique in its pool
 	Address  netip.AddrPort
+	Paths    []netip.Addr // further addresses of its host, for a mapping that uses several; not to be changed
 	Priority uint32
 }
 

@@ -48,6 +48,7 @@ type Pool struct {
 	Handle   string
 	Policy   pool.Policy
 	Mapping  mapping.ID
+	UDPPort  uint16 // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
 }
 
@@ -61,6 +62,9 @@ type User struct {
 	Memory    int // bytes of one session's retrieval
 	Failover  session.Failover
 	Callbacks []Callback // asked in this order when a leg has been opened
+
+	// Local are this host's addresses that associations over SCTP use; nil: the kernel chooses.
+	Local []netip.Addr
 
 	Associations int // with each pool element; sessions are spread over them by count. Mapping none has its own; 0: one
 
@@ -81,6 +85,8 @@ type Element struct {
 	Listen    netip.AddrPort
 	Server    netip.AddrPort
 	Mapping   mapping.ID
+	Paths     []netip.Addr // mapping SCTP: further addresses that it listens on
+	UDPPort   uint16       // mapping SCTP: the kernel's own port of UDP, where peers send to (RFC 6951); 0: they may do without
 	Heartbeat mapping.Heartbeat
 	Memory    int           // bytes of one session's buffers
 	Hold      time.Duration // the longest that a leg is kept for a pool user out of touch

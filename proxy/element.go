@@ -16,6 +16,7 @@ type elementSide struct {
 	shard       *Shard
 	index       int // in Shard.elements
 	name        string
+	mapping     mapping.ID
 	server      netip.AddrPort
 	association mapping.Config
 	rules       *session.Element
@@ -36,7 +37,7 @@ const mostPrepared = 8
 var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
-	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, server: c.Server, association: associationConfig(c.Heartbeat),
+	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, association: associationConfig(c.Heartbeat),
 		newcomers: make(map[*newcomer]bool), counts: s.common.counts[c.Name]}
 	if len(c.FenceExec) > 0 {
 		e.fence = newFence(s, c, &e.counts.made)
@@ -48,21 +49,24 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	if s.index > 0 {
 		return e, nil
 	}
-	if err := e.listen(c.Listen); err != nil {
+	if err := e.listen(c); err != nil {
 		return nil, err
 	}
 	if c.Health != nil {
 		e.health = newHealth(s, c.Name, *c.Health, e.setHealth)
 	}
-	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "server", c.Server)
+	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "mapping", c.Mapping, "server", c.Server)
 	return e, nil
 }
 
-func (e *elementSide) listen(at netip.AddrPort) (err error) {
-	if e.shard.spreads() {
-		e.listener, err = e.shard.loop.Listen(at, e.meet)
-	} else {
-		e.listener, err = mapping.TCPMapping{}.Listen(e.shard.loop, at, e.association, e.accept)
+func (e *elementSide) listen(c Element) (err error) {
+	switch {
+	case c.Mapping == mapping.SCTP:
+		e.listener, err = c.sctp().Listen(e.shard.loop, c.Listen, e.association, e.accept)
+	case e.shard.spreads():
+		e.listener, err = e.shard.loop.Listen(c.Listen, e.meet)
+	default:
+		e.listener, err = mapping.TCPMapping{}.Listen(e.shard.loop, c.Listen, e.association, e.accept)
 	}
 	return err
 }
@@ -92,7 +96,9 @@ func (e *elementSide) makeRules(c Element) {
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.counts != nil && e.shard.spreads() {
-		config.Ours = e.shard.ours
+		if e.mapping != mapping.SCTP { // which all come to the first shard
+			config.Ours = e.shard.ours
+		}
 		config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
 	}
 	if e.fence != nil {

@@ -32,6 +32,9 @@ type Proxy struct {
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
 func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
+	if err := Supported(c); err != nil {
+		return nil, err
+	}
 	p := &Proxy{started: time.Now()}
 	var loops []loop.Loop
 	for range shards(c) {

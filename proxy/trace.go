@@ -69,7 +69,7 @@ func (s *Shard) status(to *Status) {
 		to.Elements[i].Legs += live
 		to.Elements[i].Held += held
 		e.rules.Links(func(a mapping.Association, up bool, legs int) {
-			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, mapping.TCP, a, up, legs))
+			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, e.mapping, a, up, legs))
 		})
 	}
 	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)

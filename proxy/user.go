@@ -29,7 +29,10 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
 	associations := c.Associations
-	if p.Mapping == mapping.None {
+	switch p.Mapping {
+	case mapping.SCTP:
+		dialer = p.sctp(c)
+	case mapping.None:
 		associations = 1 // nothing is between the two ends of it
 		direct := mapping.NewDirect()
 		dialer = direct
@@ -176,10 +179,8 @@ func (u *userSide) close() {
 }
 
 func (s *Shard) poolConfig(handle string) Pool {
-	for _, p := range s.config.Pools {
-		if p.Handle == handle {
-			return p
-		}
+	if p, ok := s.config.pool(handle); ok {
+		return p
 	}
 	panic("proxy: the configuration was not checked: no pool " + handle)
 }

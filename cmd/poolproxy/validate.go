@@ -43,6 +43,9 @@ func validateCommand(args []string, stdout, stderr io.Writer) int {
 	if err := loaded.Write(stderr); err != nil || loaded.Failed() {
 		return exitFailed
 	}
+	if err := proxy.Supported(loaded.Config); err != nil {
+		fmt.Fprintf(stderr, "Warning: this machine cannot run it: %v\n", err)
+	}
 	fmt.Fprintf(stdout, "configuration is valid: %s\n", contents(loaded.Config))
 	return exitOK
 }

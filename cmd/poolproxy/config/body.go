@@ -51,6 +51,10 @@ type shape struct {
 	later      []string          // names of the design that this version does not have
 	misplaced  map[string]string // names that stand in another block: in which
 
+	// Names that this version does not have either, which their function reports when the block has been read: what is wrong with them
+	// depends on what else stands there.
+	refused map[string]func(hcl.Range)
+
 	seen map[string]hcl.Range // where each name stood; shared by the bodies that are walked with this shape
 }
 
@@ -134,10 +138,19 @@ func (r *reader) single(name string, at hcl.Range, s *shape) bool {
 	return true
 }
 
+// notYet reports a name of the design that this version does not have.
+func (r *reader) notYet(name string, at hcl.Range) {
+	r.fail(at, fmt.Sprintf("%q is not available in this version", name), "It is planned, but does nothing yet: leave it out.")
+}
+
 // unknown reports a name that may not stand where it does.
 func (r *reader) unknown(name string, at hcl.Range, s *shape, attribute bool) {
+	if refuse, ok := s.refused[name]; ok {
+		refuse(at)
+		return
+	}
 	if slices.Contains(s.later, name) {
-		r.fail(at, fmt.Sprintf("%q is not available in this version", name), "It is planned, but does nothing yet: leave it out.")
+		r.notYet(name, at)
 		return
 	}
 	if where, ok := s.misplaced[name]; ok {

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 
@@ -61,18 +62,36 @@ func (r *reader) checkPool(p *poolBlock) {
 	if len(p.elements) == 0 {
 		r.fail(p.at, fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`)
 	}
+	if p.Mapping != mapping.SCTP && !p.broken {
+		r.needsSCTP(p.seen, "udp_port")
+	}
 	given := names{}
 	addresses := map[netip.AddrPort]hcl.Range{}
 	for _, e := range p.elements {
 		r.once(given, "element", e.Name, e.at)
-		if before, ok := addresses[e.Address]; ok && e.Address.IsValid() {
-			r.fail(e.seen["address"], fmt.Sprintf("Two elements of pool %q have the address %s", p.Handle, e.Address),
-				fmt.Sprintf("A failover between them would lead nowhere. The first one is at %s.", place(before)))
-		} else {
-			addresses[e.Address] = e.seen["address"]
-		}
+		r.checkReached(p, &e, addresses)
 		if at, set := e.seen["priority"]; set && p.Policy == pool.RoundRobin && !p.broken {
 			r.fail(at, `"priority" has no effect under policy round_robin`, `Write policy = "priority" in the pool, or leave the number out.`)
+		}
+	}
+}
+
+// checkReached checks where an element is reached; others are where those before it are.
+func (r *reader) checkReached(p *poolBlock, e *poolElement, others map[netip.AddrPort]hcl.Range) {
+	if p.Mapping != mapping.SCTP && !p.broken {
+		r.needsSCTP(e.seen, "paths")
+	}
+	r.checkPaths(e.Address, "address", e.Paths, e.seen["paths"])
+	for i, to := range e.reached() {
+		at := e.seen["address"]
+		if i > 0 {
+			at = e.seen["paths"]
+		}
+		if before, ok := others[to]; ok && to.IsValid() && before != at {
+			r.fail(at, fmt.Sprintf("Two elements of pool %q have the address %s", p.Handle, to),
+				fmt.Sprintf("A failover between them would lead nowhere. The first one is at %s.", place(before)))
+		} else {
+			others[to] = at
 		}
 	}
 }
@@ -99,6 +118,7 @@ func (r *reader) checkUser(u *userBlock) {
 		r.noPool(u.Pool, at)
 		return
 	}
+	r.checkLocal(u, p)
 	if p.Mapping == mapping.None {
 		r.checkDirect(u, p)
 	} else {
@@ -133,13 +153,17 @@ func (r *reader) noPool(handle string, at hcl.Range) {
 
 func (r *reader) checkElement(e *elementBlock) {
 	r.checkHealth(e)
+	if e.Mapping != mapping.SCTP && !e.broken {
+		r.needsSCTP(e.seen, "paths", "udp_port")
+	}
 	if !e.Listen.IsValid() {
 		return
 	}
-	if e.Listen == e.Server {
+	r.checkPaths(e.Listen, "listen", e.Paths, e.seen["paths"])
+	if e.Listen == e.Server && e.Mapping == mapping.TCP {
 		r.fail(e.seen["server"], fmt.Sprintf("pool_element %q would connect to itself", e.Name), "listen and server are the same address.")
 	}
-	if !e.Listen.Addr().IsLoopback() {
+	if !e.Listen.Addr().IsLoopback() || slices.ContainsFunc(e.Paths, func(ip netip.Addr) bool { return !ip.IsLoopback() }) {
 		r.warn(e.seen["listen"], fmt.Sprintf("pool_element %q can be reached from other machines, and there is no TLS in this version", e.Name),
 			"Whoever reaches this address reaches the server: keep it in a network that you trust.")
 	}

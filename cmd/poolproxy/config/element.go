@@ -16,6 +16,7 @@ type elementBlock struct {
 	at     hcl.Range
 	seen   map[string]hcl.Range
 	health *healthBlock // nil: none
+	broken bool         // something in it could not be read
 }
 
 func (r *reader) readElement(b *hclsyntax.Block) {
@@ -23,6 +24,8 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 	e.Name, e.Mapping, e.Heartbeat, e.Memory, e.Hold = label(b), mapping.TCP, defaultHeartbeat, defaultMemory, defaultHold
 	e.FenceTimeout = defaultFencing
 	r.elements = append(r.elements, e)
+	before, tls := len(r.diags.Errs()), []hcl.Range(nil)
+	defer func() { e.broken = len(r.diags.Errs()) > before }()
 	e.seen = r.block(b, &shape{
 		what:   "a pool_element",
 		labels: []string{"name"},
@@ -31,6 +34,9 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"server":  r.address(&e.Server),
 			"mapping": r.elementMapping(&e.Mapping),
 			"hold":    r.duration(&e.Hold, 0, mostTime),
+
+			"paths":    r.paths(&e.Paths),
+			"udp_port": r.port(&e.UDPPort),
 
 			"fence_exec":    r.command(&e.FenceExec),
 			"fence_timeout": r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
@@ -41,9 +47,11 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"health_check": func(b *hclsyntax.Block) { r.readHealth(e, b) },
 		},
 		required:  []string{"listen", "server"},
-		later:     []string{"register", "tls", "peer", "chaos", "source", "state"},
+		later:     []string{"register", "peer", "chaos", "source", "state"},
+		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { tls = append(tls, at) }},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
+	r.refuseTLS(tls, e.Mapping)
 	if at, set := e.seen["fence_timeout"]; set && !given(e.seen, "fence_exec") {
 		r.fail(at, `"fence_timeout" has no effect without fence_exec`, "It bounds the time that fence_exec may take: leave it out.")
 	}
@@ -51,7 +59,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 
 // elementMapping reads the mapping of a pool_element. "none" has a meaning for pools alone.
 func (r *reader) elementMapping(dst *mapping.ID) setter {
-	read := r.mapping(dst, choice[mapping.ID]{"tcp", mapping.TCP})
+	read := word(r, dst, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}})
 	return func(a *hclsyntax.Attribute) {
 		if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.RawEquals(none) {
 			r.fail(a.Expr.Range(), `A pool_element cannot have mapping = "none"`,

@@ -5,6 +5,8 @@ import (
 	"net/netip"
 
 	"github.com/hashicorp/hcl/v2"
+
+	"github.com/poolproxy/poolproxy/mapping"
 )
 
 // listener is an address that will be listened on.
@@ -12,25 +14,30 @@ type listener struct {
 	who     string
 	address netip.AddrPort
 	at      hcl.Range
+	sctp    bool // its ports are others than those of TCP
 }
 
 // checkListeners finds addresses that two parts of the configuration would listen on.
 func (r *reader) checkListeners() {
 	var all []listener
 	for _, u := range r.users {
-		all = append(all, listener{fmt.Sprintf("the pool_user %q", u.Name), u.Listen, u.seen["listen"]})
+		all = append(all, listener{fmt.Sprintf("the pool_user %q", u.Name), u.Listen, u.seen["listen"], false})
 	}
 	for _, e := range r.elements {
-		all = append(all, listener{fmt.Sprintf("the pool_element %q", e.Name), e.Listen, e.seen["listen"]})
+		who, sctp := fmt.Sprintf("the pool_element %q", e.Name), e.Mapping == mapping.SCTP
+		all = append(all, listener{who, e.Listen, e.seen["listen"], sctp})
+		for _, ip := range e.Paths {
+			all = append(all, listener{who, netip.AddrPortFrom(ip, e.Listen.Port()), e.seen["paths"], sctp})
+		}
 	}
 	if r.adminAt.Filename == "" { // by default: what the file says is wrong, not the default
-		all = append([]listener{{"the admin API (by default)", r.config.Admin.Listen, hcl.Range{}}}, all...)
+		all = append([]listener{{"the admin API (by default)", r.config.Admin.Listen, hcl.Range{}, false}}, all...)
 	} else {
-		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt})
+		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt, false})
 	}
 	for i, second := range all {
 		for _, first := range all[:i] {
-			if collide(first.address, second.address) {
+			if first.sctp == second.sctp && first.who != second.who && collide(first.address, second.address) {
 				r.twice(first, second)
 				break
 			}

@@ -15,8 +15,10 @@ import (
 type poolBlock struct {
 	proxy.Pool
 	at       hcl.Range
+	seen     map[string]hcl.Range
 	elements []poolElement
-	broken   bool // something in it could not be read
+	tls      []hcl.Range // where it asks for TLS
+	broken   bool        // something in it could not be read
 }
 
 // poolElement is an element of a pool and where it was read.
@@ -38,23 +40,24 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 	r.pools = append(r.pools, p)
 	before := len(r.diags.Errs())
 	defer func() { p.broken = len(r.diags.Errs()) > before }()
-	r.block(b, &shape{
+	p.seen = r.block(b, &shape{
 		what:   "a pool",
 		labels: []string{"name"},
 		attributes: map[string]setter{
 			"policy":  word(r, &p.Policy, []choice[pool.Policy]{{"round_robin", pool.RoundRobin}, {"priority", pool.Priority}}, laterPolicies...),
-			"mapping": r.mapping(&p.Mapping, choice[mapping.ID]{"tcp", mapping.TCP}, choice[mapping.ID]{"none", mapping.None}),
+			"mapping": word(r, &p.Mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
+
+			"udp_port": r.port(&p.UDPPort),
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
-		later:     []string{"source", "dns", "asap", "etcd", "tls", "peer"},
+		later:     []string{"source", "dns", "asap", "etcd", "peer"},
+		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})
+	r.refuseTLS(p.tls, p.Mapping)
 }
 
-// mapping reads the name of a mapping.
-func (r *reader) mapping(dst *mapping.ID, choices ...choice[mapping.ID]) setter {
-	return word(r, dst, choices, "sctp")
-}
+func (p *poolBlock) asksTLS(at hcl.Range) { p.tls = append(p.tls, at) }
 
 func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 	e := poolElement{at: b.DefRange()}
@@ -65,10 +68,12 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 		labels: []string{"name"},
 		attributes: map[string]setter{
 			"address":  r.address(&e.Address),
+			"paths":    r.paths(&e.Paths),
 			"priority": r.integer(&priority, 0, math.MaxInt32),
 		},
 		required:  []string{"address"},
-		later:     []string{"weight", "load", "degradation", "tls", "peer", "ppid"},
+		later:     []string{"weight", "load", "degradation", "peer", "ppid"},
+		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})
 	e.Priority = uint32(priority)

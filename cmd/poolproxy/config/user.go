@@ -36,6 +36,7 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"pool":   r.str(&u.Pool, 255),
 
 			"associations": r.integer(&u.Associations, 1, mostAssociations),
+			"local":        r.paths(&u.Local),
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"protocol":  func(b *hclsyntax.Block) { r.readProtocol(u, b) },

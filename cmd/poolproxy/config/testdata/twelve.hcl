@@ -5,7 +5,7 @@ grace = 30
 
 pool "orders" {
   polcy   = "priority"
-  mapping = "sctp"
+  mapping = "scpt"
   element "a" { address = "10.0.0.11" }
   element "b" {
     address  = "10.0.0.12:7001"
