@@ -148,7 +148,7 @@ func TestWaitsForTheFirst(t *testing.T) {
 func TestEmpty(t *testing.T) {
 	p := New("nothing", RoundRobin, nil)
 	e, wait, ok := p.Choose(start)
-	if ok || wait != LastPause || e != (Element{}) || len(p.States()) != 0 || p.Others(start, "a") {
+	if ok || wait != LastPause || e.Name != "" || len(p.States()) != 0 || p.Others(start, "a") {
 		t.Errorf("%+v, %v, %v", e, wait, ok)
 	}
 	p.Failed(start, "a") // unknown names are nobody's
