@@ -68,6 +68,12 @@ func (p *Pool) Total() int64 {
 	return p.total.Load() + int64(p.out-p.told)
 }
 
+// Charge counts n bytes of memory that the pool has not handed out, but that are to be bounded like it; less than 0: they are gone.
+func (p *Pool) Charge(n int) {
+	p.out += n
+	p.tell()
+}
+
 func (p *Pool) tell() {
 	if d := p.out - p.told; p.total != nil && (d >= TellEvery || d <= -TellEvery) {
 		p.total.Add(int64(d))

@@ -40,6 +40,11 @@ type ElementConfig struct {
 	// later. nil: there is no such way.
 	Fence func(leg *Leg, answer func(error))
 
+	// Cookies says how cookies are vouched for. Cookie is told of one that a pool user has echoed and that was found true, when its leg
+	// begins, before Connect; the bytes are the leg's (Leg.Cookie has a copy). nil: it does not matter.
+	Cookies CookieRule
+	Cookie  func(leg *Leg, cookie []byte)
+
 	// Silence is the longest that it may take until this side notices that a pool user is out of touch.
 	Silence time.Duration
 
@@ -90,6 +95,7 @@ func (e *Element) Close() {
 	}
 	for l := range e.links {
 		e.c.Loop.Cancel(&l.timer)
+		l.forgetEchoes()
 		l.a.Close()
 		delete(e.links, l)
 	}
@@ -118,7 +124,8 @@ func (e *Element) Links(f func(a mapping.Association, up bool, legs int)) {
 // elementLink is one association with a pool user.
 type elementLink struct {
 	link[Leg]
-	e *Element
+	e      *Element
+	echoes map[uint16]keptCookie // cookies on streams on which a leg is about to be opened
 }
 
 // Up introduces this side (mapping.Handler).
@@ -162,6 +169,7 @@ func (l *elementLink) heard() (at time.Time, ok bool) {
 func (l *elementLink) gone() {
 	l.e.c.Loop.Cancel(&l.timer)
 	delete(l.e.links, l)
+	l.forgetEchoes()
 	l.streams.all(func(leg *Leg) { leg.outOfTouch() })
 	l.streams, l.waiting = table[Leg]{}, nil
 }
@@ -192,7 +200,9 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 		if leg != nil || stream == control {
 			l.violate("OPEN or RESUME on a stream that is in use")
 		} else if m.typ == typeOpen {
-			l.open(stream, m)
+			l.open(stream, m, l.echoed(stream))
+		} else if l.echoed(stream) != nil {
+			l.violate("RESUME behind a cookie that is echoed")
 		} else {
 			l.resume(stream, m)
 		}
@@ -203,8 +213,8 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 	}
 }
 
-// open begins a leg.
-func (l *elementLink) open(stream uint16, m *message) {
+// open begins a leg. echo is the cookie that the pool user has echoed before it; nil: none.
+func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
 	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
@@ -233,7 +243,16 @@ func (l *elementLink) open(stream uint16, m *message) {
 		leg.refuse("leg", CodeHealth, err.Error())
 		return
 	}
+	if echo != nil {
+		if err := leg.takeCookie(echo); err != nil {
+			leg.refuse("leg", CodeCookie, err.Error())
+			return
+		}
+	}
 	l.e.legs[m.token] = leg
+	if echo != nil && l.e.c.Cookie != nil {
+		l.e.c.Cookie(leg, leg.cookie.bytes)
+	}
 	leg.out.socket = l.e.c.Connect(leg)
 }
 

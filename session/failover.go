@@ -41,7 +41,7 @@ func (s *Session) legOpen() {
 
 // serving is called when the leg is open and its messages are on their way.
 func (s *Session) serving() {
-	s.idle = false
+	s.idle, s.restores = false, 0
 	s.release() // what was lost with the leg before; there may be nothing whose acknowledgement would do it
 	s.expectReply()
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
@@ -100,6 +100,9 @@ func (s *Session) legEnded(m *message) {
 		leg.broke("it refused a leg that was open")
 	case m.typ == typeRefused:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+		if m.code == CodeCookie {
+			s.cookieRefused(cause)
+		}
 		s.legRefused(cause)
 	case m.typ != typeLegFailed:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/retrieval"
 )
@@ -29,6 +30,9 @@ type Leg struct {
 	abortive  bool // the server's connection is to end with a reset
 	fencing   bool // the server is being stopped for certain
 
+	cookieOwed bool // the pool user is to be told the cookie, before anything else
+	cookieSet  bool // the cookie was set here
+
 	// Towards the server.
 	out     outlet
 	granted int64 // credit told to the user, an offset
@@ -49,6 +53,7 @@ type Leg struct {
 	hold    time.Duration
 	timer   loop.Timer // ends a leg that is out of touch
 	poll    loop.Timer // asks how far the server has read, while something is held
+	cookie  keptCookie // what was set last, or what the pool user has echoed
 }
 
 func (g *Leg) attach(l *elementLink, stream uint16) {
@@ -253,6 +258,10 @@ func (g *Leg) pump() {
 func (g *Leg) piece() (more bool) {
 	if g.link == nil || g.over {
 		return false
+	}
+	if g.cookieOwed {
+		g.cookieOwed = false
+		g.link.tellASAP(g.stream, asap.CookieMessage{Cookie: g.e.c.Cookies.seal(nil, g.token, g.cookie.bytes)})
 	}
 	if g.sent < g.log.End() {
 		g.sent += g.link.logged(&g.log, g.stream, g.sent, maxPiece, noEnds)

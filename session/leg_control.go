@@ -72,7 +72,7 @@ func (g *Leg) refuse(what string, code Code, text string) {
 	switch code {
 	case CodeServer, CodeHealth:
 		level = 'd' // the pool user says it, and tries again often
-	case CodeUnauthorized, CodeProtocol:
+	case CodeUnauthorized, CodeProtocol, CodeCookie:
 		level = 'w'
 	}
 	if g.link != nil {
@@ -123,6 +123,7 @@ func (g *Leg) drop(abort bool) {
 		g.out.close()
 	}
 	g.log.Clear()
+	g.cookie.clear(g.e.c.Loop.Buffers())
 }
 
 func (g *Leg) detach() {
@@ -194,6 +195,7 @@ func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 		l.tell(stream, g.opened())
 	}
 	g.log.Release(received)
+	g.cookieOwed = g.cookieSet // it may have been lost with the association
 	g.pump()
 	g.readOn()
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 )
@@ -35,10 +36,11 @@ func (l *link[T]) data(stream uint16, p []byte, from *loop.Buffer, end bool) {
 
 // side is what the two sides of an association do differently with what comes.
 type side[T any] interface {
-	greeted()                                  // the peer's HELLO has come
-	deliver(leg *T, p []byte)                  // application data of a leg
-	control(stream uint16, leg *T, m *message) // any other message; leg is nil if the stream carries none
-	violate(reason string)                     // the peer broke the rules
+	greeted()                                   // the peer's HELLO has come
+	deliver(leg *T, p []byte)                   // application data of a leg
+	control(stream uint16, leg *T, m *message)  // any other message; leg is nil if the stream carries none
+	asap(stream uint16, leg *T, m asap.Message) // of a type that sidecars say to each other; leg as in control
+	violate(reason string)                      // the peer broke the rules
 }
 
 // take takes a message of the peer apart and hands it to its side.
@@ -52,7 +54,7 @@ func (l *link[T]) take(m mapping.Message, s side[T], trace *Trace) {
 		}
 		s.deliver(leg, m.Data)
 	case mapping.PPIDASAP:
-		trace.log('d', "ASAP message ignored", "peer", l.a.Remote(), "bytes", len(m.Data))
+		l.takeASAP(m, leg, s, trace)
 	case mapping.PPIDSession:
 		if err := l.in.parse(m.Data); err != nil {
 			s.violate(err.Error())

@@ -46,6 +46,7 @@ type options struct {
 	fence     bool // servers can be stopped for certain: station.fence
 	priority  bool // the first element is preferred
 	spread    int  // associations with each element
+	cookies   CookieRule
 }
 
 // lines is the protocol of most tests: requests and replies are lines; GET is safe; TELL has no reply.
@@ -203,10 +204,14 @@ type station struct {
 	unread   func() int    // what their processes have not read; less than 0: it cannot be known
 
 	fence func(*Leg, func(error)) // with options.fence
+
+	cookies CookieRule // options.cookies, if a test does not want another before start
+	legs    []*Leg     // one a server
+	told    []byte     // to ElementConfig.Cookie, last
 }
 
 func (r *rig) station(name string) *station {
-	s := &station{r: r, name: name, host: r.w.Host(name), room: -1, app: echo}
+	s := &station{r: r, name: name, host: r.w.Host(name), room: -1, app: echo, cookies: r.o.cookies}
 	r.stations = append(r.stations, s)
 	return s
 }
@@ -221,6 +226,7 @@ func (s *station) start(first byte) {
 	}
 	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
 		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(_ Socket, answer func(bool)) { answer(!s.gone) }, Unread: unread,
+		Cookies: s.cookies, Cookie: func(_ *Leg, cookie []byte) { s.told = append([]byte{}, cookie...) },
 		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
 	if s.r.o.fence {
 		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }
@@ -243,7 +249,7 @@ func (s *station) start(first byte) {
 
 func (s *station) connect(leg *Leg) Socket {
 	server := &end{r: s.r, h: s.host, rules: leg, room: s.room, app: s.app, name: fmt.Sprintf("%s's server %d", s.name, len(s.servers)+1)}
-	s.servers = append(s.servers, server)
+	s.servers, s.legs = append(s.servers, server), append(s.legs, leg)
 	timer := &loop.Timer{Func: func() {
 		switch {
 		case server.closed || server.reset:

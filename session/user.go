@@ -149,6 +149,7 @@ type Info struct {
 	ToClient    int64  // bytes
 	Retained    int64  // bytes
 	Outstanding int    // requests whose replies are due
+	Cookie      int    // bytes of the cookie that is kept for the next element, as it came
 	Ack         Ack    // what is in force: with AckRead, AckDelivered where it cannot be known how far the server reads
 	AckNote     string // why it is not what was configured; "" if it is
 	Protection  Protection
@@ -158,7 +159,8 @@ type Info struct {
 // Info tells what the session is doing.
 func (s *Session) Info() Info {
 	i := Info{ID: s.ID, Client: s.Client, Leg: s.legs, Since: s.began, FromClient: s.store.End(), ToClient: s.out.written(),
-		Retained: int64(s.store.Len()), Outstanding: s.awaiting.len(), Element: s.from}
+		Retained: int64(s.store.Len()), Outstanding: s.awaiting.len(), Element: s.from,
+		Cookie: len(s.cookie.bytes)}
 	switch {
 	case s.closing:
 		i.State = "closing"

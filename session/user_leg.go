@@ -52,10 +52,11 @@ type userLeg struct {
 	heard bool // the element's has come
 }
 
-// begin opens the leg on its stream. What the first credit allows is sent with it.
+// begin opens the leg on its stream, behind the session's cookie. What the first credit allows is sent with it.
 func (g *userLeg) begin(stream uint16, credit int64) {
 	g.stream, g.begun, g.credit, g.granted = stream, true, credit, int64(g.s.u.c.Memory)
 	f := &g.s.u.c.Failover
+	g.echo()
 	g.link.tell(stream, &message{typ: typeOpen, token: g.s.token, session: g.s.ID, leg: g.number,
 		hold: f.fence(), reads: f.Ack == AckRead, text: g.s.u.c.Pool.Handle})
 	if g.restore != nil {

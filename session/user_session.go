@@ -71,6 +71,8 @@ type Session struct {
 	states    states
 	unitSince time.Time
 
+	cookie keptCookie // the last one that an element has set, as it came
+
 	// To the client.
 	history *history // for replay = "session"; else nil
 	greeted bool     // the client has the server's greeting
@@ -85,7 +87,7 @@ type Session struct {
 	notYet        time.Time  // no leg before: the last one may still be alive
 	failedOver    bool       // a leg that was open has failed
 	statesRefused int        // how often a server has refused one of the states
-	restores      int        // legs in a row that could not be restored
+	restores      int        // legs in a row that could not be restored, or were refused because of the cookie
 	timer         loop.Timer // retry, deadline, and the end of closing
 	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
 	recordOf      uint32     // the leg whose end the record is about
@@ -350,6 +352,7 @@ func (s *Session) over(abort bool) {
 		s.out.close()
 	}
 	s.store.Clear()
+	s.cookie.clear(s.u.c.Loop.Buffers())
 	s.awaiting = queue[*retrieval.Message[*request]]{}
 	delete(s.u.sessions, s.ID)
 	delete(s.u.waiting, s)

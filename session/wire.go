@@ -46,6 +46,7 @@ const (
 	CodeHealth       Code = 11 // refused, leg failed: the server's health check has failed
 	CodeNever        Code = 12 // refused: there has never been such a leg here
 	CodeSilent       Code = 13 // leg failed: the pool user has asked for it, since the server is silent
+	CodeCookie       Code = 14 // refused: the cookie that was echoed is not taken
 )
 
 var codeText = [...]string{
@@ -53,6 +54,7 @@ var codeText = [...]string{
 	"the connection was reset", "the session protocol was broken", "the server reset the connection",
 	"the server ended the connection and no longer listens", "abandoned", "not authorized",
 	"the server's health check has failed", "no such leg was ever begun", "the server is silent",
+	"the session's cookie is not taken",
 }
 
 func (c Code) String() string {

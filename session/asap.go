@@ -1,0 +1,128 @@
+package session
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/poolproxy/poolproxy/asap"
+	"github.com/poolproxy/poolproxy/mapping"
+)
+
+// What the two sides say to each other in ASAP's words (RFC 5352 §2.2.11 to §2.2.13), on the same streams as all else: an
+// association is control channel and data channel in one.
+
+// maxEchoes is how many cookies a pool user may have echoed on one association whose OPEN has not come yet. Ours sends OPEN right
+// behind, on the same stream: there is more than one only where streams overtake each other.
+const maxEchoes = 256
+
+// takeASAP takes an ASAP message of the peer. Those of other types than here are understood are not for this side.
+func (l *link[T]) takeASAP(m mapping.Message, leg *T, s side[T], trace *Trace) {
+	if l.hello == nil || !understood(m.Data) {
+		trace.log('d', "ASAP message ignored", "peer", l.a.Remote(), "bytes", len(m.Data))
+		return
+	}
+	x, _, err := asap.Parse(m.Data)
+	switch {
+	case errors.Is(err, asap.ErrUnknown): // RFC 5354 §3: in silence
+		trace.log('d', "ASAP message ignored", "peer", l.a.Remote(), "reason", err)
+	case err != nil:
+		s.violate(err.Error())
+	default:
+		s.asap(m.Stream, leg, x)
+	}
+}
+
+// understood reports whether it is an ASAP message that a sidecar may say to a sidecar.
+func understood(p []byte) bool {
+	return len(p) > 0 && slices.Contains([]asap.MessageType{asap.TypeCookie, asap.TypeCookieEcho}, asap.MessageType(p[0]))
+}
+
+// tellASAP sends m, which is known to fit. As tell does.
+func (l *link[T]) tellASAP(stream uint16, m asap.Message) {
+	var err error
+	if l.buf, err = asap.Append(l.buf[:0], m); err == nil {
+		_ = l.a.Send(mapping.Message{Stream: stream, PPID: mapping.PPIDASAP, Data: l.buf}, nil)
+	}
+}
+
+// asap takes a cookie, which the element sets.
+func (l *userLink) asap(_ uint16, leg *userLeg, m asap.Message) {
+	c, ok := m.(asap.CookieMessage)
+	switch {
+	case !ok:
+		l.violate(fmt.Sprintf("an ASAP message (%v) that only a pool user sends", m.Type()))
+	case leg == nil || leg.heard:
+		l.violate("a cookie on a stream that carries no leg")
+	case leg.over: // the element did not know yet
+	case len(c.Cookie) > maxSealed:
+		leg.violate(fmt.Sprintf("a cookie of %d bytes", len(c.Cookie)))
+	default:
+		leg.s.cookie.set(l.u.c.Loop.Buffers(), c.Cookie)
+	}
+}
+
+// asap takes a cookie, which the pool user shows for the leg that it is about to open on the stream.
+func (l *elementLink) asap(stream uint16, leg *Leg, m asap.Message) {
+	echo, ok := m.(asap.CookieEcho)
+	_, pending := l.echoes[stream]
+	switch {
+	case !ok:
+		l.violate(fmt.Sprintf("an ASAP message (%v) that only a pool element sends", m.Type()))
+	case stream == control || leg != nil || pending:
+		l.violate("a cookie is echoed on a stream that is in use")
+	case len(echo.Cookie) > maxSealed:
+		l.violate(fmt.Sprintf("a cookie of %d bytes is echoed", len(echo.Cookie)))
+	case len(l.echoes) >= maxEchoes:
+		l.violate(fmt.Sprintf("more than %d cookies are echoed for legs that were not opened", maxEchoes))
+	default:
+		if l.echoes == nil {
+			l.echoes = make(map[uint16]keptCookie)
+		}
+		var k keptCookie
+		k.set(l.e.c.Loop.Buffers(), echo.Cookie)
+		l.echoes[stream] = k
+	}
+}
+
+// echoed returns what was echoed on the stream, nil if nothing was, and forgets it.
+func (l *elementLink) echoed(stream uint16) []byte {
+	k, ok := l.echoes[stream]
+	if !ok {
+		return nil
+	}
+	delete(l.echoes, stream)
+	p := k.bytes
+	k.clear(l.e.c.Loop.Buffers())
+	return p
+}
+
+// forgetEchoes forgets what was echoed for legs that will not be opened.
+func (l *elementLink) forgetEchoes() {
+	for stream := range l.echoes {
+		l.echoed(stream)
+	}
+}
+
+// echo shows the session's cookie to the element at which the leg is about to be opened.
+func (g *userLeg) echo() {
+	if c := g.s.cookie.bytes; c != nil {
+		g.link.tellASAP(g.stream, asap.CookieEcho{Cookie: c})
+	}
+}
+
+// cookieRefused has a session whose cookie an element does not take go on to others, but not at full speed: all may refuse it.
+func (s *Session) cookieRefused(cause string) {
+	s.u.c.Trace.log('w', "session refused: an element does not take its cookie", "pool_element", s.from, "session", s.ID, "client", s.Client,
+		"reason", cause)
+	s.slower(s.u.c.Loop.Now())
+}
+
+// slower has the next element tried at once, and after that a little later each time.
+func (s *Session) slower(now time.Time) {
+	if s.restores > 0 {
+		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
+	}
+	s.restores++
+}
