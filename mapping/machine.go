@@ -65,11 +65,16 @@ func (m *machine) send(msg *Message, from *loop.Buffer) error {
 	case len(msg.Data) > maxData:
 		return fmt.Errorf("%w: %d bytes, at most %d fit a chunk", ErrTooLong, len(msg.Data), maxData)
 	}
+	m.queueData(msg, msg.Data, 0, from)
+	return nil
+}
+
+// queueData queues the chunk of a message that can be sent: its data is body, or it is the pages bytes that lie in the pipe of from.
+func (m *machine) queueData(msg *Message, body []byte, pages int, from *loop.Buffer) {
 	c := chunk{kind: chunkData, tsn: uint32(m.sent.next), stream: msg.Stream, ssn: m.outSSN.next(msg.Stream),
-		ppid: msg.PPID, body: msg.Data}
+		ppid: msg.PPID, body: body, pages: pages}
 	m.put(&c, from)
 	m.sent.push(msg.Context, m.queue.end())
-	return nil
 }
 
 // put queues a chunk. The body is copied unless it is worth more than a copy and lies in from.

@@ -25,16 +25,9 @@ func (a *tcpAssociation) SendPages(m Message, from *loop.Buffer) error {
 	if a.ended || a.closing {
 		return ErrDown
 	}
-	a.machine.sendPages(&m, to-first, from)
+	a.machine.queueData(&m, nil, to-first, from)
 	a.sendSoon()
 	return nil
-}
-
-// sendPages queues one message of n bytes; see send.
-func (m *machine) sendPages(msg *Message, n int, from *loop.Buffer) {
-	c := chunk{kind: chunkData, tsn: uint32(m.sent.next), stream: msg.Stream, ssn: m.outSSN.next(msg.Stream), ppid: msg.PPID, pages: n}
-	m.put(&c, from)
-	m.sent.push(msg.Context, m.queue.end())
 }
 
 // nextPages reports whether pages follow behind the next n segments.
