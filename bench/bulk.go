@@ -61,11 +61,11 @@ func closeBulk(conns []*net.TCPConn) {
 func dialAll(j job) ([]*net.TCPConn, error) {
 	var conns []*net.TCPConn
 	for range j.Connections {
-		c, err := net.DialTimeout("tcp4", j.Address, patience)
+		c, err := dialTCP(j.Address)
 		if err != nil {
 			return conns, err
 		}
-		conns = append(conns, c.(*net.TCPConn))
+		conns = append(conns, c)
 	}
 	return conns, nil
 }

@@ -10,7 +10,6 @@ import (
 	"net"
 	"strconv"
 	"strings"
-	"time"
 )
 
 // redisGuess is how many requests redis-benchmark is told to send in order to find out how many fill the sample.
@@ -76,14 +75,11 @@ func parseRedisCSV(text string) (map[string]float64, error) {
 
 // greetRedis asks a redis-server whether it is there.
 func greetRedis(address string) error {
-	c, err := net.DialTimeout("tcp4", address, patience)
+	c, err := dialPatiently(address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
 	if _, err := c.Write([]byte("PING\r\n")); err != nil {
 		return err
 	}

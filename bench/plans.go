@@ -283,16 +283,26 @@ const nginxHTTP = `http {
 }
 `
 
+// dialPatiently connects for one exchange: what is not over after patience fails.
+func dialPatiently(address string) (*net.TCPConn, error) {
+	c, err := dialTCP(address)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
 // greetHTTP asks for one page.
 func greetHTTP(address string) error {
-	c, err := net.DialTimeout("tcp4", address, patience)
+	c, err := dialPatiently(address)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(patience)); err != nil {
-		return err
-	}
 	if _, err := c.Write(appendGet(nil, 0, 0)); err != nil {
 		return err
 	}

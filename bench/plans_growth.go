@@ -21,27 +21,8 @@ func elementAddress(i int, port string) string {
 	return net.JoinHostPort(fmt.Sprintf("127.2.%d.%d", i>>8, i&255), port)
 }
 
-// elementsPlan is a pool of as many elements as the workload asks for, each with a pool_element of its own in one process, all before the
-// run's origin.
-func elementsPlan(e *environment) (*instance, error) {
-	i := &instance{}
-	at, err := e.address()
-	if err != nil {
-		return i, err
-	}
-	_, port, _ := net.SplitHostPort(at) // made by address
-	n := e.workload.elements
-	p, err := e.start(e.poolproxy, commonConfig+poolElements(0, n, port, e.origin), runConfig)
-	if err != nil {
-		return i, err
-	}
-	i.helpers = append(i.helpers, p)
-	return i, e.startUser(i, commonConfig, "round_robin", n, port)
-}
-
-// elementsKill is the same with two servers: the first element's, which serves all sessions, and one for all others; or for the last one
-// alone, while at the others' addresses nobody listens.
-func elementsKill(alive bool) plan {
+// elements is a plan for as many elements as the workload asks for, all at one port. start starts them, and the pool user.
+func elements(start func(e *environment, i *instance, n int, port string) error) plan {
 	return func(e *environment) (*instance, error) {
 		i := &instance{}
 		at, err := e.address()
@@ -49,7 +30,22 @@ func elementsKill(alive bool) plan {
 			return i, err
 		}
 		_, port, _ := net.SplitHostPort(at) // made by address
-		n := e.workload.elements
+		return i, start(e, i, e.workload.elements, port)
+	}
+}
+
+// elementsPlan is a pool of elements that each have a pool_element of their own in one process, all before the run's origin.
+func elementsPlan(e *environment, i *instance, n int, port string) error {
+	if err := e.startElements(i, 0, n, port, e.origin); err != nil {
+		return err
+	}
+	return e.startUser(i, commonConfig, "round_robin", n, port)
+}
+
+// elementsKill is the same with two servers: the first element's, which serves all sessions, and one for all others; or for the last one
+// alone, while at the others' addresses nobody listens.
+func elementsKill(alive bool) plan {
+	return elements(func(e *environment, i *instance, n int, port string) error {
 		from := 1
 		if !alive {
 			from = n - 1
@@ -57,24 +53,32 @@ func elementsKill(alive bool) plan {
 		for _, part := range [][2]int{{0, 1}, {from, n}} {
 			origin, err := e.address()
 			if err != nil {
-				return i, err
+				return err
 			}
 			server, err := startProcess("the origin", again(context.Background(), roleOrigin, origin))
 			if err != nil {
-				return i, err
+				return err
 			}
 			i.origins, i.servers = append(i.origins, server), append(i.servers, serverAt(origin, server))
-			p, err := e.start(e.poolproxy, commonConfig+poolElements(part[0], part[1], port, origin), runConfig)
-			if err != nil {
-				return i, err
+			if err := e.startElements(i, part[0], part[1], port, origin); err != nil {
+				return err
 			}
-			i.helpers = append(i.helpers, p)
 		}
+		var err error
 		if i.admin, err = e.address(); err != nil {
-			return i, err
+			return err
 		}
-		return i, e.startUser(i, fmt.Sprintf("log { level = \"warn\" }\nadmin { listen = %q }\n", i.admin), "priority", n, port)
+		return e.startUser(i, fmt.Sprintf("log { level = \"warn\" }\nadmin { listen = %q }\n", i.admin), "priority", n, port)
+	})
+}
+
+// startElements starts a process with the elements first to last-1 in front of one server.
+func (e *environment) startElements(i *instance, first, last int, port, server string) error {
+	p, err := e.start(e.poolproxy, commonConfig+poolElements(first, last, port, server), runConfig)
+	if err == nil {
+		i.helpers = append(i.helpers, p)
 	}
+	return err
 }
 
 func serverAt(address string, p *process) server { return server{Address: address, Pid: p.pid()} }

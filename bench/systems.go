@@ -62,7 +62,7 @@ var allSystems = []system{
 		plans: map[string]plan{planKill: poolproxyKill("tcp", ""), planFreeze: poolproxyKill("tcp", `reply_timeout = "200ms"`),
 			planLink: linkPlan(poolproxy(poolproxyLine))}},
 	poolproxyLines(2), poolproxyLines(4), poolproxyLines(8),
-	{name: elementsSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsPlan}, about: "a pool of many elements"},
+	{name: elementsSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elements(elementsPlan)}, about: "a pool of many elements"},
 	{name: aliveSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsKill(true)}, about: "the same, one is killed"},
 	{name: deadSystem, needs: "poolproxy", option: true, plans: map[string]plan{planElements: elementsKill(false)},
 		about: "the same, and all but one of the others are dead"},
