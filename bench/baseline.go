@@ -41,7 +41,7 @@ type baselineLine struct {
 
 // baseline is what this run comes to.
 func (w *whole) baseline() baseline {
-	b := baseline{Date: time.Now().UTC().Format("2006-01-02"), Revision: revision(), Machine: cpuModel()}
+	b := baseline{Date: time.Now().UTC().Format("2006-01-02"), Revision: w.revision, Machine: cpuModel()}
 	for i := range w.parts {
 		r := &w.parts[i].Results
 		for _, work := range w.workloads {

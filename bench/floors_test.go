@@ -117,6 +117,18 @@ func TestCompare(t *testing.T) {
 	}
 }
 
+// What is reported and what is written name what was measured as it was at the start: by then a run may have changed the working tree.
+func TestRevisionOfTheStart(t *testing.T) {
+	w := wholeOf(1)
+	w.revision = "c0ffee"
+	if got := w.baseline().Revision; got != w.revision {
+		t.Errorf("the baseline names %q", got)
+	}
+	if text := w.report(false); !strings.Contains(text, "poolproxy: c0ffee\n") {
+		t.Errorf("the report begins with:\n%s", w.machineLines())
+	}
+}
+
 func TestWorse(t *testing.T) {
 	for _, c := range []struct {
 		now, then float64

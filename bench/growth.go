@@ -64,7 +64,7 @@ func (w *whole) growth(folder, path string, say func(name, text string) error) e
 		}
 		var out strings.Builder
 		fmt.Fprintf(&out, "%s, %d rounds, %s, %s, poolproxy %s.\n\n", time.Now().UTC().Format("2006-01-02"), b.results.Rounds, cpuModel(),
-			congestionControl(), revision())
+			congestionControl(), w.revision)
 		for _, f := range s.figures {
 			p := s.plot(f, b)
 			fmt.Fprintf(&out, "![%s](%s/%s.svg)\n\n%s\n%s\n", f.about, path, f.file, p.table(), p.say(f.why))

@@ -97,7 +97,7 @@ func (w *whole) instructions() (string, error) {
 	}
 	var out strings.Builder
 	fmt.Fprintf(&out, "%s, poolproxy %s:\n\n| instructions a request | 1 connection | 64 connections |\n| --- | ---: | ---: |\n",
-		time.Now().UTC().Format("2006-01-02"), revision())
+		time.Now().UTC().Format("2006-01-02"), w.revision)
 	for _, c := range allCounted {
 		if _, gone := w.gone[c.needs]; gone {
 			continue

@@ -14,7 +14,8 @@ import (
 )
 
 // machineLines says where and with what was measured, as a markdown list.
-func machineLines(s settings, parts []part, haproxy string) string {
+func (w *whole) machineLines() string {
+	s, haproxy := w.settings, w.haproxy
 	if haproxy == "" {
 		haproxy = "no HAProxy"
 	}
@@ -24,7 +25,7 @@ func machineLines(s settings, parts []part, haproxy string) string {
 	}
 	var controls []string
 	rounds := 0
-	for _, p := range parts {
+	for _, p := range w.parts {
 		controls = append(controls, p.Congestion)
 		rounds = max(rounds, p.Results.Rounds)
 	}
@@ -33,7 +34,7 @@ func machineLines(s settings, parts []part, haproxy string) string {
 		"command: `" + strings.Join(append([]string{"go run ./bench"}, s.arguments...), " ") + "`",
 		fmt.Sprintf("machine: %s, %d cores, %s", cpuModel(), runtime.NumCPU(), memory()),
 		"kernel: " + kernel() + "; congestion control " + strings.Join(controls, ", then ") + "; loopback in " + where,
-		"Go: " + runtime.Version() + "; " + haproxy + "; poolproxy: " + revision(),
+		"Go: " + runtime.Version() + "; " + haproxy + "; poolproxy: " + w.revision,
 		fmt.Sprintf("%d %s, samples of %v", rounds, plural(rounds, "round"), s.length),
 	}
 	return "- " + strings.Join(lines, "\n- ") + "\n"
@@ -65,8 +66,8 @@ func kernel() string {
 	return unix.ByteSliceToString(name.Sysname[:]) + " " + unix.ByteSliceToString(name.Release[:])
 }
 
-// revision is the commit of the working tree, marked when there are changes on top.
-func revision() string {
+// workingRevision is the commit of the working tree, marked when there are changes on top.
+func workingRevision() string {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	text, err := capture(ctx, "git", "describe", "--always", "--dirty")

@@ -10,7 +10,7 @@ import (
 // report is the whole outcome in markdown. The tables of single rounds are for the terminal only.
 func (w *whole) report(withRounds bool) string {
 	var out strings.Builder
-	out.WriteString(machineLines(w.settings, w.parts, w.haproxy))
+	out.WriteString(w.machineLines())
 	for _, m := range w.missing {
 		fmt.Fprintf(&out, "- **left out**: %s\n", m)
 	}

@@ -20,6 +20,7 @@ type part struct {
 // whole is a whole run: a part for each congestion control.
 type whole struct {
 	settings  settings
+	revision  string // of what is measured: as it was at the start, before anything was written into the working tree
 	env       *environment
 	systems   []system
 	workloads []workload
@@ -44,7 +45,7 @@ func runAll(s settings) error {
 	}
 	defer cleanUp()
 	onSignal(cleanUp)
-	w := &whole{settings: s, env: &environment{folder: folder, poolproxy: s.poolproxy}}
+	w := &whole{settings: s, revision: workingRevision(), env: &environment{folder: folder, poolproxy: s.poolproxy}}
 	if err := w.choose(); err != nil {
 		return err
 	}
