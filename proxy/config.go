@@ -36,12 +36,24 @@ type Admin struct {
 type Limits struct {
 	Sessions int   // at once
 	Memory   int64 // bytes retained and queued, all sessions together
-	Shards   int   // how many loops share the work; 0: as many as Go's scheduler has processors (GOMAXPROCS)
+	Shards   int   // how many loops share the work, at most MostShards; 0: as many as Go's scheduler has processors (GOMAXPROCS)
 	Pipes    int   // by which bulk is moved without copying it, where the system can; 0: all is copied
 }
 
 // MaxShards is the largest number of shards.
 const MaxShards = 64
+
+// ShardMemory is how much of Limits.Memory each shard needs, in bytes: with less, what the shards do not know of each other would be
+// much of it.
+const ShardMemory = 4 * slackEach
+
+// MostShards is how many shards there are at most, whatever Shards says.
+func (l Limits) MostShards() int {
+	if l.Memory <= 0 {
+		return MaxShards
+	}
+	return int(max(1, min(l.Memory/ShardMemory, MaxShards)))
+}
 
 // Pool is a static pool.
 type Pool struct {

@@ -71,17 +71,13 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 // processors is GOMAXPROCS at the start: loops that run raise it.
 var processors = runtime.GOMAXPROCS(0)
 
-// shards is how many shards a process has: as many as was said, else as Go's scheduler has processors; fewer where limits.memory is
-// so small that the slack would be much of it.
+// shards is how many shards a process has: as many as was said, else as Go's scheduler has processors, if limits.memory has room for them.
 func shards(c Config) int {
 	n := c.Limits.Shards
 	if n <= 0 {
 		n = processors
 	}
-	if c.Limits.Memory > 0 {
-		n = int(min(int64(n), c.Limits.Memory/(4*slackEach)))
-	}
-	return max(1, min(n, MaxShards))
+	return min(n, c.Limits.MostShards())
 }
 
 // sessions counts the sessions of all shards, those on the way to one too.

@@ -21,7 +21,7 @@ type reader struct {
 	order  []string // the names of the files, in the order they were read
 
 	adminAt  hcl.Range
-	limitsAt hcl.Range
+	limits   map[string]hcl.Range // where each of them is set
 	pools    []*poolBlock
 	users    []*userBlock
 	elements []*elementBlock

@@ -9,6 +9,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/proxy"
 )
 
 // checkAll checks what only all blocks together can show.
@@ -26,6 +27,7 @@ func (r *reader) checkAll() {
 	for _, e := range r.elements {
 		r.checkElement(e)
 	}
+	r.checkShards()
 	r.checkAdmin()
 	r.checkListeners()
 }
@@ -94,6 +96,18 @@ func (r *reader) checkReached(p *poolBlock, e *poolElement, others map[netip.Add
 			others[to] = at
 		}
 	}
+}
+
+// checkShards warns of shards that there will not be.
+func (r *reader) checkShards() {
+	limits := r.config.Limits
+	most := limits.MostShards()
+	if limits.Shards <= most {
+		return
+	}
+	least := int64(limits.Shards) * proxy.ShardMemory
+	r.warn(r.limits["shards"], fmt.Sprintf("limits.shards is %d, and there will be %d: limits.memory is %s", limits.Shards, most, sizeText(limits.Memory)),
+		fmt.Sprintf("Each shard needs %s of it: make limits.memory at least %s, or shards %d.", sizeText(proxy.ShardMemory), sizeText(least), most))
 }
 
 // leastSessions is how many sessions must have room for all that they may retain. With less, clients that wait for memory and

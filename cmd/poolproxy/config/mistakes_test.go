@@ -33,8 +33,10 @@ var mistakes = []struct {
 	{"no shards", minimal + `limits { shards = 0 }`, []string{`"shards" is out of range`, "from 1 to 64"}},
 	{"small limit", minimal + `limits { memory = "1KiB" }`, []string{"from 1MiB to 1024GiB"}},
 	{"sessions", minimal + `limits { sessions = 0 }`, []string{"from 1 to 1000000"}},
-	{"fraction", minimal + `limits { sessions = 1.5 }`, []string{"whole number"}},
-	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{"whole number"}},
+	{"fraction", minimal + `limits { sessions = 1.5 }`, []string{`"sessions" must be a whole number`, "from 1 to 1000000"}},
+	{"fraction of a shard", minimal + `limits { shards = 2.5 }`, []string{`"shards" must be a whole number`, "from 1 to 64", "at: 2.5"}},
+	{"fraction in a list", user(`protocol "length" { safe = [{ offset = 0.5, bytes = "00" }] }`, ""), []string{`"offset" must be a whole number`}},
+	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{`"sessions" is out of range`, "whole number"}},
 	{"admin beyond loopback", minimal + `admin { listen = "10.0.0.1:7878" }`, []string{"beyond loopback", `"off"`}},
 	{"admin option of later", minimal + `admin { token_file = "x" }`, []string{`"token_file" is not available in this version`}},
 	{"later at the top", minimal + `source "etcd" {}`, []string{`"source" is not available in this version`}},
@@ -186,6 +188,17 @@ func health(lines ...string) string {
 func TestMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) { checkMistake(t, m.text, m.has, m.name != "beyond loopback") })
+	}
+}
+
+// Shards for which limits.memory has no room are not left out in silence; those that a machine has more processors than room for are.
+func TestShardsWithoutRoom(t *testing.T) {
+	checkMistake(t, minimal+"limits {\nshards = 8\nmemory = \"5MiB\"\n}", []string{
+		"limits.shards is 8, and there will be 5: limits.memory is 5MiB", "at least 8MiB, or shards 5", "at: 8"}, false)
+	for _, limits := range []string{`shards = 64`, "shards = 5\nmemory = \"5MiB\"", `memory = "4MiB"`} {
+		if l := loadText(t, minimal+"limits {\n"+limits+"\n}"); len(l.Diagnostics) != 0 {
+			t.Errorf("%s: %v", limits, l.Diagnostics)
+		}
 	}
 }
 

@@ -97,8 +97,7 @@ func (r *reader) readAdmin(b *hclsyntax.Block) {
 }
 
 func (r *reader) readLimits(b *hclsyntax.Block) {
-	r.limitsAt = b.DefRange()
-	r.block(b, &shape{
+	r.limits = r.block(b, &shape{
 		what: "a limits block",
 		attributes: map[string]setter{
 			"sessions": r.integer(&r.config.Limits.Sessions, 1, 1_000_000),

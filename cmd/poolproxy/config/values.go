@@ -66,6 +66,10 @@ func (r *reader) whole(name string, e hcl.Expression, least, most int) (int, boo
 	if !ok {
 		return 0, false
 	}
+	if !v.AsBigFloat().IsInt() {
+		r.fail(e.Range(), fmt.Sprintf("%q must be a whole number", name), hint)
+		return 0, false
+	}
 	n, accuracy := v.AsBigFloat().Int64()
 	if accuracy != 0 || n < int64(least) || n > int64(most) {
 		r.fail(e.Range(), fmt.Sprintf("%q is out of range", name), hint)
