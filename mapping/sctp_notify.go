@@ -27,12 +27,6 @@ const (
 	associationRefused = 4 // SCTP_CANT_STR_ASSOC
 )
 
-// Flags of a DATA chunk (RFC 9260 §3.3.1): in SCTP_SEND_FAILED_EVENT they tell which part of a message was not sent.
-const (
-	chunkLast  = 0x01
-	chunkFirst = 0x02
-)
-
 // Sizes of what Linux passes, in bytes.
 const (
 	notifyHeader  = 8
@@ -58,7 +52,6 @@ type notification struct {
 	out, in uint16         // association: streams
 	path    netip.AddrPort // path
 	context uint32         // sendFailed: as it was given with the message
-	part    uint16         // sendFailed: chunkFirst, chunkLast
 	sent    bool           // sendFailed: it was on the wire, and may have been received
 }
 
@@ -84,7 +77,7 @@ func parseNotification(b []byte) (notification, error) {
 	case notifySendFailed:
 		info := b[12:]
 		n.cause, n.sent = order.Uint32(b[8:]), n.flags&1 != 0
-		n.part, n.context = order.Uint16(info[2:]), order.Uint32(info[8:])
+		n.context = order.Uint32(info[8:])
 	}
 	return n, nil
 }

@@ -39,7 +39,7 @@ func TestParseNotification(t *testing.T) {
 		{"path", native(head(notifyPath, 0), appendStorage(nil, path), uint32(1), uint32(0), uint32(5)),
 			notification{kind: notifyPath, state: 1, path: path}},
 		{"send failed", native(head(notifySendFailed, 1), uint32(3), uint16(7), uint16(3), uint32(9), uint32(77), uint32(5), uint32(5), []byte("text")),
-			notification{kind: notifySendFailed, flags: 1, cause: 3, context: 77, part: 3, sent: true}},
+			notification{kind: notifySendFailed, flags: 1, cause: 3, context: 77, sent: true}},
 		{"dry", head(notifyDry, 0), notification{kind: notifyDry}},
 		{"unknown", head(0x80ff, 4), notification{kind: 0x80ff, flags: 4}},
 	} {
