@@ -59,10 +59,14 @@ type sctpAssociation struct {
 
 // queued is what is known of a message that lies in the queue.
 type queued struct {
-	m    Message // without Data
-	size int
-	ours bool // of sctpTalk: it has no Context
+	m     Message // without Data
+	size  int
+	ours  bool      // of sctpTalk: it has no Context
+	until time.Time // it is of no use after; zero: for ever
 }
+
+// late reports whether the message's lifetime is over.
+func (h *queued) late(now time.Time) bool { return !h.until.IsZero() && !now.Before(h.until) }
 
 func newSCTPAssociation(l loop.Loop, s SCTPMapping, c Config) *sctpAssociation {
 	now := l.Now()
@@ -172,6 +176,9 @@ func (a *sctpAssociation) control(data []byte) {
 func (a *sctpAssociation) put(m *Message, from *loop.Buffer, ours bool) {
 	head := queued{m: *m, size: len(m.Data), ours: ours}
 	head.m.Data = nil
+	if m.Lifetime > 0 {
+		head.until = a.loop.Now().Add(m.Lifetime)
+	}
 	if from == nil || len(m.Data) < copyBelow {
 		a.queue.copy(m.Data)
 	} else {
@@ -248,8 +255,9 @@ func (a *sctpAssociation) Queued() int { return a.queue.size }
 // given.
 func (a *sctpAssociation) Retrieve() Retrieved {
 	left := a.sent.left()
+	now := a.loop.Now()
 	for _, h := range a.heads[a.first:] {
-		if !h.ours {
+		if !h.ours && !h.late(now) {
 			left.Unsent = append(left.Unsent, h.m.Context)
 		}
 	}

@@ -176,7 +176,7 @@ func (a *sctpAssociation) notified(b []byte) {
 	case notifyDry:
 		a.sent.dry()
 	case notifySendFailed:
-		a.sent.failed(&n)
+		a.sent.failed(&n, a.lost != nil)
 	case notifyPartial:
 		a.partial = nil // the message was given up by its sender
 	}
@@ -238,8 +238,17 @@ func (a *sctpAssociation) flush() {
 func (a *sctpAssociation) write() error {
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
+	now := a.loop.Now()
 	for !a.blocked && a.first < len(a.heads) {
 		h := &a.heads[a.first]
+		if h.late(now) {
+			a.queue.wrote(h.size)
+			a.first++
+			continue
+		}
+		if !h.until.IsZero() {
+			h.m.Lifetime = h.until.Sub(now)
+		}
 		data := a.nextData(s.out[:], h.size)
 		switch errno := a.io.send(a.file.FD(), &h.m, data, a.sent.number()); errno {
 		case 0:

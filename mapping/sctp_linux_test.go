@@ -52,3 +52,9 @@ func TestSCTPStranger(t *testing.T) {
 		"too much without a first one": {hello, {PPID: mapping.PPIDEnd, Data: make([]byte, 1<<20)}, {PPID: mapping.PPIDEnd, Data: make([]byte, 1<<20)}},
 	})
 }
+
+// What SCTP can and TCP cannot (draft §6.1.2): a message may pass the others, and one may be given up.
+func TestSCTPUnorderedAndLifetime(t *testing.T) {
+	needSCTP(t)
+	mappingtest.Lifetimes(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}))
+}

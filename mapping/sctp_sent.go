@@ -6,13 +6,13 @@ type sctpSent struct {
 	first    uint32 // number of contexts[0], less 1
 	contexts []sctpContext
 	before   uint32          // the last number that was sent when the kernel had nothing more to tell
-	returned map[uint32]bool // numbers that the kernel has given back; true: it was on the wire
+	returned map[uint32]bool // numbers that the kernel has given back of a lost association; true: it was on the wire
 	over     bool            // nothing more is given back
 }
 
 type sctpContext struct {
 	context uint64
-	ours    bool // a message of the mapping itself
+	ours    bool // a message of the mapping itself, or one whose lifetime is over
 }
 
 // number is that of the message which is sent next.
@@ -45,8 +45,14 @@ func (s *sctpSent) dry() {
 	}
 }
 
-// failed notes a message, or a part of one, that the kernel gives back.
-func (s *sctpSent) failed(n *notification) {
+// failed notes a message, or a part of one, that the kernel gives back. Unless the association is lost, its lifetime is over.
+func (s *sctpSent) failed(n *notification, lost bool) {
+	if !lost {
+		if i := n.context - s.first - 1; i < uint32(len(s.contexts)) {
+			s.contexts[i].ours = true
+		}
+		return
+	}
 	if s.returned == nil {
 		s.returned = make(map[uint32]bool)
 	}
