@@ -1,6 +1,6 @@
 // Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and
-// whether it is alive. It only reads; there is nothing that a request could change. It knows nothing of the proxy but the
-// functions it is given.
+// whether it is alive. What a request can change is the cookie of a session, which is for the scripts of its server. It knows nothing
+// of the proxy but the functions it is given.
 package admin
 
 import (
@@ -31,6 +31,7 @@ type Options struct {
 	Status    func() any   // GET /v1/status: made JSON
 	Failovers func() any   // GET /v1/failovers: made JSON
 	Metrics   http.Handler // GET /metrics
+	Cookies   *Cookies     // GET and PUT /v1/cookies/{address}
 	Log       hclog.Logger // nil: nothing is logged
 }
 
@@ -91,7 +92,8 @@ func (s *Server) Close() {
 	<-s.served
 }
 
-// routes maps paths to what is told. Methods other than GET and HEAD are answered with 405.
+// routes maps paths to what is told. Methods that a path does not have are answered with 405. PUT cannot be sent by a web page of
+// another origin: browsers ask first (OPTIONS), and get 405.
 func routes(o Options) http.Handler {
 	mux := http.NewServeMux()
 	if o.Status != nil {
@@ -102,6 +104,10 @@ func routes(o Options) http.Handler {
 	}
 	if o.Metrics != nil {
 		mux.Handle("GET /metrics", o.Metrics)
+	}
+	if o.Cookies != nil {
+		mux.HandleFunc("GET /v1/cookies/{address}", o.Cookies.get)
+		mux.HandleFunc("PUT /v1/cookies/{address}", o.Cookies.put)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -215,7 +215,7 @@ func (c *epollConn) closedError() error {
 
 // Local is the address of our end.
 func (c *epollConn) Local() netip.AddrPort {
-	if !c.local.IsValid() && c.fd >= 0 && !c.connecting {
+	if !c.local.IsValid() && c.fd >= 0 { // the kernel has chosen it when connect(2) returns
 		c.local = localAddr(c.fd)
 	}
 	return c.local

@@ -106,4 +106,6 @@ type Element struct {
 	FenceExec    []string      // a program's path and its arguments, which makes certain that the server is dead; nil: there is none
 	FenceTimeout time.Duration // how long it may take; 0: 10 s
 	Health       *HealthCheck  // nil: the server is not checked
+
+	CookieKey []byte // by which all elements of the pool sign cookies, at least session.LeastCookieKey bytes; nil: there are no cookies
 }

@@ -42,7 +42,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	if len(c.FenceExec) > 0 {
 		e.fence = newFence(s, c, &e.counts.made)
 	}
-	e.makeRules(c)
+	e.makeRules(c, session.CookieRule{Key: c.CookieKey})
 	if len(s.config.Elements) <= mostPrepared {
 		e.probe.prepare()
 	}
@@ -80,13 +80,13 @@ func (e *elementSide) setHealth(err error) {
 // newDirectSide is the element side of mapping none: it runs beside the pool user and connects to the pool element itself.
 func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*elementSide, error) {
 	e := &elementSide{shard: s, name: to.Name, server: to.Address}
-	e.makeRules(Element{Memory: c.Memory})
+	e.makeRules(Element{Memory: c.Memory}, session.CookieRule{Raw: true}) // pool user and element are this process
 	var err error
 	e.listener, err = direct.Listen(s.loop, to.Address, mapping.Config{}, e.accept)
 	return e, err
 }
 
-func (e *elementSide) makeRules(c Element) {
+func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
 	instance, ok := e.shard.common.tokens["pool_element "+c.Name]
 	if !ok { // of a direct side: nobody else has it
@@ -94,7 +94,7 @@ func (e *elementSide) makeRules(c Element) {
 	}
 	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: instance, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
-		Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+		Cookies: cookies, Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.counts != nil && e.shard.spreads() {
 		if e.mapping != mapping.SCTP { // which all come to the first shard
 			config.Ours = e.shard.ours
@@ -125,12 +125,14 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	if e.counts != nil {
 		e.counts.legs.Add(1)
 	}
+	s.cookie = cookiePlace{shard: e.shard.index, holder: leg}
 	c.connected = func(err error) {
 		e.shard.loop.Cancel(limit)
 		if err != nil {
 			leg.ConnectFailed(err)
 			return
 		}
+		s.named()
 		s.listener = e.probe.connected(c.Local().Addr())
 		e.fence.connected(leg)
 		leg.Connected()
@@ -141,6 +143,7 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
 	c.Conn = e.shard.loop.Dial(e.server, c)
+	s.named() // before the server can ask, where the loop knows it so early
 	return s
 }
 
@@ -162,6 +165,12 @@ type serverSocket struct {
 	listener listenerID
 	finished bool // our end has been sent
 	gone     bool // it does not count among the legs any more
+	cookie   cookiePlace
+}
+
+// named makes the session's cookie to be had by the address of our end, once that is known.
+func (c *serverSocket) named() {
+	c.shard.common.cookies.add(&c.cookie, c.Local(), c.side.server)
 }
 
 // Close ends the connection in order (session.Socket).
@@ -179,6 +188,7 @@ func (c *serverSocket) Reset() {
 func (c *serverSocket) leave() {
 	c.shard.loop.Cancel(c.limit)
 	c.side.fence.closed(c.leg)
+	c.shard.common.cookies.remove(&c.cookie)
 	if !c.gone && c.side.counts != nil {
 		c.side.counts.legs.Add(-1)
 	}

@@ -26,6 +26,7 @@ var Version = "0.1.0-dev"
 // Proxy is a running proxy. Its methods may be called from any goroutine.
 type Proxy struct {
 	runners []*shardRunner
+	common  *spread // of the shards
 	started time.Time
 	once    sync.Once
 }
@@ -52,6 +53,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 		}
 	}
 	common := newSpread(c, loops, random)
+	p.common = common
 	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
 		r := p.runners[i]
 		var err error

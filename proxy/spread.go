@@ -13,18 +13,19 @@ import (
 // listens, and not changed any more. The first shard listens, and does what is done once a process; the others are handed
 // connections. None waits for another: what one has for another it posts.
 type spread struct {
-	loops  []loop.Loop
-	shards []*Shard // each is set, and used, on its own goroutine only
-	pools  map[string]*pool.Pool
-	tokens map[string]session.Token  // instances, by the kind and the name of the block
-	slots  map[string]chan struct{}  // of the programs that run, by the name of the pool_user
-	counts map[string]*elementCounts // by the name of the pool_element
-	number atomic.Uint64             // of the last session
-	loads  []load                    // of the shards
-	places places                    // where the next session goes: the first shard's
-	memory atomic.Int64              // bytes in buffers; not used by a single shard
-	pipes  atomic.Int64              // piped buffers
-	slack  int64                     // bytes to be left of limits.memory, because memory is not exact
+	loops   []loop.Loop
+	shards  []*Shard // each is set, and used, on its own goroutine only
+	pools   map[string]*pool.Pool
+	tokens  map[string]session.Token  // instances, by the kind and the name of the block
+	slots   map[string]chan struct{}  // of the programs that run, by the name of the pool_user
+	counts  map[string]*elementCounts // by the name of the pool_element
+	number  atomic.Uint64             // of the last session
+	loads   []load                    // of the shards
+	places  places                    // where the next session goes: the first shard's
+	memory  atomic.Int64              // bytes in buffers; not used by a single shard
+	pipes   atomic.Int64              // piped buffers
+	cookies cookies                   // of sessions, by their connections to servers
+	slack   int64                     // bytes to be left of limits.memory, because memory is not exact
 }
 
 // elementCounts are what the shards' sides of one pool_element count together.

@@ -89,9 +89,10 @@ type SessionStatus struct {
 	ToClient    int64     `json:"to_client_bytes"`
 	Retained    int64     `json:"retained_bytes"`
 	Outstanding int       `json:"outstanding_requests"`
-	Ack         string    `json:"ack"`        // in force: reply | delivered | read
-	AckNote     string    `json:"ack_note"`   // why that is not what is configured; "" where it is
-	Protection  string    `json:"protection"` // protected | degraded | unprotected | moving
+	Cookie      int       `json:"cookie_bytes"` // kept for the next element, with its signature
+	Ack         string    `json:"ack"`          // in force: reply | delivered | read
+	AckNote     string    `json:"ack_note"`     // why that is not what is configured; "" where it is
+	Protection  string    `json:"protection"`   // protected | degraded | unprotected | moving
 	Reason      string    `json:"protection_reason"`
 }
 

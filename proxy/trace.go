@@ -115,7 +115,7 @@ func (s *Shard) countServing(p *PoolStatus) {
 
 func sessionStatus(user string, i session.Info) SessionStatus {
 	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
-		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding,
+		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding, Cookie: i.Cookie,
 		Ack: i.Ack.String(), AckNote: i.AckNote, Protection: string(i.Protection), Reason: i.Reason}
 }
 

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/netip"
 	"os"
 	"os/signal"
 	"syscall"
@@ -69,6 +70,8 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal) error {
 // running is what serve needs of a *proxy.Proxy.
 type running interface {
 	Status() proxy.Status
+	Cookie(client, server netip.AddrPort) ([]byte, error)
+	SetCookie(client, server netip.AddrPort, cookie []byte) error
 	Stop(ctx context.Context)
 }
 
@@ -85,6 +88,7 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 			Status:    func() any { return status() },
 			Failovers: func() any { return status().Failovers },
 			Metrics:   metricsPage,
+			Cookies:   cookies(p),
 			Log:       log.Named("admin"),
 		})
 		if err != nil {

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/poolproxy/poolproxy/proxy"
+	"github.com/poolproxy/poolproxy/session"
 )
 
 // patience bounds the wait for an event that must come.
@@ -34,6 +35,10 @@ func newStandIn() *standIn { return &standIn{stopping: make(chan struct{})} }
 func (p *standIn) Status() proxy.Status {
 	return proxy.Status{Failovers: []proxy.Record{{User: "web"}}}
 }
+
+func (p *standIn) Cookie(_, _ netip.AddrPort) ([]byte, error) { return nil, proxy.ErrNoSession }
+
+func (p *standIn) SetCookie(_, _ netip.AddrPort, _ []byte) error { return session.ErrCookieKey }
 
 func (p *standIn) Stop(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {

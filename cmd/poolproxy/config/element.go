@@ -38,8 +38,9 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"paths":    r.paths(&e.Paths),
 			"udp_port": r.port(&e.UDPPort),
 
-			"fence_exec":    r.command(&e.FenceExec),
-			"fence_timeout": r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
+			"fence_exec":      r.command(&e.FenceExec),
+			"fence_timeout":   r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
+			"cookie_key_file": r.cookieKey(&e.CookieKey),
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
