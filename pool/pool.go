@@ -51,6 +51,7 @@ type member struct {
 	total    uint64    // failures since the beginning
 	retry    time.Time // with failures: not before
 	serves   bool      // it has carried a session since it last failed
+	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 }
 
 // State is an element with its health, for people and programs to see.
@@ -58,6 +59,7 @@ type State struct {
 	Element
 	Failures int       // in a row; 0: believed alive
 	Retry    time.Time // with Failures: when it may be tried again
+	Order    []string  // who should be tried first for its sessions if it fails, as it has asked for; not to be changed
 }
 
 // New makes a pool of the elements. The order of round robin is theirs.
@@ -69,20 +71,24 @@ func New(handle string, policy Policy, elements []Element) *Pool {
 	return p
 }
 
-// Choose names the element that the policy gives to a session: one that is believed alive, if there is any (see Suspect for the
-// others), else one that failed and whose pause has passed. When there is none to be had, ok is false and wait says how long
-// until one may be tried.
-func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
+// ChooseFor is Choose for a session with a wish.
+func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if m := p.preferred(w); m != nil {
+		return Choice{Element: m.Element, Asked: true}, true
+	}
 	best := -1
-	wait = LastPause
+	wait := LastPause
 	for i := range p.elements {
 		at := i
 		if p.Policy == RoundRobin {
 			at = (p.next + i) % len(p.elements)
 		}
 		m := &p.elements[at]
+		if w.refuses(m) {
+			continue
+		}
 		if m.failures > 0 && m.retry.After(now) {
 			wait = min(wait, m.retry.Sub(now))
 			continue
@@ -92,7 +98,7 @@ func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 		}
 	}
 	if best < 0 {
-		return Element{}, wait, false
+		return Choice{Wait: wait}, false
 	}
 	if p.Policy == RoundRobin {
 		p.next = (best + 1) % len(p.elements)
@@ -101,7 +107,7 @@ func (p *Pool) Choose(now time.Time) (e Element, wait time.Duration, ok bool) {
 	if m.failures > 0 { // one try at a time: the next one waits for this one's outcome, or a pause
 		m.retry = now.Add(pause(m.failures))
 	}
-	return m.Element, 0, true
+	return Choice{Element: m.Element}, true
 }
 
 // Suspect names an element that failed and whose pause has passed, for somebody to find out how it is, while another one that
@@ -176,7 +182,7 @@ func (p *Pool) States() []State {
 	defer p.mu.Unlock()
 	states := make([]State, len(p.elements))
 	for i, m := range p.elements {
-		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry}
+		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry, Order: m.order}
 	}
 	return states
 }

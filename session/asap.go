@@ -17,6 +17,9 @@ import (
 // behind, on the same stream: there is more than one only where streams overtake each other.
 const maxEchoes = 256
 
+// shunnedFor is how long a session whose cookie an element does not take does not ask there again.
+const shunnedFor = 2 * time.Second
+
 // takeASAP takes an ASAP message of the peer. Those of other types than here are understood are not for this side.
 func (l *link[T]) takeASAP(m mapping.Message, leg *T, s side[T], trace *Trace) {
 	if l.hello == nil || !understood(m.Data) {
@@ -112,17 +115,22 @@ func (g *userLeg) echo() {
 	}
 }
 
-// cookieRefused has a session whose cookie an element does not take go on to others, but not at full speed: all may refuse it.
+// cookieRefused has a session whose cookie an element does not take go on to others at once. The element is not to blame with other
+// sessions, and this one comes back to it only after a while: it may get the right key.
 func (s *Session) cookieRefused(cause string) {
 	s.u.c.Trace.log('w', "session refused: an element does not take its cookie", "pool_element", s.from, "session", s.ID, "client", s.Client,
 		"reason", cause)
-	s.slower(s.u.c.Loop.Now())
+	if s.shunned == nil {
+		s.shunned = make(map[string]time.Time)
+	}
+	s.shunned[s.from] = s.u.c.Loop.Now().Add(shunnedFor)
+	s.legRefused(cause)
 }
 
-// slower has the next element tried at once, and after that a little later each time.
-func (s *Session) slower(now time.Time) {
-	if s.restores > 0 {
-		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
+// shuns says which elements are not asked now, nil: all may be.
+func (s *Session) shuns(now time.Time) func(string) bool {
+	if s.shunned == nil {
+		return nil
 	}
-	s.restores++
+	return func(name string) bool { return now.Before(s.shunned[name]) }
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
 )
@@ -41,7 +42,7 @@ func (s *Session) legOpen() {
 
 // serving is called when the leg is open and its messages are on their way.
 func (s *Session) serving() {
-	s.idle, s.restores = false, 0
+	s.idle, s.served, s.shunned = false, s.from, nil
 	s.release() // what was lost with the leg before; there may be nothing whose acknowledgement would do it
 	s.expectReply()
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
@@ -98,11 +99,10 @@ func (s *Session) legEnded(m *message) {
 		s.legFailed(f)
 	case m.typ == typeRefused && !fresh:
 		leg.broke("it refused a leg that was open")
+	case m.typ == typeRefused && m.code == CodeCookie:
+		s.cookieRefused(cause)
 	case m.typ == typeRefused:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
-		if m.code == CodeCookie {
-			s.cookieRefused(cause)
-		}
 		s.legRefused(cause)
 	case m.typ != typeLegFailed:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
@@ -255,14 +255,15 @@ func (s *Session) place(next *plan) {
 		s.u.c.Loop.Schedule(&s.timer, earlier(s.notYet, s.deadline))
 		return
 	}
-	e, wait, ok := s.u.c.Pool.Choose(now)
+	choice, ok := s.u.c.Pool.ChooseFor(now, pool.Wish{After: s.served, Not: s.shuns(now)})
 	if !ok {
 		s.u.waiting[s] = true
-		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(wait), s.deadline))
+		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(choice.Wait), s.deadline))
 		return
 	}
+	e := choice.Element
 	delete(s.u.waiting, s)
-	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) {
+	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) && !choice.Asked && s.shunned == nil {
 		e = suspect
 	}
 	s.u.c.Loop.Schedule(&s.timer, s.deadline)

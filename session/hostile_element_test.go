@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/mapping"
 )
 
@@ -61,6 +62,21 @@ var elementLies = []struct {
 		l.tell(1, &message{typ: typeLegFailed, received: 6})
 		l.data(1, "x")
 	}, true, "carries no leg"},
+	{"an ASAP message of another type", func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{5, 0, 0, 4}) }, false, "ASAP message ignored"},
+	{"COOKIE_ECHO", func(l *liar) { l.echo(1, "x") }, true, "(COOKIE_ECHO) that only a pool user sends"},
+	{"COOKIE on a free stream", func(l *liar) { l.asap(9, asap.CookieMessage{}) }, true, "a cookie on a stream that carries no leg"},
+	{"COOKIE on stream 0", func(l *liar) { l.asap(0, asap.CookieMessage{}) }, true, "a cookie on a stream that carries no leg"},
+	{"COOKIE behind the last", func(l *liar) {
+		l.tell(1, &message{typ: typeReset})
+		l.asap(1, asap.CookieMessage{})
+	}, true, "a cookie on a stream that carries no leg"},
+	{"COOKIE, long", func(l *liar) { l.asap(1, asap.CookieMessage{Cookie: make([]byte, maxSealed+1)}) }, false, "a cookie of 4130 bytes"},
+	{"COOKIE, cut", func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{0x0b, 0, 0, 12, 0, 13, 0, 9, 1}) }, true, "truncated"},
+	{"COOKIE, empty", func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{0x0b}) }, true, "truncated"},
+	{"COOKIE that no other element takes", func(l *liar) {
+		l.asap(1, asap.CookieMessage{Cookie: []byte("state")})
+		l.tell(1, &message{typ: typeReset})
+	}, false, "an element does not take its cookie"},
 	{"HOLD", func(l *liar) { l.tell(1, &message{typ: typeHold, total: 6}) }, false, "type 12"},
 	{"GIVE-UP", func(l *liar) { l.tell(1, &message{typ: typeGiveUp}) }, false, "type 13"},
 	{"OPENED again, with reads", func(l *liar) { l.tell(1, &message{typ: typeOpened, reads: true}) }, false, ""},

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/mapping"
 )
 
@@ -114,6 +115,37 @@ var userLies = []struct {
 	{"an unknown PPID", true, func(l *liar) { l.send(1, 77, []byte("x")) }, aborted("payload protocol identifier")},
 	{"an ASAP message", true, func(l *liar) { l.send(1, mapping.PPIDASAP, []byte("x")) }, fate{logged: "ASAP message ignored"}},
 
+	{"an ASAP message of another type", true, func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{5, 0, 0, 4}) }, fate{logged: "ASAP message ignored"}},
+	{"a cookie before HELLO", false, func(l *liar) { l.echo(1, "x"); l.hello() }, fate{logged: "ASAP message ignored"}},
+	{"COOKIE", true, func(l *liar) { l.asap(1, asap.CookieMessage{Cookie: []byte("x")}) }, aborted("(COOKIE) that only a pool element sends")},
+	{"COOKIE_ECHO on a leg", true, func(l *liar) { l.echo(1, "x") }, aborted("echoed on a stream that is in use")},
+	{"COOKIE_ECHO on stream 0", true, func(l *liar) { l.echo(0, "x") }, aborted("echoed on a stream that is in use")},
+	{"COOKIE_ECHO twice", true, func(l *liar) { l.echo(2, ""); l.echo(2, "") }, aborted("echoed on a stream that is in use")},
+	{"COOKIE_ECHO and data", true, func(l *liar) { l.echo(2, "x"); l.data(2, "x") }, aborted("carries no leg")},
+	{"COOKIE_ECHO and RESUME", true, func(l *liar) {
+		l.echo(2, "x")
+		l.tell(2, &message{typ: typeResume, token: token16(0x40), leg: 1, received: 9})
+	},
+		aborted("RESUME behind a cookie")},
+	{"COOKIE_ECHO, long", true, func(l *liar) { l.echo(2, big(maxSealed+1)) }, aborted("a cookie of 4130 bytes")},
+	{"COOKIE_ECHO, very long", true, func(l *liar) { l.echo(2, big(60000)) }, aborted("a cookie of 60000 bytes")},
+	{"COOKIE_ECHO without a cookie", true, func(l *liar) { l.send(2, mapping.PPIDASAP, []byte{0x0c, 0, 0, 4}) }, aborted("missing parameter")},
+	{"COOKIE_ECHO, cut", true, func(l *liar) { l.send(2, mapping.PPIDASAP, []byte{0x0c, 0, 0, 12, 0, 13, 0, 9, 1}) }, aborted("truncated")},
+	{"COOKIE_ECHO with what may not be there", true, func(l *liar) { l.send(2, mapping.PPIDASAP, []byte{0x0c, 0, 0, 8, 0x3f, 1, 0, 4}) },
+		fate{logged: "ASAP message ignored"}},
+	{"many COOKIE_ECHOs", true, func(l *liar) {
+		for i := range uint16(maxEchoes) {
+			l.echo(2+i, big(maxSealed))
+		}
+	}, fate{}},
+	{"too many COOKIE_ECHOs", true, func(l *liar) {
+		for i := range uint16(maxEchoes + 1) {
+			l.echo(2+i, big(maxSealed))
+		}
+	}, aborted("more than 256 cookies are echoed")},
+	{"a cookie that is not true", true, func(l *liar) { l.echo(2, "x"); l.tell(2, &message{typ: typeOpen, token: token16(0x50), leg: 1}) },
+		refused(2, CodeCookie, "it is not signed at all")},
+
 	{"data on stream 0", true, func(l *liar) { l.data(0, "x") }, aborted("carries no leg")},
 	{"data on a free stream", true, func(l *liar) { l.data(9, "x") }, aborted("carries no leg")},
 	{"data on the last stream", true, func(l *liar) { l.data(0xffff, "x") }, aborted("carries no leg")},
@@ -197,7 +229,7 @@ var userLies = []struct {
 func TestLiesOfPoolUser(t *testing.T) {
 	for _, lie := range userLies {
 		t.Run(lie.name, func(t *testing.T) {
-			r := newRig(t, options{reads: true})
+			r := newRig(t, options{reads: true, cookies: keyed(1)})
 			r.stations[0].unread = func() int { return 0 }
 			h := r.honest()
 			l := r.liar("liar", r.stations[0], 0x66)

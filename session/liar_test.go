@@ -2,7 +2,9 @@ package session
 
 import (
 	"bytes"
+	"fmt"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop/looptest"
 	"github.com/poolproxy/poolproxy/mapping"
 )
@@ -19,6 +21,7 @@ type liar struct {
 	bytes map[uint16][]byte
 	queue []mapping.Message // until up
 	lasts map[uint16]bool   // streams on which a terminal message was said
+	order []string          // what came, of all streams: "1 type 2", "1 ASAP 0c…", "1 data"
 
 	instance  Token
 	onMessage func(stream uint16, m *message) // may be nil
@@ -59,7 +62,12 @@ func (l *liar) Up() {
 
 // Receive implements mapping.Handler.
 func (l *liar) Receive(m mapping.Message) {
+	if m.PPID == mapping.PPIDASAP {
+		l.order = append(l.order, fmt.Sprintf("%d ASAP %x", m.Stream, m.Data))
+		return
+	}
 	if m.PPID != mapping.PPIDSession {
+		l.order = append(l.order, fmt.Sprintf("%d data", m.Stream))
 		l.bytes[m.Stream] = append(l.bytes[m.Stream], m.Data...)
 		if l.onData != nil {
 			l.onData(m.Stream, m.Data)
@@ -71,6 +79,7 @@ func (l *liar) Receive(m mapping.Message) {
 		l.r.t.Errorf("the side under test sends a bad message: %v", err)
 		return
 	}
+	l.order = append(l.order, fmt.Sprintf("%d type %d", m.Stream, s.typ))
 	l.heard[m.Stream] = append(l.heard[m.Stream], s)
 	if l.onMessage != nil {
 		l.onMessage(m.Stream, &s)
@@ -102,6 +111,20 @@ func (l *liar) data(stream uint16, text string) { l.send(stream, mapping.PPIDEnd
 
 func (l *liar) hello() {
 	l.tell(control, &message{typ: typeHello, version: 1, oldest: 1, instance: l.instance, credit: 16 << 10, text: "liar"})
+}
+
+// asap sends an ASAP message.
+func (l *liar) asap(stream uint16, m asap.Message) {
+	p, err := asap.Append(nil, m)
+	if err != nil {
+		l.r.t.Fatal(err)
+	}
+	l.send(stream, mapping.PPIDASAP, p)
+}
+
+// echo shows a cookie as it is.
+func (l *liar) echo(stream uint16, cookie string) {
+	l.asap(stream, asap.CookieEcho{Cookie: []byte(cookie)})
 }
 
 // text is what came as data.

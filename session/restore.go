@@ -373,7 +373,10 @@ func (s *Session) notRestored() {
 	if !s.greeted && !s.ended && s.leg.restore.greeting != nil && s.leg.open && now.After(s.deadline) {
 		s.deadline = now.Add(s.u.c.Failover.Deadline) // until now nobody was searching
 	}
-	s.slower(now)
+	if s.restores > 0 {
+		s.notYet = now.Add(min(firstPause<<min(s.restores, 10), lastPause))
+	}
+	s.restores++
 }
 
 // firstWord is the beginning of an answer, for people. What follows may repeat what the server was told, which may be a login.

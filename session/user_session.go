@@ -80,14 +80,16 @@ type Session struct {
 
 	// The search for a leg.
 	legs          uint32
-	from          string // the element of the present leg, or the last one
-	next          *plan  // what the coming leg has to send
+	from          string               // the element of the present leg, or the last one
+	served        string               // the element that has carried the session last
+	shunned       map[string]time.Time // elements that did not take the cookie, and until when they are not asked again; nil: none
+	next          *plan                // what the coming leg has to send
 	deadline      time.Time
 	placed        time.Time  // when the leg was begun
 	notYet        time.Time  // no leg before: the last one may still be alive
 	failedOver    bool       // a leg that was open has failed
 	statesRefused int        // how often a server has refused one of the states
-	restores      int        // legs in a row that could not be restored, or were refused because of the cookie
+	restores      int        // legs in a row that could not be restored
 	timer         loop.Timer // retry, deadline, and the end of closing
 	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
 	recordOf      uint32     // the leg whose end the record is about
