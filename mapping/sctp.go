@@ -29,7 +29,7 @@ type SCTPMapping struct {
 	// that it is the kernel's own (net.sctp.udp_port), where peers send to. What is sent comes from the kernel's own port.
 	UDPPort uint16
 
-	// PathChanged, if not nil, hears of each change of a path that the kernel reports.
+	// PathChanged, if not nil, hears when a path fails, and when it works again.
 	PathChanged func(a Association, path netip.AddrPort, state PathState)
 }
 

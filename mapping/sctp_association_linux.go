@@ -33,7 +33,8 @@ type sctpAssociation struct {
 	longest int // of a message, bytes
 	streams int // that the peer takes
 
-	partial []byte // the beginning of a message whose rest is yet to come
+	bad     map[netip.AddrPort]PathState // the paths that were reported as others than active
+	partial []byte                       // the beginning of a message whose rest is yet to come
 	early   []Message
 	earlyBy int  // bytes in early
 	began   bool // the peer's first message has come

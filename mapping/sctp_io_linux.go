@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/netip"
 
 	"golang.org/x/sys/unix"
 
@@ -168,11 +169,7 @@ func (a *sctpAssociation) notified(b []byte) {
 	case notifyAssociation:
 		a.associationChanged(&n)
 	case notifyPath:
-		if a.mapping.PathChanged != nil && !a.closing {
-			if p, err := pathStatus(a.file.FD(), n.path); err == nil {
-				a.mapping.PathChanged(a, n.path, p.State)
-			}
-		}
+		a.pathChanged(n.path)
 	case notifyDry:
 		a.sent.dry()
 	case notifySendFailed:
@@ -180,6 +177,31 @@ func (a *sctpAssociation) notified(b []byte) {
 	case notifyPartial:
 		a.partial = nil // the message was given up by its sender
 	}
+}
+
+// pathChanged follows a report of the kernel about a path. It also reports what is no news: that a path works, when the association
+// begins.
+func (a *sctpAssociation) pathChanged(at netip.AddrPort) {
+	if a.mapping.PathChanged == nil || a.closing {
+		return
+	}
+	p, err := pathStatus(a.file.FD(), at)
+	if err != nil {
+		return // it is not a path any more, or there is no association
+	}
+	was, bad := a.bad[at]
+	switch {
+	case p.State == PathUnconfirmed, p.State == PathActive && !bad, bad && p.State == was:
+		return
+	case p.State == PathActive:
+		delete(a.bad, at)
+	default:
+		if a.bad == nil {
+			a.bad = make(map[netip.AddrPort]PathState)
+		}
+		a.bad[at] = p.State
+	}
+	a.mapping.PathChanged(a, at, p.State)
 }
 
 func (a *sctpAssociation) associationChanged(n *notification) {

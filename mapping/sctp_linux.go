@@ -53,7 +53,7 @@ func (a *sctpAssociation) dial(to netip.AddrPort) error {
 }
 
 func (a *sctpAssociation) begin(fd int, peer, local []netip.AddrPort) error {
-	if err := setOptions(fd, a.mapping.streams(), a.config); err != nil {
+	if err := a.mapping.setOptions(fd, a.config); err != nil {
 		return err
 	}
 	if err := encapsulate(fd, a.mapping.UDPPort); err != nil {
@@ -137,7 +137,7 @@ func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort,
 	if err != nil {
 		return -1, netip.AddrPort{}, err
 	}
-	addr, err := listenAt(fd, at, s.streams(), c)
+	addr, err := s.listenAt(fd, at, c)
 	if err != nil {
 		unix.Close(fd)
 		return -1, netip.AddrPort{}, err
@@ -145,11 +145,11 @@ func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort,
 	return fd, addr, nil
 }
 
-func listenAt(fd int, at []netip.AddrPort, streams int, c Config) (netip.AddrPort, error) {
+func (s SCTPMapping) listenAt(fd int, at []netip.AddrPort, c Config) (netip.AddrPort, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
 		return netip.AddrPort{}, err
 	}
-	if err := setOptions(fd, streams, c); err != nil {
+	if err := s.setOptions(fd, c); err != nil {
 		return netip.AddrPort{}, err
 	}
 	if err := bindAll(fd, at[:1]); err != nil {

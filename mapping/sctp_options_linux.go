@@ -35,42 +35,57 @@ const (
 	pathParamsSize = 156     // struct sctp_paddrparams, packed
 	maxAddresses   = 32      // of one end, listed
 	addressRoom    = maxAddresses * inet6Size
-	heartbeatOn    = 1 // SPP_HB_ENABLE
+	heartbeatOn    = 1    // SPP_HB_ENABLE
+	sackDelayOn    = 0x20 // SPP_SACKDELAY_ENABLE
 )
 
-// pathTimes are the kernel's times for a peer that our heartbeats watch. The kernel must have tried the other paths of an
-// association before our heartbeats give it up, which decides when a peer is dead: Interval*(Misses+1) after it was last heard.
+// pathTimes are the kernel's times, so that it tries the other paths of an association before the peer is given up, and notices a path
+// that does not work while others do.
 type pathTimes struct {
 	min, initial, max time.Duration // of the retransmission timeout
+	sack              time.Duration // how long an acknowledgement may wait
 	path              uint16        // retransmissions after which a path is not used
-	all               uint16        // and the association is given up: later than our heartbeats do
+	all               uint16        // and the association is given up
 	interval          time.Duration // of the kernel's heartbeats, on idle paths
 }
 
-func timesOf(h Heartbeat) pathTimes {
+// timesOf are the times of associations that heartbeats watch. Between sidecars it is our own heartbeats which decide when a peer is
+// dead, at Interval*(Misses+1) after it was last heard. The kernel, whose heartbeats a frozen process answers too, and which counts what
+// fails on all paths together, must not do so before them: its limit is one that it does not reach with up to 8 paths.
+//
+// With native peers it is the kernel alone. They delay acknowledgements by up to 200 ms, so less than 250 ms is no failure.
+func timesOf(h Heartbeat, native bool) pathTimes {
 	silence := h.Interval * time.Duration(max(h.Misses, 1)+1)
-	p := pathTimes{min: within(h.Interval/20, 10*time.Millisecond, 200*time.Millisecond), interval: max(h.Interval, time.Millisecond), path: 2}
-	p.max = within(h.Interval/2, p.min, time.Second)
-	p.initial = p.max
-	p.all = uint16(min(silence/p.max+2, 255))
+	p := pathTimes{path: 2, interval: max(h.Interval, time.Millisecond)}
+	if native {
+		p.min, p.max, p.all = slowestSack+50*time.Millisecond, max(h.Interval, slowestSack+50*time.Millisecond), uint16(max(h.Misses, 1))
+	} else {
+		p.min, p.max = within(h.Interval/20, 10*time.Millisecond, slowestSack), within(silence/2, 10*time.Millisecond, time.Minute)
+		p.all = uint16(min(8*(silence/p.max+8), 65535))
+	}
+	p.initial = within(h.Interval/2, p.min, min(p.max, time.Second))
+	p.sack = min(p.min/2, slowestSack)
 	return p
 }
+
+// slowestSack is how long an acknowledgement waits by default.
+const slowestSack = 200 * time.Millisecond
 
 func within(d, low, high time.Duration) time.Duration { return min(max(d, low), high) }
 
 // setOptions sets what every association of ours has, before it begins: on the socket that dials, or that listens.
-func setOptions(fd, streams int, c Config) error {
+func (s SCTPMapping) setOptions(fd int, c Config) error {
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	o := options{fd: fd}
-	o.set(sctp.SCTP_INITMSG, uint16(streams), uint16(streams), uint16(initAttempts), uint16(0))
+	o.set(sctp.SCTP_INITMSG, uint16(s.streams()), uint16(s.streams()), uint16(initAttempts), uint16(0))
 	o.set(optNoDelay, uint32(1))
 	o.set(optReceiveInfo, uint32(1))
 	for _, kind := range []uint16{notifyAssociation, notifyPath, notifyShutdown, notifyPartial, notifyDry, notifySendFailed} {
 		o.set(optEvent, uint32(0), kind, []byte{1, 0})
 	}
 	if c.Heartbeat.Interval > 0 {
-		p := timesOf(c.Heartbeat)
+		p := timesOf(c.Heartbeat, s.Native)
 		o.set(optRTOInfo, uint32(0), millis(p.initial), millis(p.max), millis(p.min))
 		o.set(optAssociation, uint32(0), p.all, make([]byte, 14))
 		o.set(optPathParams, p.params())
@@ -91,7 +106,8 @@ func (p pathTimes) params() []byte {
 	b := make([]byte, pathParamsSize)
 	binary.NativeEndian.PutUint32(b[132:], millis(p.interval))
 	binary.NativeEndian.PutUint16(b[136:], p.path)
-	binary.NativeEndian.PutUint32(b[146:], heartbeatOn)
+	binary.NativeEndian.PutUint32(b[142:], millis(p.sack))
+	binary.NativeEndian.PutUint32(b[146:], heartbeatOn|sackDelayOn)
 	return b
 }
 
@@ -167,7 +183,7 @@ var errNoStatus = errors.New("the kernel did not answer")
 
 // sctpStatus is what SCTP_STATUS tells.
 type sctpStatus struct {
-	streams int // that we may send on
+	streams int // that there are both ways
 	primary Path
 }
 
@@ -180,5 +196,6 @@ func statusOf(fd int) (sctpStatus, error) {
 	if n < statusSize {
 		return sctpStatus{}, fmt.Errorf("%w: SCTP_STATUS of %d bytes", errNoStatus, n)
 	}
-	return sctpStatus{streams: int(binary.NativeEndian.Uint16(b[18:])), primary: parsePath(b[24:])}, nil
+	in, out := binary.NativeEndian.Uint16(b[16:]), binary.NativeEndian.Uint16(b[18:])
+	return sctpStatus{streams: int(min(in, out)), primary: parsePath(b[24:])}, nil
 }

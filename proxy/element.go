@@ -62,7 +62,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 func (e *elementSide) listen(c Element) (err error) {
 	switch {
 	case c.Mapping == mapping.SCTP:
-		e.listener, err = c.sctp().Listen(e.shard.loop, c.Listen, e.association, e.accept)
+		e.listener, err = e.shard.watched(c.sctp(), "pool_element", c.Name).Listen(e.shard.loop, c.Listen, e.association, e.accept)
 	case e.shard.spreads():
 		e.listener, err = e.shard.loop.Listen(c.Listen, e.meet)
 	default:

@@ -159,6 +159,7 @@ type Shard struct {
 	users    []*userSide    // in the order of the configuration, in every shard
 	elements []*elementSide // likewise
 	records  []Record       // at least the last keptRecords, oldest first
+	changes  []PathChange   // likewise
 	scratch  *loop.Buffer
 	random   func([]byte)
 	kernel   *kernel   // nil: it cannot be asked

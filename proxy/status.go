@@ -15,7 +15,8 @@ type Status struct {
 	Elements     []ElementStatus     `json:"pool_elements"`
 	Associations []AssociationStatus `json:"associations"`
 	Sessions     []SessionStatus     `json:"sessions"`
-	Failovers    []Record            `json:"failovers"` // the last 100, oldest first
+	Failovers    []Record            `json:"failovers"`    // the last 100, oldest first
+	PathChanges  []PathChange        `json:"path_changes"` // likewise; with mapping sctp alone
 }
 
 // PoolStatus is one pool of the handlespace.
@@ -74,6 +75,7 @@ type AssociationStatus struct {
 	RTO          time.Duration `json:"rto_ns"`
 	PMTU         int           `json:"pmtu_bytes"`
 	HeartbeatRTT time.Duration `json:"heartbeat_rtt_ns"`
+	Paths        []PathStatus  `json:"paths,omitempty"` // with mapping sctp alone
 }
 
 // SessionStatus is one session at the pool user's side.

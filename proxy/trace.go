@@ -73,12 +73,14 @@ func (s *Shard) status(to *Status) {
 		})
 	}
 	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)
+	to.PathChanges = append(to.PathChanges, s.changes[max(len(s.changes)-keptRecords, 0):]...)
 }
 
 // finish puts the records of all shards in the order of their time, and keeps the last ones.
 func (s *Status) finish() {
 	slices.SortStableFunc(s.Failovers, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	s.Failovers = s.Failovers[max(0, len(s.Failovers)-keptRecords):]
+	s.finishPaths()
 }
 
 // add counts what a shard's side of the pool_user does.
@@ -123,5 +125,6 @@ func associationStatus(side, name string, m mapping.ID, a mapping.Association, u
 	as := AssociationStatus{Side: side, Name: name, Remote: a.Remote().String(), Mapping: m.String(), Up: up, Sessions: legs}
 	st, _ := a.Status() // what the transport does not tell stays zero
 	as.RTT, as.RTO, as.PMTU, as.HeartbeatRTT = st.RTT, st.RTO, st.PMTU, st.HeartbeatRTT
+	as.Paths = pathsOf(a)
 	return as
 }

@@ -31,7 +31,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	associations := c.Associations
 	switch p.Mapping {
 	case mapping.SCTP:
-		dialer = p.sctp(c)
+		dialer = s.watched(p.sctp(c), "pool_user", c.Name)
 	case mapping.None:
 		associations = 1 // nothing is between the two ends of it
 		direct := mapping.NewDirect()

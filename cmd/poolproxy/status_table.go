@@ -24,8 +24,10 @@ func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	printPools(w, s.Pools)
 	printSides(w, s)
 	printAssociations(w, s.Associations)
+	printPaths(w, s.Associations)
 	printSessions(w, s.Sessions, now)
 	printFailovers(w, s.Failovers, now)
+	printPathChanges(w, s.PathChanges, now)
 }
 
 // table writes a title and rows in columns, if there are rows.
@@ -92,6 +94,21 @@ func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
 	table(w, "Associations", []string{"SIDE", "NAME", "REMOTE", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
 }
 
+// printPaths writes the paths of associations that know them.
+func printPaths(w io.Writer, associations []proxy.AssociationStatus) {
+	var rows [][]string
+	for _, a := range associations {
+		for _, p := range a.Paths {
+			primary := ""
+			if p.Primary {
+				primary = "yes"
+			}
+			rows = append(rows, []string{a.Side, a.Name, a.Remote, p.Address, p.State, orNone(p.RTT), orNone(p.RTO), fmt.Sprint(p.PMTU), primary})
+		}
+	}
+	table(w, "Paths", []string{"SIDE", "NAME", "REMOTE", "PATH", "STATE", "RTT", "RTO", "PMTU", "PRIMARY"}, rows)
+}
+
 func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
 	title := "Sessions"
 	if len(sessions) > mostSessions {
@@ -117,6 +134,15 @@ func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
 	}
 	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "CONNECT", "FIRST REPLY", "REPLAYED",
 		"DISCARDED", "WHY"}, rows)
+}
+
+func printPathChanges(w io.Writer, changes []proxy.PathChange, now time.Time) {
+	var rows [][]string
+	for i := len(changes) - 1; i >= max(0, len(changes)-mostFailovers); i-- { // the newest first
+		c := changes[i]
+		rows = append(rows, []string{shortDuration(now.Sub(c.Time)) + " ago", c.Side, c.Name, c.Remote, c.Path, c.State})
+	}
+	table(w, "Recent changes of paths", []string{"WHEN", "SIDE", "NAME", "REMOTE", "PATH", "STATE"}, rows)
 }
 
 // health is what the health check has found.

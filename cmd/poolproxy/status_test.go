@@ -38,6 +38,13 @@ func sampleStatus(now time.Time) *proxy.Status {
 		Associations: []proxy.AssociationStatus{{
 			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Mapping: "tcp", Up: true, Sessions: 2,
 			RTT: 850 * time.Microsecond, RTO: 204 * time.Millisecond, PMTU: 1500,
+		}, {
+			Side: "pool_user", Name: "web", Remote: "10.0.0.13:7001", Mapping: "sctp", Up: true,
+			RTT: 2 * time.Millisecond, RTO: 60 * time.Millisecond, PMTU: 1500, HeartbeatRTT: 2 * time.Millisecond,
+			Paths: []proxy.PathStatus{
+				{Address: "10.0.0.13", State: "inactive", RTT: 2 * time.Millisecond, RTO: 60 * time.Millisecond, PMTU: 1500, Primary: true},
+				{Address: "10.1.0.13", State: "active", RTO: 500 * time.Millisecond, PMTU: 1500},
+			},
 		}},
 		Sessions: []proxy.SessionStatus{{
 			ID: 17, User: "web", Client: "127.0.0.1:40000", Element: "b", Leg: 2, State: "open", Since: now.Add(-12300 * time.Millisecond),
@@ -48,6 +55,10 @@ func sampleStatus(now time.Time) *proxy.Status {
 			Cause:   "the server reset its connection",
 			Connect: 12300 * time.Microsecond, First: 15 * time.Millisecond, Messages: 1, Bytes: 812, Skipped: 0,
 		}}},
+		PathChanges: []proxy.PathChange{
+			{Time: now.Add(-7 * time.Minute), Side: "pool_user", Name: "web", Remote: "10.0.0.13:7001", Path: "10.1.0.13", State: "active"},
+			{Time: now.Add(-3 * time.Second), Side: "pool_user", Name: "web", Remote: "10.0.0.13:7001", Path: "10.0.0.13", State: "inactive"},
+		},
 	}
 }
 

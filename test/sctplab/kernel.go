@@ -17,7 +17,7 @@ import (
 var errNoKernel = errors.New("no kernel for the lab")
 
 // modules are what scenarios may need beside what is built into the kernel; what they depend on is found by itself.
-var modules = []string{"sctp", "sctp_diag", "sch_netem", "veth", "dummy"}
+var modules = []string{"sctp", "sctp_diag", "sch_netem", "veth", "dummy", "bridge"}
 
 // kernel is an unpacked Debian kernel package.
 type kernel struct {
