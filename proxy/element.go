@@ -26,6 +26,7 @@ type elementSide struct {
 	health      *health        // nil: it is not checked, or by the first shard
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
+	native      *native        // nil: the server speaks TCP
 }
 
 // serverTimeout bounds a connect to the server.
@@ -77,9 +78,10 @@ func (e *elementSide) setHealth(err error) {
 	e.shard.onOthers(func(s *Shard) { s.elements[e.index].rules.SetHealth(err) })
 }
 
-// newDirectSide is the element side of mapping none: it runs beside the pool user and connects to the pool element itself.
-func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*elementSide, error) {
-	e := &elementSide{shard: s, name: to.Name, server: to.Address}
+// newDirectSide is the element side of mapping none, or of a native element: it runs beside the pool user and connects to the pool
+// element itself. n is nil with mapping none.
+func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n *native) (*elementSide, error) {
+	e := &elementSide{shard: s, name: to.Name, server: to.Address, native: n}
 	e.makeRules(Element{Memory: c.Memory}, session.CookieRule{Raw: true}) // pool user and element are this process
 	var err error
 	e.listener, err = direct.Listen(s.loop, to.Address, mapping.Config{}, e.accept)
@@ -88,6 +90,10 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User) (*
 
 func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
+	if e.native != nil {
+		e.probe = newProbe(e.shard.loop, e.server, nil) // what listens at that port of TCP is somebody else
+		e.probe.dial = e.lookAtNative
+	}
 	instance, ok := e.shard.common.tokens["pool_element "+c.Name]
 	if !ok { // of a direct side: nobody else has it
 		instance = e.shard.token()
@@ -104,6 +110,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	if e.fence != nil {
 		config.Fence = e.fence.ask
 	}
+	config.Cookies.Raw = e.native != nil // they are the servers' own
 	e.rules = session.NewElement(config)
 }
 
@@ -118,6 +125,9 @@ func (e *elementSide) accept(a mapping.Association) mapping.Handler {
 
 // connect begins to connect a leg to the server.
 func (e *elementSide) connect(leg *session.Leg) session.Socket {
+	if e.native != nil {
+		return e.connectNative(leg)
+	}
 	c := &local{shard: e.shard, rules: leg}
 	c.again.Func = c.read
 	limit := &loop.Timer{}
@@ -149,6 +159,10 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 
 // listening asks whether the server of a socket that has ended still listens (session.ElementConfig.Listening).
 func (e *elementSide) listening(s session.Socket, answer func(bool)) {
+	if n, is := s.(*nativeSocket); is {
+		e.listeningNative(n, answer)
+		return
+	}
 	listener := listenerID(0)
 	if c, ours := s.(*serverSocket); ours {
 		listener = c.listener

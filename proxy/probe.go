@@ -18,8 +18,9 @@ import (
 type probe struct {
 	loop   loop.Loop
 	server netip.AddrPort
-	kernel *kernel // nil: it cannot be asked
-	local  bool    // the kernel has been seen to know the server's socket: its no means no
+	kernel *kernel                                     // nil: it cannot be asked
+	dial   func(done func(listens bool)) (stop func()) // tries to connect, and calls done later; nil: by TCP
+	local  bool                                        // the kernel has been seen to know the server's socket: its no means no
 
 	listener listenerID  // that listened when last looked at; 0: none was ever seen
 	looked   time.Time   // when connected looked last
@@ -286,7 +287,11 @@ func (p *probe) quiet() {
 	p.try = t
 	t.limit.Func = func() { t.done(false) }
 	p.loop.Schedule(&t.limit, p.loop.Now().Add(probeTimeout))
-	t.conn = p.loop.Dial(p.server, t)
+	if p.dial != nil {
+		t.stop = p.dial(t.done)
+	} else {
+		t.stop = p.loop.Dial(p.server, t).Close
+	}
 }
 
 func (p *probe) answer(listens bool) {
@@ -305,7 +310,7 @@ func (p *probe) close() {
 	p.loop.Cancel(&p.study)
 	if p.try != nil {
 		p.loop.Cancel(&p.try.limit)
-		p.try.conn.Close()
+		p.try.stop()
 		p.try = nil
 	}
 }
@@ -314,7 +319,7 @@ func (p *probe) close() {
 type try struct {
 	probe *probe
 	asked int // so many had asked before it began: a yes is for them only
-	conn  loop.Conn
+	stop  func()
 	limit loop.Timer
 }
 
@@ -330,7 +335,7 @@ func (t *try) Ready(ev loop.Event) {
 
 func (t *try) done(listens bool) {
 	t.probe.loop.Cancel(&t.limit)
-	t.conn.Close()
+	t.stop()
 	t.probe.try = nil
 	if p := t.probe; listens && t.asked < len(p.asking) {
 		after := p.asking[t.asked:]

@@ -43,7 +43,7 @@ func (p Pool) sctp(u User) mapping.SCTPMapping {
 	for _, e := range p.Elements {
 		paths[e.Address] = e.Paths
 	}
-	return mapping.SCTPMapping{Local: u.Local, UDPPort: p.UDPPort, Peer: func(to netip.AddrPort) []netip.Addr { return paths[to] }}
+	return mapping.SCTPMapping{Native: p.Native, Local: u.Local, UDPPort: p.UDPPort, Peer: func(to netip.AddrPort) []netip.Addr { return paths[to] }}
 }
 
 // sctp is the mapping SCTP as the pool_element listens with it.

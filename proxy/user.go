@@ -29,20 +29,15 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
 	associations := c.Associations
-	switch p.Mapping {
-	case mapping.SCTP:
-		dialer = s.watched(p.sctp(c), "pool_user", c.Name)
-	case mapping.None:
+	switch {
+	case p.Mapping == mapping.None || p.Native:
 		associations = 1 // nothing is between the two ends of it
-		direct := mapping.NewDirect()
-		dialer = direct
-		for _, e := range p.Elements {
-			side, err := newDirectSide(s, direct, e, c)
-			if err != nil {
-				return nil, err
-			}
-			u.servers = append(u.servers, side)
+		var err error
+		if dialer, err = u.serve(p); err != nil {
+			return nil, err
 		}
+	case p.Mapping == mapping.SCTP:
+		dialer = s.watched(p.sctp(c), "pool_user", c.Name)
 	}
 	callbacks := u.makeCallbacks()
 	if c.Commands != nil {
@@ -51,7 +46,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: s.common.pools[c.Pool],
 		Dialer: dialer, Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
-		Associations: associations, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
+		Associations: associations, LateEnd: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
 	if s.index > 0 {
 		return u, nil
 	}
@@ -64,6 +59,23 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	}
 	s.log.Info("listening for clients", "pool_user", c.Name, "address", u.listener.Addr(), "pool", c.Pool, "protocol", c.Protocol.Name())
 	return u, nil
+}
+
+// serve makes the element sides of a pool without sidecars, which run in this process.
+func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
+	direct := mapping.NewDirect()
+	var n *native
+	if p.Native {
+		n = &native{dialer: p.sctp(u.config), association: associationConfig(u.config.Heartbeat), protocol: u.config.Protocol, ppid: p.PPID}
+	}
+	for _, e := range p.Elements {
+		side, err := newDirectSide(u.shard, direct, e, u.config, n)
+		if err != nil {
+			return nil, err
+		}
+		u.servers = append(u.servers, side)
+	}
+	return direct, nil
 }
 
 // instance is this shard's of the pool_user: to pool elements each shard is a pool user of its own.

@@ -28,6 +28,10 @@ type UserConfig struct {
 	// Associations is how many there are with each pool element; sessions are spread over them by count. 0: one.
 	Associations int
 
+	// LateEnd: the client's end is passed on when no reply is due any more. For servers that can say nothing behind it: in SCTP nobody is
+	// half closed.
+	LateEnd bool
+
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session
 

@@ -287,6 +287,10 @@ func (g *userLeg) piece() (more bool) {
 	}
 	g.waits = false
 	if g.restore == nil && s.ended && !g.endSent && g.sent == g.total() {
+		if s.u.c.LateEnd && s.awaiting.len() > 0 && s.awaiting.first().Complete() {
+			g.answer = true
+			return false
+		}
 		g.endSent = true
 		g.link.tell(g.stream, &message{typ: typeFinish, total: g.sent})
 	}

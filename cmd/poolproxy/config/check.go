@@ -67,6 +67,7 @@ func (r *reader) checkPool(p *poolBlock) {
 	if p.Mapping != mapping.SCTP && !p.broken {
 		r.needsSCTP(p.seen, "udp_port")
 	}
+	r.checkNativePool(p)
 	given := names{}
 	addresses := map[netip.AddrPort]hcl.Range{}
 	for _, e := range p.elements {
@@ -133,9 +134,12 @@ func (r *reader) checkUser(u *userBlock) {
 		return
 	}
 	r.checkLocal(u, p)
-	if p.Mapping == mapping.None {
+	switch {
+	case p.Native:
+		r.checkNative(u, p)
+	case p.Mapping == mapping.None:
 		r.checkDirect(u, p)
-	} else {
+	default:
 		r.checkFence(u)
 	}
 }

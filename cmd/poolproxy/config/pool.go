@@ -28,6 +28,9 @@ type poolElement struct {
 	seen map[string]hcl.Range
 }
 
+// inPool is where what concerns all elements of a pool stands.
+const inPool = "the pool itself"
+
 // laterPolicies are the policies of RFC 5356 that are not made yet.
 var laterPolicies = []string{
 	"weighted_round_robin", "random", "weighted_random", "least_used", "least_used_degradation",
@@ -48,9 +51,11 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 			"mapping": word(r, &p.Mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
 
 			"udp_port": r.port(&p.UDPPort),
+			"peer":     word(r, &p.Native, peers),
+			"ppid":     r.ppid(&p.PPID),
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
-		later:     []string{"source", "dns", "asap", "etcd", "peer"},
+		later:     []string{"source", "dns", "asap", "etcd"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})
@@ -72,9 +77,9 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 			"priority": r.integer(&priority, 0, math.MaxInt32),
 		},
 		required:  []string{"address"},
-		later:     []string{"weight", "load", "degradation", "peer", "ppid"},
+		later:     []string{"weight", "load", "degradation"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
-		misplaced: healthIn,
+		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool},
 	})
 	e.Priority = uint32(priority)
 	p.elements = append(p.elements, e)

@@ -75,3 +75,17 @@ healpath() {
   for n in a b; do tc -n $n qdisc del dev "$n$1" root; done
   say "path $1 is healed"
 }
+
+# rspservers WHAT starts two pool elements of rsplib, whose processes are $pe1 and $pe2.
+rspservers() {
+  $R rspserver "$1" -local=10.1.1.2:7001 -identifier=0x11111111 $RSP > pe1.log 2>&1 & pe1=$!
+  $R rspserver "$1" -local=10.1.1.3:7002 -identifier=0x22222222 $RSP > pe2.log 2>&1 & pe2=$!
+  waitfor "2 elements registered" 'grep -q "Identifier  " pe1.log && grep -q "Identifier  " pe2.log'
+}
+
+# proxy starts our sidecar with pp.hcl; its process is $pp.
+proxy() {
+  ip link set lo up
+  poolproxy run -config pp.hcl > pp.log 2>&1 & pp=$!
+  waitfor "poolproxy listens" 'grep -q "listening for clients" pp.log'
+}

@@ -3,9 +3,7 @@
 hosts
 capture rsplib
 registrar
-$R rspserver -pingpong -local=10.1.1.2:7001 -identifier=0x11111111 $RSP > pe1.log 2>&1 & pe1=$!
-$R rspserver -pingpong -local=10.1.1.3:7002 -identifier=0x22222222 $RSP > pe2.log 2>&1 & pe2=$!
-waitfor "2 elements registered" 'grep -q "Identifier  " pe1.log && grep -q "Identifier  " pe2.log'
+rspservers -pingpong
 $R pingpongclient -interval=200 $RSP > pu.log 2>&1 &
 waitfor "3 pongs" '[ $(grep -c Ack pu.log) -ge 3 ]'
 serving=$(grep -o 'PE \$[0-9a-f]*' pu.log | tail -n 1 | cut -c5-)
