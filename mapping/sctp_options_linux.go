@@ -20,6 +20,7 @@ const (
 	optPathParams  = 9   // SCTP_PEER_ADDR_PARAMS
 	optStatus      = 14  // SCTP_STATUS
 	optPathInfo    = 15  // SCTP_GET_PEER_ADDR_INFO
+	optDelayedAck  = 16  // SCTP_DELAYED_SACK
 	optReceiveInfo = 32  // SCTP_RECVRCVINFO
 	optPeers       = 108 // SCTP_GET_PEER_ADDRS
 	optLocals      = 109 // SCTP_GET_LOCAL_ADDRS
@@ -78,7 +79,8 @@ func (s SCTPMapping) setOptions(fd int, c Config) error {
 	setBuffer(fd, unix.SO_SNDBUFFORCE, unix.SO_SNDBUF)
 	setBuffer(fd, unix.SO_RCVBUFFORCE, unix.SO_RCVBUF)
 	o := options{fd: fd}
-	o.set(sctp.SCTP_INITMSG, uint16(s.streams()), uint16(s.streams()), uint16(initAttempts), uint16(0))
+	streams := uint16(s.streams())
+	o.set(sctp.SCTP_INITMSG, streams, streams, uint16(initAttempts), uint16(0))
 	o.set(optNoDelay, uint32(1))
 	o.set(optReceiveInfo, uint32(1))
 	for _, kind := range []uint16{notifyAssociation, notifyPath, notifyShutdown, notifyPartial, notifyDry, notifySendFailed} {
@@ -89,6 +91,11 @@ func (s SCTPMapping) setOptions(fd int, c Config) error {
 		o.set(optRTOInfo, uint32(0), millis(p.initial), millis(p.max), millis(p.min))
 		o.set(optAssociation, uint32(0), p.all, make([]byte, 14))
 		o.set(optPathParams, p.params())
+	}
+	// Behind the parameters of paths, which have acknowledgements wait: rsplib sends a cookie behind a reply, and its kernel holds it
+	// back until the reply is acknowledged, by default 200 ms.
+	if s.Native {
+		o.set(optDelayedAck, uint32(0), uint32(0), uint32(1))
 	}
 	return o.err
 }

@@ -32,11 +32,14 @@ hosts() {
 
 # capture NAME [FILTER]: records packets into NAME.pcap until captured ends it.
 capture() {
-  tcpdump -Z root -i any --immediate-mode -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # there is no user tcpdump to become
+  tcpdump -Z root -i any -B 16384 --immediate-mode -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # there is no user tcpdump to become
   capturing=$!
   waitfor "capturing $1" "grep -q 'listening on' tcpdump.$1.log"
 }
-captured() { kill $capturing; wait $capturing; }
+captured() {
+  kill $capturing; wait $capturing
+  grep -h '^[1-9][0-9]* packets dropped by kernel' tcpdump.*.log && fail "the capture has gaps"
+}
 
 # rsplib's programs block-buffer what they print: start them behind $R, with $RSP for the registrar's address.
 R="stdbuf -oL -eL"
@@ -76,16 +79,20 @@ healpath() {
   say "path $1 is healed"
 }
 
-# rspservers WHAT starts two pool elements of rsplib, whose processes are $pe1 and $pe2.
+# rspservers WHAT starts two pool elements of rsplib, whose processes are $pe1 and $pe2; rspserver_1 and _2 start one.
+rspserver_1() { $R rspserver "$1" -local=10.1.1.2:7001 -identifier=0x11111111 $RSP > pe1.log 2>&1 & pe1=$!; }
+rspserver_2() { $R rspserver "$1" -local=10.1.1.3:7002 -identifier=0x22222222 $RSP > pe2.log 2>&1 & pe2=$!; }
 rspservers() {
-  $R rspserver "$1" -local=10.1.1.2:7001 -identifier=0x11111111 $RSP > pe1.log 2>&1 & pe1=$!
-  $R rspserver "$1" -local=10.1.1.3:7002 -identifier=0x22222222 $RSP > pe2.log 2>&1 & pe2=$!
+  rspserver_1 "$1"
+  rspserver_2 "$1"
   waitfor "2 elements registered" 'grep -q "Identifier  " pe1.log && grep -q "Identifier  " pe2.log'
 }
 
-# proxy starts our sidecar with pp.hcl; its process is $pp.
+# proxy starts our sidecar with pp.hcl; its process is $pp. serving is the element that has its only session; pongs counts what talk
+# pingpong has got.
 proxy() {
-  ip link set lo up
   poolproxy run -config pp.hcl > pp.log 2>&1 & pp=$!
   waitfor "poolproxy listens" 'grep -q "listening for clients" pp.log'
 }
+serving() { poolproxy status | awk '$3 ~ /^127.0.0.1:/ { print $4 }'; }
+pongs() { grep -c " reply " talk.log; }

@@ -1,7 +1,7 @@
 // Command talk is a plain TCP client, as they are: it knows of nothing that stands before its server.
 //
-//	talk lines ADDRESS BYTES              sends lines, of so many bytes in all, and compares what is echoed
-//	talk pingpong ADDRESS COUNT INTERVAL  sends so many Pings of RSPLIB's ping-pong protocol, one after the other
+//	talk lines ADDRESS BYTES         sends lines, of so many bytes in all, and compares what is echoed
+//	talk pingpong ADDRESS INTERVAL  sends Pings of rsplib's ping-pong protocol, one after the other, until SIGTERM
 //
 // It prints a line per event, after the seconds since boot, and fails when an answer is not what it must be.
 package main
@@ -24,27 +24,27 @@ func main() {
 }
 
 func command(args []string) error {
-	if len(args) < 3 {
-		return fmt.Errorf("usage: talk lines ADDRESS BYTES | pingpong ADDRESS COUNT INTERVAL, not %q", args)
-	}
-	count, err := strconv.Atoi(args[2])
-	if err != nil {
-		return err
+	if len(args) != 3 {
+		return fmt.Errorf("usage: talk lines ADDRESS BYTES | pingpong ADDRESS INTERVAL, not %q", args)
 	}
 	conn, err := net.Dial("tcp", args[1])
 	if err != nil {
 		return err
 	}
 	defer conn.Close()
-	switch {
-	case args[0] == "lines" && len(args) == 3:
-		return lines(conn.(*net.TCPConn), count)
-	case args[0] == "pingpong" && len(args) == 4:
-		interval, err := time.ParseDuration(args[3])
+	switch args[0] {
+	case "lines":
+		size, err := strconv.Atoi(args[2])
 		if err != nil {
 			return err
 		}
-		return pingpong(conn, count, interval)
+		return lines(conn.(*net.TCPConn), size)
+	case "pingpong":
+		interval, err := time.ParseDuration(args[2])
+		if err != nil {
+			return err
+		}
+		return pingpong(conn, interval)
 	}
 	return fmt.Errorf("there is no %q", args)
 }

@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 )
 
-// RSPLIB's ping-pong: type, flags, a length that counts the whole message, the number of the Ping; a Pong has the number of the reply
+// rsplib's ping-pong: type, flags, a length that counts the whole message, the number of the Ping; a Pong has the number of the reply
 // behind it, which the server counts. What follows is a payload, the same in both.
 const (
 	ping     = 1
@@ -22,23 +25,31 @@ var payload = []byte("a payload of some bytes")
 
 // pingpong sends a Ping, waits for its Pong, and sends the next one an interval later. The numbers of the replies must go on without a
 // gap: they are the server's state.
-func pingpong(conn net.Conn, count int, interval time.Duration) error {
-	last := uint64(0)
-	for n := range uint64(count) {
+func pingpong(conn net.Conn, interval time.Duration) error {
+	enough := make(chan os.Signal, 1)
+	signal.Notify(enough, syscall.SIGTERM)
+	last, longest := uint64(0), time.Duration(0)
+	for n := uint64(1000); ; n++ { // other numbers than those of replies
 		begin := time.Now()
-		reply, err := exchange(conn, n+1)
+		say("ping %d sent", n)
+		reply, err := exchange(conn, n)
 		if err != nil {
-			return fmt.Errorf("ping %d: %w", n+1, err)
+			return fmt.Errorf("ping %d: %w", n, err)
 		}
-		say("ping %d reply %d after %d ms", n+1, reply, time.Since(begin).Milliseconds())
-		if n > 0 && reply != last+1 {
+		took := time.Since(begin)
+		longest = max(longest, took)
+		say("ping %d reply %d after %d ms", n, reply, took.Milliseconds())
+		if reply != last+1 {
 			return fmt.Errorf("a gap: reply %d after reply %d", reply, last)
 		}
 		last = reply
-		time.Sleep(interval)
+		select {
+		case <-enough:
+			say("PASS: %d pings and replies without a gap, the slowest after %d ms", last, longest.Milliseconds())
+			return nil
+		case <-time.After(interval):
+		}
 	}
-	say("PASS: %d pings, replies up to %d without a gap", count, last)
-	return nil
 }
 
 // exchange sends Ping n and returns the number of the reply.
