@@ -21,12 +21,17 @@ func (m *simulation) checkClient(c *client) {
 	if c.clean && !all && !c.reader.aborted() && !m.excused(c) {
 		m.violated("client %d: a clean end, but %d of %d replies to what was sent", c.index, c.reader.replies(), c.dueOf(c.sent))
 	}
-	if m.class == survivors && !c.clean && c.reader.replies() < c.dueOf(len(c.requests)) && c.due(c.reader.replies()).unit > 0 {
-		return // nothing can take the place of a reply in the middle of which a transaction has lost its server
+	if m.class == survivors && c.torn() {
+		return
 	}
 	if m.class != anything && m.class != partitions && (!all || c.closed != (c.clean || c.ending == closeLate)) {
 		m.violated("client %d: its session has not survived: %s", c.index, c.outcome)
 	}
+}
+
+// torn: nothing can take the place of a reply in the middle of which a transaction has lost its server, so the session ended with it.
+func (c *client) torn() bool {
+	return !c.clean && c.reader.replies() < c.dueOf(len(c.requests)) && c.due(c.reader.replies()).unit > 0
 }
 
 // excused: a server that closes in peace may cross a request, as without sidecars.
@@ -78,7 +83,7 @@ func (m *simulation) checkEnd() {
 
 // checkRead: with ack = "read" a one-way message that a server has not read is not forgotten.
 func (m *simulation) checkRead(c *client) {
-	if m.failover.Ack != session.AckRead || m.class != survivors || c.outcome == "left" {
+	if m.failover.Ack != session.AckRead || m.class != survivors || c.outcome == "left" || c.torn() {
 		return
 	}
 	for _, r := range c.requests {
