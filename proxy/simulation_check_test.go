@@ -93,9 +93,8 @@ func (m *simulation) checkRead(c *client) {
 	}
 }
 
-// mostDoubt is how many unsafe requests one failure may leave in doubt with ack = "read": the one that its server had read and not
-// answered, and the next one, which it may have begun to read.
-const mostDoubt = 2
+// mostDoubt is how many unsafe requests one failure may leave in doubt with ack = "read": the next one waits until it is answered.
+const mostDoubt = 1
 
 // checkDoubt: with ack = "read" a failure does not cost more replies than that.
 func (m *simulation) checkDoubt() {

@@ -75,7 +75,7 @@ func TestFrozenIsAskedRarely(t *testing.T) {
 	c := r.client()
 	r.until("open", func() bool { return c.session.leg.open })
 	unread = 6
-	c.says("SET 1\nSET 2\n", false)
+	c.says("GET 1\nSET 2\n", false)
 	r.w.RunFor(time.Second)
 	asked = 0
 	r.w.RunFor(time.Minute)
@@ -84,7 +84,7 @@ func TestFrozenIsAskedRarely(t *testing.T) {
 	}
 	unread = 0
 	began := r.w.Now()
-	r.until("the second request", func() bool { return string(s.server().got) == "SET 1\nSET 2\n" })
+	r.until("the second request", func() bool { return string(s.server().got) == "GET 1\nSET 2\n" })
 	if took := r.w.Now().Sub(began); took > 1100*time.Millisecond {
 		t.Errorf("it took %v to find out that the server reads", took)
 	}
@@ -144,7 +144,7 @@ func TestResetBehindEndOfFile(t *testing.T) {
 	s.reader(&unread)
 	s.e.c.Listening = func(_ Socket, answer func(bool)) { s.host.Later(func() { answer(!s.gone) }) }
 	c := r.client()
-	c.says("PAY 1\nPAY 2\n", false)
+	c.says("GET 1\nPAY 2\n", false)
 	r.until("it has come", func() bool { return s.server() != nil && len(s.server().got) == 12 })
 	s.gone = true
 	server := s.server()
@@ -154,7 +154,7 @@ func TestResetBehindEndOfFile(t *testing.T) {
 		server.rules.Broken(loop.ErrReset)
 	})
 	r.w.RunFor(time.Second)
-	if got := string(c.got); got != "ERR lost\nre PAY 2\n" {
+	if got := string(c.got); got != "re GET 1\nre PAY 2\n" {
 		t.Errorf("the client got %q", got)
 	}
 	r.close()

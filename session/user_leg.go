@@ -107,9 +107,7 @@ func (g *userLeg) receive(m *message) {
 			g.violate(fmt.Sprintf("resumed at %d of %d", m.received, g.highest))
 			return
 		}
-		g.lost, g.sent, g.endSent = false, m.received, false
-		g.lastUnsafe = nil
-		g.held.keep(func(offset int64) bool { return offset < m.received }) // the others are told again
+		g.goOn(m.received)
 		g.credit = max(g.credit, m.credit)
 		g.s.legResumed()
 		g.pump()
@@ -322,18 +320,31 @@ func (g *userLeg) unsafe(from, limit int64) int64 {
 	return limit
 }
 
-// inDoubt reports whether an unsafe message has to wait because one before it has: a server whose answers nobody takes (the client
-// is slow to read a long one) reads and executes on, and what it has read tells nothing any more. So no second one is sent before
-// all answers ahead of the first have come.
+// inDoubt reports whether an unsafe message has to wait because one before it is not answered. That the server has read that one does
+// not say that it has answered it: redis reads all that there is, and answers at the end of a round; a process that is being killed, or
+// has hung, keeps its sockets a while. What would lie in its queue then, or on its way, is in doubt, too: of what a dead server has left
+// unread only the last byte is certain, and of what a lost element had got nothing.
 func (g *userLeg) inDoubt(m *retrieval.Message[*request]) bool {
-	last := g.lastUnsafe
-	if last != nil && last != m && last.About.queued && !last.About.replied && g.s.awaiting.len() > 0 && g.s.awaiting.first() != last {
+	if last := g.lastUnsafe; last != nil && last != m && last.About.queued && !last.About.replied {
 		return true
 	}
 	if m.About.Request == nil || m.About.Expect == protocol.ExpectOne {
 		g.lastUnsafe = m
 	}
 	return false
+}
+
+// goOn takes the sending up again at offset, which is how far the element has got the leg.
+func (g *userLeg) goOn(offset int64) {
+	g.lost, g.sent, g.endSent = false, offset, false
+	g.held.keep(func(held int64) bool { return held < offset }) // the others are told again
+	g.lastUnsafe = nil
+	for _, m := range g.s.awaiting.all() {
+		first, sent := g.spans.legOffset(m.Start + 1)
+		if sent && first <= offset && !m.About.Safe && m.About.Expect == protocol.ExpectOne && m.About.lost == nil {
+			g.lastUnsafe = m
+		}
+	}
 }
 
 // answered goes on with what waited for an answer.

@@ -4,6 +4,8 @@ package test
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -68,4 +70,82 @@ func TestRedisSlowReader(t *testing.T) {
 			}
 		})
 	}
+}
+
+// busyFor is a script that does nothing for a second and changes nothing: EVAL_RO is readonly, so it is repeated elsewhere.
+const busyFor = `local function now() local t = redis.call('TIME'); return t[1] * 1000000 + t[2] end
+local till = now() + 1000000
+while now() < till do end
+return 'done'`
+
+// TestRedisBusy kills a redis that has read an unsafe command and not answered it, since it is still at work on what it has read with it: it
+// answers at the end of a round. What it has read does not let the next unsafe command go, which would be in doubt, too: there is more
+// behind it, and of what a dead server has left unread only the last byte is certain.
+func TestRedisBusy(t *testing.T) {
+	needs(t, false, "redis-server")
+	for _, mapping := range []string{"tcp", "none"} {
+		t.Run(mapping, func(t *testing.T) {
+			pair := newRedisPair(t, "")
+			f := launchRedis(t, pair, mapping, "read")
+			c, err := redis.Dial("tcp", f.listen, redis.DialReadTimeout(patience))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			if _, err := c.Do("GET", "nothing"); err != nil { // from here on it is known which commands are safe
+				t.Fatal(err)
+			}
+			c.Send("INCR", "one")
+			c.Send("EVAL_RO", busyFor, 0)
+			c.Send("INCR", "two")
+			c.Send("GET", "two")
+			if err := c.Flush(); err != nil {
+				t.Fatal(err)
+			}
+			for until := time.Now().Add(time.Second / 2); time.Now().Before(until) && !unreadAt(t, pair.primary.address); {
+				time.Sleep(5 * time.Millisecond)
+			}
+			pair.fail()
+			var answers []string
+			for range 4 {
+				answer, err := c.Receive()
+				switch {
+				case err == nil:
+					if b, ok := answer.([]byte); ok {
+						answer = string(b)
+					}
+					answers = append(answers, fmt.Sprint(answer))
+				case strings.HasPrefix(err.Error(), "ERR poolproxy"):
+					answers = append(answers, "lost")
+				default:
+					t.Fatal(err)
+				}
+			}
+			if got := fmt.Sprint(answers); got != "[lost done 1 1]" {
+				t.Errorf("answered %s", got)
+			}
+			if n := pair.record().carriedOut["two"]; n != 1 {
+				t.Errorf("the second INCR was carried out %d times", n)
+			}
+		})
+	}
+}
+
+// unreadAt reports whether something lies in the receive queue of a connection with a server.
+func unreadAt(t *testing.T, server string) bool {
+	t.Helper()
+	_, port, _ := strings.Cut(server, ":")
+	var number int
+	fmt.Sscan(port, &number)
+	text, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		words := strings.Fields(line) // 0: 0100007F:1F90 0100007F:C3A6 01 00000000:0000002A …
+		if len(words) > 4 && words[3] == "01" && strings.HasSuffix(words[1], fmt.Sprintf(":%04X", number)) && !strings.HasSuffix(words[4], ":00000000") {
+			return true
+		}
+	}
+	return false
 }
