@@ -155,18 +155,17 @@ func (w *redisWorker) lrange(most int) redisAsk {
 	}}
 }
 
-// pipeline is 50 commands: some only read, long replies too; others mix small ones. What is unsafe behind a long reply may be
-// carried out before it can be answered, so that more than one is in doubt (docs/replay.md).
+// pipeline is 50 commands: some have long replies, others mix small ones.
 func (w *redisWorker) pipeline() []redisAsk {
 	asks := make([]redisAsk, 50)
-	reads := w.rnd.IntN(4) == 0
+	long := w.rnd.IntN(4) == 0
 	for i := range asks {
 		switch n := w.rnd.IntN(4); {
-		case reads && n == 0:
+		case long && n == 0:
 			asks[i] = w.lrange(redisListLength / 4)
-		case reads && i == 10:
+		case long && i == 10:
 			asks[i] = w.getBig()
-		case reads || n == 1:
+		case n == 1:
 			asks[i] = w.get()
 		case n == 0:
 			asks[i] = w.lrange(50)
