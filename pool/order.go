@@ -33,7 +33,7 @@ func (p *Pool) Prefer(name string, order []netip.AddrPort) (known []string, news
 		return nil, false
 	}
 	for _, at := range order {
-		i := slices.IndexFunc(p.elements, func(x member) bool { return same(x.Address, at) })
+		i := slices.IndexFunc(p.elements, func(x member) bool { return x.at(at) })
 		if i >= 0 && p.elements[i].Name != name && !slices.Contains(known, p.elements[i].Name) {
 			known = append(known, p.elements[i].Name)
 		}
@@ -43,8 +43,10 @@ func (p *Pool) Prefer(name string, order []netip.AddrPort) (known []string, news
 	return known, news
 }
 
-func same(a, b netip.AddrPort) bool {
-	return a.Port() == b.Port() && a.Addr().Unmap() == b.Addr().Unmap()
+// at reports whether the element is reached at the address.
+func (e *Element) at(to netip.AddrPort) bool {
+	ip := to.Addr().Unmap()
+	return to.Port() == e.Address.Port() && (ip == e.Address.Addr().Unmap() || slices.Contains(e.Paths, ip))
 }
 
 // preferred is the first element of the order that After has asked for which is believed alive, nil if there is none. It is called

@@ -29,3 +29,14 @@ func (c *Card) message(id mapping.ID) *asap.BusinessCard {
 	}
 	return m
 }
+
+func cardStatus(c *Card) *CardStatus {
+	if c == nil {
+		return nil
+	}
+	s := &CardStatus{Pool: c.Pool}
+	for _, at := range c.Order {
+		s.Order = append(s.Order, at.String())
+	}
+	return s
+}

@@ -110,4 +110,5 @@ type Element struct {
 	Health       *HealthCheck  // nil: the server is not checked
 
 	CookieKey []byte // by which all elements of the pool sign cookies, at least session.LeastCookieKey bytes; nil: there are no cookies
+	Card      *Card  // nil: it has none
 }

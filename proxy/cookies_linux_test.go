@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -91,7 +92,7 @@ func (c *counter) die() {
 }
 
 // counters are two of them behind sidecars of three shards, over real sockets.
-func counters(t *testing.T, key []byte) (x *sharded, servers []*counter) {
+func counters(t *testing.T, key []byte, change func(*Element)) (x *sharded, servers []*counter) {
 	for range 2 {
 		servers = append(servers, newCounter(t))
 	}
@@ -99,6 +100,9 @@ func counters(t *testing.T, key []byte) (x *sharded, servers []*counter) {
 	x = newSharded(t, 2, func(c *Config) {
 		if len(c.Elements) > 0 {
 			c.Elements[0].Server, c.Elements[0].CookieKey = servers[next].l.Addr().(*net.TCPAddr).AddrPort(), key
+			if change != nil {
+				change(&c.Elements[0])
+			}
 			next++
 		}
 	})
@@ -110,7 +114,7 @@ func counters(t *testing.T, key []byte) (x *sharded, servers []*counter) {
 
 // Sessions on all shards: each server has the cookie when it accepts the connection, and a client sees one count whichever it has.
 func TestCookiesOfServers(t *testing.T) {
-	x, servers := counters(t, bytes.Repeat([]byte("k"), session.LeastCookieKey))
+	x, servers := counters(t, bytes.Repeat([]byte("k"), session.LeastCookieKey), nil)
 	var clients []*shardClient
 	for range 30 {
 		clients = append(clients, x.client())
@@ -149,7 +153,7 @@ func TestCookiesOfServers(t *testing.T) {
 
 // Who is not there, or not any more, has no cookie; without a key none can be set.
 func TestCookiesOfNobody(t *testing.T) {
-	x, servers := counters(t, nil)
+	x, servers := counters(t, nil, nil)
 	for _, p := range append(x.elements, x.user) {
 		if _, err := p.Cookie(netip.MustParseAddrPort("127.0.0.1:1"), netip.AddrPort{}); !errors.Is(err, ErrNoSession) {
 			t.Error(err)
@@ -182,4 +186,27 @@ func TestCookiesOfNobody(t *testing.T) {
 	}
 	c.conn.Close()
 	eventually(t, "nothing is left of it", func() bool { return len(places()) == 0 })
+}
+
+// Both sides show business cards; an element that the pool does not have is in none.
+func TestBusinessCardIsShown(t *testing.T) {
+	nobody := netip.MustParseAddrPort("192.0.2.1:7001")
+	x, servers := counters(t, nil, func(e *Element) { e.Card = &Card{Pool: "things", Order: []netip.AddrPort{nobody}} })
+	c := x.client()
+	eventually(t, "the session is at a server", func() bool { return servers[0].asked.Load()+servers[1].asked.Load() == 1 })
+	for i, p := range x.elements {
+		if got := p.Status().Elements[0].Card; got == nil || got.Pool != "things" || !slices.Equal(got.Order, []string{nobody.String()}) {
+			t.Errorf("element %d shows %+v", i, got)
+		}
+	}
+	pool := x.user.common.pools["things"]
+	at := x.elements[0].Status().Elements[0].Name
+	other := pool.States()[1]
+	if known, _ := pool.Prefer(at, []netip.AddrPort{nobody, other.Address}); !slices.Equal(known, []string{other.Name}) {
+		t.Errorf("known are %v", known)
+	}
+	if got := x.user.Status().Pools[0].Elements; !slices.Equal(got[0].Order, []string{other.Name}) || got[1].Order == nil || len(got[1].Order) > 0 {
+		t.Errorf("the pool user shows %+v", got)
+	}
+	c.conn.Close()
 }

@@ -100,7 +100,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	}
 	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: instance, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
-		Cookies: cookies, Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.counts != nil && e.shard.spreads() {
 		if e.mapping != mapping.SCTP { // which all come to the first shard
 			config.Ours = e.shard.ours

@@ -34,6 +34,9 @@ type PoolElement struct {
 	Alive    bool   `json:"alive"`
 	Failures int    `json:"failures"` // in a row
 	Sessions int    `json:"sessions"` // of this sidecar
+
+	// The elements that are tried first for its sessions if it fails, by name: what its business card says, as far as they are known.
+	Order []string `json:"failover_order"`
 }
 
 // UserStatus is one pool_user of this process.
@@ -61,6 +64,15 @@ type ElementStatus struct {
 	Legs   int    `json:"legs"`   // with a pool user in touch
 	Held   int    `json:"held"`   // waiting for theirs to come back
 	Health string `json:"health"` // healthy, or why not; empty: there is no health check
+
+	Cookies bool        `json:"cookies"`       // it has a key by which it signs and checks them
+	Card    *CardStatus `json:"business_card"` // null: it has none
+}
+
+// CardStatus is what a pool_element tells pool users of where its sessions should go if it fails.
+type CardStatus struct {
+	Pool  string   `json:"pool"`
+	Order []string `json:"order"` // addresses
 }
 
 // AssociationStatus is one live association.

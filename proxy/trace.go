@@ -63,7 +63,7 @@ func (s *Shard) status(to *Status) {
 	for i, e := range s.elements {
 		if s.index == 0 {
 			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
-				Health: e.health.text()})
+				Health: e.health.text(), Cookies: len(s.config.Elements[i].CookieKey) > 0, Card: cardStatus(s.config.Elements[i].Card)})
 		}
 		live, held := e.rules.Legs()
 		to.Elements[i].Legs += live
@@ -97,7 +97,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String()}
 	for _, e := range s.common.pools[c.Handle].States() {
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
-			Failures: e.Failures})
+			Failures: e.Failures, Order: append([]string{}, e.Order...)})
 	}
 	return p
 }

@@ -3,6 +3,7 @@ package session
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -39,7 +40,7 @@ func (l *link[T]) takeASAP(m mapping.Message, leg *T, s side[T], trace *Trace) {
 
 // understood reports whether it is an ASAP message that a sidecar may say to a sidecar.
 func understood(p []byte) bool {
-	return len(p) > 0 && slices.Contains([]asap.MessageType{asap.TypeCookie, asap.TypeCookieEcho}, asap.MessageType(p[0]))
+	return len(p) > 0 && slices.Contains([]asap.MessageType{asap.TypeCookie, asap.TypeCookieEcho, asap.TypeBusinessCard}, asap.MessageType(p[0]))
 }
 
 // tellASAP sends m, which is known to fit. As tell does.
@@ -50,8 +51,12 @@ func (l *link[T]) tellASAP(stream uint16, m asap.Message) {
 	}
 }
 
-// asap takes a cookie, which the element sets.
-func (l *userLink) asap(_ uint16, leg *userLeg, m asap.Message) {
+// asap takes a cookie, which the element sets, or its business card.
+func (l *userLink) asap(stream uint16, leg *userLeg, m asap.Message) {
+	if card, ok := m.(asap.BusinessCard); ok {
+		l.card(stream, card)
+		return
+	}
 	c, ok := m.(asap.CookieMessage)
 	switch {
 	case !ok:
@@ -66,11 +71,40 @@ func (l *userLink) asap(_ uint16, leg *userLeg, m asap.Message) {
 	}
 }
 
+// card takes the element's business card (RFC 5352 §3.9): where its sessions should go if it fails. It is only a wish, and only among
+// the elements that this side knows.
+func (l *userLink) card(stream uint16, c asap.BusinessCard) {
+	handle := l.u.c.Pool.Handle
+	switch {
+	case stream != control:
+		l.violate(fmt.Sprintf("a business card on stream %d", stream))
+		return
+	case string(c.Handle) != handle && l.misfit:
+		return
+	case string(c.Handle) != handle:
+		l.misfit = true
+		l.u.c.Trace.log('w', "business card ignored: it is of another pool", "pool_element", l.element.Name, "pool", handle, "says", fmt.Sprintf("%.64q", c.Handle))
+		return
+	}
+	var order []netip.AddrPort
+	for _, e := range c.Elements {
+		for _, a := range e.User.Addresses {
+			order = append(order, netip.AddrPortFrom(a, e.User.Port))
+		}
+	}
+	known, news := l.u.c.Pool.Prefer(l.element.Name, order)
+	if news {
+		l.u.c.Trace.log('i', "business card", "pool_element", l.element.Name, "failover_order", known, "unknown", len(c.Elements)-len(known))
+	}
+}
+
 // asap takes a cookie, which the pool user shows for the leg that it is about to open on the stream.
 func (l *elementLink) asap(stream uint16, leg *Leg, m asap.Message) {
 	echo, ok := m.(asap.CookieEcho)
 	_, pending := l.echoes[stream]
 	switch {
+	case m.Type() == asap.TypeBusinessCard: // of a pool user that is an element of some pool, too (RFC 5352 §3.9); nobody here fails over to it
+		l.e.c.Trace.log('d', "business card ignored", "pool_user", l.a.Remote())
 	case !ok:
 		l.violate(fmt.Sprintf("an ASAP message (%v) that only a pool element sends", m.Type()))
 	case stream == control || leg != nil || pending:

@@ -320,7 +320,7 @@ func TestCookiesCount(t *testing.T) {
 func FuzzASAP(f *testing.F) {
 	rule := keyed(1)
 	for _, m := range []asap.Message{asap.CookieMessage{Cookie: rule.seal(nil, token16(0x40), []byte("x"))}, asap.CookieEcho{},
-		asap.CookieEcho{Cookie: make([]byte, maxSealed+1)}} {
+		asap.CookieEcho{Cookie: make([]byte, maxSealed+1)}, cardOf(nil, "things")} {
 		p, err := asap.Append(nil, m)
 		if err != nil {
 			f.Fatal(err)

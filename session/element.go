@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 )
@@ -44,6 +45,9 @@ type ElementConfig struct {
 	// begins, before Connect; the bytes are the leg's (Leg.Cookie has a copy). nil: it does not matter.
 	Cookies CookieRule
 	Cookie  func(leg *Leg, cookie []byte)
+
+	// Card is told to each pool user that begins an association: where sessions should go if this element fails. nil: nothing is told.
+	Card *asap.BusinessCard
 
 	// Silence is the longest that it may take until this side notices that a pool user is out of touch.
 	Silence time.Duration
@@ -132,6 +136,9 @@ type elementLink struct {
 func (l *elementLink) Up() {
 	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.e.c.Instance,
 		credit: int64(l.e.c.Memory), silence: l.e.c.Silence, text: l.e.c.Name})
+	if l.e.c.Card != nil {
+		l.tellASAP(control, *l.e.c.Card)
+	}
 	l.e.c.Loop.Schedule(&l.timer, l.e.c.Loop.Now().Add(helloTimeout))
 }
 

@@ -63,6 +63,10 @@ var elementLies = []struct {
 		l.data(1, "x")
 	}, true, "carries no leg"},
 	{"an ASAP message of another type", func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{5, 0, 0, 4}) }, false, "ASAP message ignored"},
+	{"a business card", func(l *liar) { l.asap(0, cardOf(l.r, "things", 1)) }, false, "business card"},
+	{"a business card of another pool", func(l *liar) { l.asap(0, cardOf(l.r, "stuff", 1)) }, false, "it is of another pool"},
+	{"a business card on a leg", func(l *liar) { l.asap(1, cardOf(l.r, "things", 1)) }, true, "a business card on stream 1"},
+	{"a business card without elements", func(l *liar) { l.send(0, mapping.PPIDASAP, []byte{0x0d, 0, 0, 12, 0, 9, 0, 5, 'p', 0, 0, 0}) }, true, "missing parameter"},
 	{"COOKIE_ECHO", func(l *liar) { l.echo(1, "x") }, true, "(COOKIE_ECHO) that only a pool user sends"},
 	{"COOKIE on a free stream", func(l *liar) { l.asap(9, asap.CookieMessage{}) }, true, "a cookie on a stream that carries no leg"},
 	{"COOKIE on stream 0", func(l *liar) { l.asap(0, asap.CookieMessage{}) }, true, "a cookie on a stream that carries no leg"},

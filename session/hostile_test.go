@@ -118,6 +118,7 @@ var userLies = []struct {
 	{"an ASAP message of another type", true, func(l *liar) { l.send(1, mapping.PPIDASAP, []byte{5, 0, 0, 4}) }, fate{logged: "ASAP message ignored"}},
 	{"a cookie before HELLO", false, func(l *liar) { l.echo(1, "x"); l.hello() }, fate{logged: "ASAP message ignored"}},
 	{"COOKIE", true, func(l *liar) { l.asap(1, asap.CookieMessage{Cookie: []byte("x")}) }, aborted("(COOKIE) that only a pool element sends")},
+	{"a business card", true, func(l *liar) { l.asap(0, cardOf(l.r, "things", 0)) }, fate{logged: "business card ignored"}},
 	{"COOKIE_ECHO on a leg", true, func(l *liar) { l.echo(1, "x") }, aborted("echoed on a stream that is in use")},
 	{"COOKIE_ECHO on stream 0", true, func(l *liar) { l.echo(0, "x") }, aborted("echoed on a stream that is in use")},
 	{"COOKIE_ECHO twice", true, func(l *liar) { l.echo(2, ""); l.echo(2, "") }, aborted("echoed on a stream that is in use")},

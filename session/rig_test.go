@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/loop/looptest"
 	"github.com/poolproxy/poolproxy/mapping"
@@ -208,6 +209,7 @@ type station struct {
 	cookies CookieRule // options.cookies, if a test does not want another before start
 	legs    []*Leg     // one a server
 	told    []byte     // to ElementConfig.Cookie, last
+	card    *asap.BusinessCard
 }
 
 func (r *rig) station(name string) *station {
@@ -226,7 +228,7 @@ func (s *station) start(first byte) {
 	}
 	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
 		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(_ Socket, answer func(bool)) { answer(!s.gone) }, Unread: unread,
-		Cookies: s.cookies, Cookie: func(_ *Leg, cookie []byte) { s.told = append([]byte{}, cookie...) },
+		Cookies: s.cookies, Card: s.card, Cookie: func(_ *Leg, cookie []byte) { s.told = append([]byte{}, cookie...) },
 		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
 	if s.r.o.fence {
 		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }

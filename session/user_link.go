@@ -22,6 +22,7 @@ type userLink struct {
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
 	upAt     time.Time
+	misfit   bool       // it was said that its business card is of another pool
 	dialing  bool       // the mapping has an association that was not ended
 	dialed   time.Time  // when it was begun
 	patience loop.Timer // runs while there are lost legs, and before a dial is repeated
@@ -96,6 +97,9 @@ func (l *userLink) greeted() {
 	l.u.c.Loop.Cancel(&l.timer)
 	l.u.c.Loop.Cancel(&l.patience)
 	same := l.hello.instance == l.peer
+	if !same {
+		l.u.c.Pool.Prefer(l.element.Name, nil) // what the one before asked for; this one may be about to say it again
+	}
 	l.peer, l.upAt = l.hello.instance, l.u.c.Loop.Now()
 	l.u.c.Pool.Alive(l.element.Name)
 	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)

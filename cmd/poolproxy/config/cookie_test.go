@@ -79,3 +79,16 @@ func TestCookieKeyMistakes(t *testing.T) {
 		}
 	}
 }
+
+func TestBusinessCard(t *testing.T) {
+	l := loadText(t, card(`pool = "web"`, `order = ["10.0.0.2:7001", "10.0.0.3:7001"]`))
+	if len(l.Diagnostics) != 0 {
+		t.Fatal(l.Diagnostics)
+	}
+	if got := l.Config.Elements[1].Card; got == nil || got.Pool != "web" || fmt.Sprint(got.Order) != "[10.0.0.2:7001 10.0.0.3:7001]" {
+		t.Errorf("%+v", got)
+	}
+	if l.Config.Elements[0].Card != nil {
+		t.Error("there is a card that nobody wrote")
+	}
+}

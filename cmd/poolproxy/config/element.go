@@ -16,6 +16,7 @@ type elementBlock struct {
 	at     hcl.Range
 	seen   map[string]hcl.Range
 	health *healthBlock // nil: none
+	cardAt []hcl.Range  // of the entries of its business card's order
 	broken bool         // something in it could not be read
 }
 
@@ -46,6 +47,8 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
 			"retrieval":    r.readRetrieval(&e.Memory),
 			"health_check": func(b *hclsyntax.Block) { r.readHealth(e, b) },
+
+			"business_card": func(b *hclsyntax.Block) { r.readCard(e, b) },
 		},
 		required:  []string{"listen", "server"},
 		later:     []string{"register", "peer", "chaos", "source", "state"},

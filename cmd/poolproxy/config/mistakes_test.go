@@ -130,6 +130,13 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 	{"mapping none of a pool_element", minimal + element("b", "127.0.0.1:9002", `mapping = "none"`),
 		[]string{"cannot have mapping", "leave the pool_element out"}},
 	{"register", minimal + element("b", "127.0.0.1:9002", `register {}`), []string{`"register" is not available`}},
+	{"business_card without an order", minimal + element("b", "127.0.0.1:9002", "business_card {\npool = \"web\"\n}"), []string{`"order" is missing`}},
+	{"business_card without a pool", card(``, `order = ["10.0.0.2:1"]`), []string{`"pool" is missing`}},
+	{"business_card of nobody", card(`pool = "web"`, `order = []`), []string{`"order" has 0 entries`, "The preferred first"}},
+	{"business_card of a host", card(`pool = "web"`, `order = ["10.0.0.2"]`), []string{`"order" is not an address`, "10.0.0.2:7001"}},
+	{"business_card, twice the same", card(`pool = "web"`, `order = ["10.0.0.2:1", "10.0.0.2:1"]`), []string{"has 10.0.0.2:1 twice"}},
+	{"business_card of itself", card(`pool = "web"`, `order = ["10.0.0.2:1", "127.0.0.1:9002"]`), []string{`"b" names itself`, `at: "127.0.0.1:9002"`}},
+	{"business_card, long", card(`pool = "web"`, `order = [`+strings.Repeat(`"10.0.0.2:1", `, 17)+`]`), []string{`"order" has 17 entries`, "1 to 16"}},
 	{"health_check without anything", health(``), []string{"checks nothing", "exec ="}},
 	{"health_check of a pool", strings.Replace(minimal, "{\n", "{\nhealth_check {}\n", 1),
 		[]string{`"health_check" belongs to a pool_element, not to a pool`, "at: health_check"}},
@@ -178,6 +185,11 @@ func element(name, listen, more string) string {
   ` + more + `
 }
 `
+}
+
+// card is a configuration with these lines in a business_card.
+func card(lines ...string) string {
+	return minimal + element("b", "127.0.0.1:9002", "business_card {\n"+strings.Join(lines, "\n")+"\n}")
 }
 
 // health is a configuration with these lines in a health_check.
