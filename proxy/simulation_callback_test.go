@@ -161,6 +161,11 @@ func (c *serverConn) goOn(r *request, raw []byte) error {
 	case c.called < m.callbacks:
 		return errors.New("a callback goes on before the others were done")
 	}
+	if c.client < 0 {
+		if err := c.checkNote(r.client); err != nil {
+			return err
+		}
+	}
 	c.client, c.last, c.worked = r.client, r.number, true
 	m.tracef("server%d goes on with %d %d at %d", c.server.element.index, r.client, r.number, from)
 	c.answer = whole[from:]

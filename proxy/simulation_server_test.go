@@ -44,6 +44,8 @@ type serverConn struct {
 	told     told
 	called   int        // callbacks that have spoken
 	worked   bool       // it has carried out a request of the client's own
+	note     note       // in its session's cookie
+	tasted   bool       // it could be asked
 	think    loop.Timer // while a request is being worked on
 	answer   []byte     // to that
 }
@@ -52,6 +54,7 @@ func (s *server) accept(conn loop.Conn) loop.Handler {
 	s.sim.accepts++
 	c := &serverConn{server: s, conn: conn, client: -1, last: -1, accepted: s.sim.accepts}
 	c.think.Func = c.answered
+	c.taste()
 	if d, ok := s.sim.dialect.(*talks); ok {
 		c.out = []byte(d.greeting())
 	}
@@ -154,6 +157,11 @@ func (c *serverConn) check(r *request, raw []byte) error {
 	if err := c.checkOrder(mine); err != nil {
 		return err
 	}
+	if c.client < 0 {
+		if err := c.checkNote(r.client); err != nil {
+			return err
+		}
+	}
 	c.client, c.last = r.client, r.number
 	if err := c.checkFence(mine, c.since(c.total-len(c.in)+len(raw))); err != nil && mine.kind == 'U' {
 		return err
@@ -216,6 +224,7 @@ func (c *serverConn) noteRead() {
 
 // answered is when the request under way is done.
 func (c *serverConn) answered() {
+	c.bake()
 	c.out = append(c.out, c.answer...)
 	c.answer = nil
 	c.write()

@@ -140,7 +140,7 @@ func (m *simulation) startSidecar(e *element) {
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Limits: Limits{Memory: m.limit}, Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		Heartbeat: m.beats, Memory: m.memory, Hold: m.hold}}},
+		Heartbeat: m.beats, Memory: m.memory, Hold: m.hold, CookieKey: m.cookieKey(e.index), Card: m.cardFor(e.index)}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)

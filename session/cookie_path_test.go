@@ -352,3 +352,39 @@ func FuzzASAP(f *testing.F) {
 		r.close()
 	})
 }
+
+// A cookie that has to wait for its turn goes ahead of what the server says after it, however full the association is.
+func TestCookieGoesAheadOfData(t *testing.T) {
+	r := newRig(t, options{cookies: keyed(1), legs: 2 << 20, beat: mapping.Heartbeat{Interval: time.Minute, Misses: 3}})
+	s := r.stations[0]
+	s.app = silent
+	l := r.liar("liar", s, 0x66)
+	l.tell(control, &message{typ: typeHello, version: 1, oldest: 1, instance: l.instance, credit: 4 << 20})
+	l.tell(1, &message{typ: typeOpen, token: token16(0x40), leg: 1, hold: time.Minute})
+	l.tell(2, &message{typ: typeOpen, token: token16(0x50), leg: 1, hold: time.Minute})
+	r.until("both are open", func() bool { return l.last(1, typeOpened) != nil && l.last(2, typeOpened) != nil })
+	r.w.Stall(l.h, s.host)
+	s.servers[0].says(big(1<<20), false)
+	r.w.RunFor(time.Second)
+	if err := s.legs[1].SetCookie([]byte("state")); err != nil {
+		t.Fatal(err)
+	}
+	s.servers[1].says("behind it", true)
+	r.w.RunFor(time.Second)
+	if !s.legs[1].waits || !s.legs[1].cookieOwed {
+		t.Fatal("the association is not full")
+	}
+	l.order = nil
+	r.w.Heal(l.h, s.host)
+	r.until("the end has come", func() bool { return l.last(2, typeFinish) != nil })
+	var mine []string
+	for _, line := range l.order {
+		if strings.HasPrefix(line, "2 ") {
+			mine = append(mine, line[:min(len(line), 9)])
+		}
+	}
+	if got := fmt.Sprint(mine); got != "[2 ASAP 0b 2 data 2 type 8]" {
+		t.Errorf("what came: %s", got)
+	}
+	r.close()
+}
