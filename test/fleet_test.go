@@ -22,7 +22,8 @@ type plan struct {
 	protocol string   // the protocol block, HCL
 	failover string   // the settings in the failover block, HCL
 	servers  []string // for each element, the role of its server and the role's arguments: "line", "deliver -differ 1000"
-	checks   string   // a health_check of each pool_element, HCL; NAME stands for the element's name
+	checks   string   // a health_check of each pool_element, HCL; NAME stands for the element's name, PARTNER for the address of the next one but one
+	admins   bool     // each sidecar has an admin API, and the servers are told where (-admin)
 
 	// between, when not nil, is told the address of each element and returns the one that the pool is to name: a place to stand
 	// between the sidecars.
@@ -43,6 +44,7 @@ type fleet struct {
 type element struct {
 	name            string
 	listen, address string // of the sidecar, of the server; listen is empty over mapping none
+	admin           string // of the sidecar before the server; empty: there is none
 	sidecar, server *process
 	starts          int // of the server, for the names of logs
 }
@@ -54,9 +56,20 @@ func launch(t *testing.T, p plan) *fleet {
 	for i := range p.servers {
 		e := &element{name: string(rune('a' + i)), address: freeAddress(t)}
 		f.elements = append(f.elements, e)
-		f.startServer(i)
 		if p.mapping != "none" {
 			e.listen = freeAddress(t)
+		}
+		switch {
+		case !p.admins:
+		case p.mapping == "none":
+			e.admin = f.admin
+		default:
+			e.admin = freeAddress(t)
+		}
+	}
+	for i := range p.servers {
+		f.startServer(i)
+		if p.mapping != "none" {
 			f.startSidecar(i)
 		}
 	}
@@ -73,7 +86,11 @@ func (f *fleet) startServer(i int) {
 	e.starts++
 	words := strings.Fields(f.plan.servers[i])
 	name := fmt.Sprintf("server-%s-%d", e.name, e.starts)
-	e.server = startProcess(f.t, command{name: name, role: words[0], args: append([]string{"-listen", e.address}, words[1:]...)})
+	args := []string{"-listen", e.address}
+	if e.admin != "" && words[0] == "tally" {
+		args = append(args, "-admin", e.admin)
+	}
+	e.server = startProcess(f.t, command{name: name, role: words[0], args: append(args, words[1:]...)})
 	e.server.waitListening(f.t, e.address)
 }
 
@@ -81,9 +98,20 @@ func (f *fleet) startServer(i int) {
 func (f *fleet) startSidecar(i int) {
 	f.t.Helper()
 	e := f.elements[i]
-	e.sidecar = f.run("element-"+e.name, elementConfig(e.name, e.listen, e.address, strings.ReplaceAll(f.plan.checks, "NAME", e.name)))
+	more := strings.NewReplacer("NAME", e.name, "PARTNER", f.elements[f.partner(i)].listen).Replace(f.plan.checks)
+	config := elementConfig(e.name, e.listen, e.address, more)
+	if e.admin != "" {
+		config = strings.Replace(config, `listen = "off"`, fmt.Sprintf("listen = %q", e.admin), 1)
+	}
+	e.sidecar = f.run("element-"+e.name, config)
 	e.sidecar.waitListening(f.t, e.listen)
+	if e.admin != "" {
+		e.sidecar.waitListening(f.t, e.admin)
+	}
 }
+
+// partner is the element behind the next one: not where round robin would go.
+func (f *fleet) partner(i int) int { return (i + 2) % len(f.elements) }
 
 // run starts poolproxy with a configuration.
 func (f *fleet) run(name, config string) *process {

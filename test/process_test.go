@@ -199,9 +199,7 @@ func freeAddress(t *testing.T) string {
 // would be a session.
 func (p *process) waitListening(t *testing.T, address string) {
 	t.Helper()
-	at := netip.MustParseAddrPort(address)
-	ip := at.Addr().As4()
-	want := fmt.Sprintf(" %02X%02X%02X%02X:%04X 00000000:0000 0A ", ip[3], ip[2], ip[1], ip[0], at.Port()) // proc(5)
+	want := fmt.Sprintf(" %s 00000000:0000 0A ", hexAddress(address))
 	waitFor(t, p.name+" to listen on "+address, func() bool {
 		select {
 		case <-p.gone:
@@ -211,4 +209,11 @@ func (p *process) waitListening(t *testing.T, address string) {
 		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", p.cmd.Process.Pid))
 		return err == nil && strings.Contains(string(table), want)
 	})
+}
+
+// hexAddress is an IPv4 address as it stands in /proc/PID/net/tcp (proc(5)).
+func hexAddress(address string) string {
+	at := netip.MustParseAddrPort(address)
+	ip := at.Addr().As4()
+	return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], at.Port())
 }

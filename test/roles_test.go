@@ -26,6 +26,7 @@ var roles = map[string]func(args []string) error{
 	"journal": journalServer,
 	"store":   storeServer,
 	"front":   frontServer,
+	"tally":   tallyServer,
 }
 
 // play is the main function of a role.
