@@ -5,26 +5,19 @@ head -c 8388608 /dev/urandom > /tmp/www/file
 echo small > /tmp/www/small
 for host in a b; do webserver $host; element $host; done
 user http
-got() { [ "$(stat -c %s /tmp/got 2>/dev/null || echo 0)" -ge "$1" ]; }
-on c curl -sS --fail --limit-rate 1M -o /tmp/got -w 'connections=%{num_connects} status=%{http_code}\n' http://127.0.0.1:5000/file > curl.log 2>&1 &
-curl=$!
-waitfor "1 MB downloaded" 'got 1000000'
+download file 400k
+waitfor "1 MB is there" 'got 1000000'
 first=$(serving)
 [ -n "$first" ] || fail "nobody serves: $(status c)"
-status c > before.json
 killweb $first
 waitfor "the session has moved from $first" '[ -n "$(serving)" ] && [ "$(serving)" != $first ]'
 second=$(serving)
-waitfor "3 MB downloaded" 'got 3000000'
-status c > moved.json
+got 6000000 && fail "it goes too fast to be cut"
 cutoff $second 1
-waitfor "a path is reported" 'status c | grep -q inactive'
+waitfor "the path is reported" 'status c | grep -q inactive'
 on c poolproxy status -json > cut.json
-on c poolproxy status > cut.txt
-waitfor "the download has ended" '[ ! -d /proc/$curl ]' 40
-wait $curl || fail "curl ended with $?: $(cat curl.log)"
-status c > after.json
+on c poolproxy status
 status $second > element.json
-cat curl.log cut.txt
-[ "$(sha256sum < /tmp/got)" = "$(sha256sum < /tmp/www/file)" ] || fail "the file differs"
+downloaded
+status c > after.json
 say "PASS"

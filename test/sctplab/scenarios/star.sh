@@ -4,13 +4,16 @@ star() {
   for p in 1 2; do
     ip link add "net$p" type bridge && ip link set "net$p" up || fail "no bridge"
   done
-  for host in c:1 a:2 b:3; do
-    n=${host%:*}
+  for h in c:1 a:2 b:3; do
+    n=${h%:*}
     ip netns add "$n" && ip -n "$n" link set lo up || fail "no network namespaces"
+    for b in tcp_rmem tcp_wmem; do # else a whole download lies in buffers
+      on "$n" sh -c "echo 4096 65536 65536 > /proc/sys/net/ipv4/$b" || fail "no buffers"
+    done
     for p in 1 2; do
       ip link add "$n$p" netns "$n" type veth peer name "to-$n$p" || fail "no veth"
       ip link set "to-$n$p" master "net$p" up
-      ip -n "$n" addr add "10.2.$p.${host#*:}/24" dev "$n$p"
+      ip -n "$n" addr add "10.2.$p.${h#*:}/24" dev "$n$p"
       ip -n "$n" link set "$n$p" up
     done
   done
@@ -67,25 +70,29 @@ pool_element "$1" {
   $BLOCKS
 }
 END
-  on "$1" poolproxy run -config "element-$1.hcl" >> "element-$1.log" 2>&1 &
+  : > "element-$1.log"
+  /bin/ip netns exec "$1" poolproxy run -config "element-$1.hcl" >> "element-$1.log" 2>&1 & # on would be a process of its own
   eval "element_$1=$!"
   waitfor "sidecar of $1" "grep -q 'poolproxy is ready' element-$1.log"
 }
 
-# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000.
+# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY, b has 1.
 user() {
   cat > user.hcl << END
 log { level = "debug" }
 admin { listen = "127.0.0.1:7878" }
 pool "p" {
   mapping = "sctp"
+  policy  = "priority"
   element "a" {
-    address = "10.2.1.2:7001"
-    paths   = ["10.2.2.2"]
+    address  = "10.2.1.2:7001"
+    paths    = ["10.2.2.2"]
+    priority = ${PRIORITY:-1}
   }
   element "b" {
-    address = "10.2.1.3:7001"
-    paths   = ["10.2.2.3"]
+    address  = "10.2.1.3:7001"
+    paths    = ["10.2.2.3"]
+    priority = 1
   }
 }
 pool_user "u" {
@@ -93,12 +100,32 @@ pool_user "u" {
   pool   = "p"
   local  = ["10.2.1.1", "10.2.2.1"]
   protocol "$1" {}
-  failover { resume = "1s" }
+  failover {
+    resume = "1s"
+    fence  = "1s"
+  }
   $BLOCKS
 }
 END
-  on c poolproxy run -config user.hcl > user.log 2>&1 &
+  : > user.log
+  on c poolproxy run -config user.hcl >> user.log 2>&1 &
   waitfor "sidecar of c" "grep -q 'poolproxy is ready' user.log"
+}
+
+# download FILE RATE begins one: to /tmp/got, by the process $curl; got SIZE tells whether so much is there, downloaded waits for the
+# rest, and compares.
+download() {
+  wanted=$1
+  rm -f /tmp/got
+  on c curl -sS --fail --limit-rate "$2" -o /tmp/got -w 'connections=%{num_connects} status=%{http_code}\n' "http://127.0.0.1:5000/$1" > curl.log 2>&1 &
+  curl=$!
+}
+got() { [ "$(stat -c %s /tmp/got 2>/dev/null || echo 0)" -ge "$1" ]; }
+downloaded() {
+  waitfor "$wanted has come" '[ ! -d /proc/$curl ]' 60
+  wait $curl || fail "curl ended with $?: $(cat curl.log)"
+  grep -q 'connections=1 status=200' curl.log || fail "not on one connection: $(cat curl.log)"
+  [ "$(sha256sum < /tmp/got)" = "$(sha256sum < "/tmp/www/$wanted")" ] || fail "$wanted differs"
 }
 
 # status HOST asks a sidecar; serving names the element of the only session.
