@@ -13,6 +13,7 @@ type page[T any] [1 << pageBits]*T
 // their numbers, which a peer may choose. The zero value is empty.
 type table[T any] struct {
 	pages [1 << (16 - pageBits)]*page[T]
+	most  int      // streams that add may give away end before it; 0: there are all that have a number
 	next  int      // the least stream that add has never given away; 0: none yet
 	free  []uint16 // streams that add gave away and that are not in use any more
 	live  int
@@ -45,7 +46,7 @@ func (t *table[T]) add(x *T) (stream uint16, ok bool) {
 		return stream, true
 	}
 	next := max(t.next, int(control)+1)
-	if next > 0xffff {
+	if next > 0xffff || t.most > 0 && next >= t.most {
 		return 0, false
 	}
 	t.next = next + 1
