@@ -15,6 +15,9 @@ type File interface {
 	// FD is the descriptor, -1 once it is closed: by Close, or by the end of the loop.
 	FD() int
 
+	// Leave takes the descriptor off the loop, which is the caller's again, and returns it; the Handler hears nothing more.
+	Leave() int
+
 	// Close closes the descriptor; the Handler hears nothing more. Twice is harmless.
 	Close()
 }

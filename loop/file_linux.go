@@ -49,6 +49,16 @@ func (f *file) ready(bits uint32) {
 // FD is the descriptor; see File.
 func (f *file) FD() int { return f.fd }
 
+// Leave takes the descriptor off the loop; see File.
+func (f *file) Leave() int {
+	fd := f.fd
+	if fd >= 0 {
+		f.loop.forget(fd, f.slot)
+		f.fd, f.handler = -1, nil
+	}
+	return fd
+}
+
 // Close closes the descriptor; see File.
 func (f *file) Close() {
 	if f.fd < 0 {

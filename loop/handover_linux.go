@@ -62,10 +62,15 @@ func (c *epollConn) Peek(p []byte) (int, error) {
 func (c *epollConn) Leave() Accepted {
 	a := Accepted{fd: c.fd, remote: c.remote}
 	c.Local() // may still be asked for
-	if err := unix.EpollCtl(c.loop.epfd, unix.EPOLL_CTL_DEL, c.fd, nil); err != nil && !errors.Is(err, unix.ENOENT) {
-		panic("loop: epoll_ctl: " + err.Error()) // it is registered: nothing can fail
-	}
-	c.loop.unregister(c.slot)
+	c.loop.forget(c.fd, c.slot)
 	c.closed, c.handler, c.fd = true, nil, -1
 	return a
+}
+
+// forget takes a descriptor that is not closed off the epoll.
+func (e *Epoll) forget(fd int, slot int32) {
+	if err := unix.EpollCtl(e.epfd, unix.EPOLL_CTL_DEL, fd, nil); err != nil && !errors.Is(err, unix.ENOENT) {
+		panic("loop: epoll_ctl: " + err.Error()) // it is registered: nothing can fail
+	}
+	e.unregister(slot)
 }

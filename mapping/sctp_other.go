@@ -29,6 +29,18 @@ func (s SCTPMapping) Listen(_ loop.Loop, at netip.AddrPort, _ Config, _ func(Ass
 	return nil, fmt.Errorf("listen %v (sctp): %w", at, s.Supported())
 }
 
+// SCTPMoved is an association between two loops: here there are none.
+type SCTPMoved struct{}
+
+// Leave takes an association off its loop.
+func (SCTPMapping) Leave(Association, Message) (SCTPMoved, bool) { return SCTPMoved{}, false }
+
+// Drop ends it.
+func (SCTPMoved) Drop() {}
+
+// Adopt makes it another loop's.
+func (SCTPMapping) Adopt(loop.Loop, SCTPMoved, Config, func(Association) Handler) {}
+
 // noAssociation is one that goes down at once.
 type noAssociation struct {
 	to    netip.AddrPort

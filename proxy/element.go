@@ -20,8 +20,9 @@ type elementSide struct {
 	server      netip.AddrPort
 	association mapping.Config
 	rules       *session.Element
-	listener    loop.Listener      // nil: the first shard's hands associations over
-	newcomers   map[*newcomer]bool // of which it is not known yet which shard is to have them
+	listener    loop.Listener // nil: the first shard's hands associations over
+	sctp        mapping.SCTPMapping
+	newcomers   map[stranger]bool // of which it is not known yet which shard is to have them
 	probe       *probe
 	health      *health        // nil: it is not checked, or by the first shard
 	fence       *fence         // nil: there is no program for it
@@ -39,7 +40,7 @@ var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, association: associationConfig(c.Heartbeat),
-		newcomers: make(map[*newcomer]bool), counts: s.common.counts[c.Name]}
+		newcomers: make(map[stranger]bool), sctp: s.watched(c.sctp(), "pool_element", c.Name), counts: s.common.counts[c.Name]}
 	if len(c.FenceExec) > 0 {
 		e.fence = newFence(s, c, &e.counts.made)
 	}
@@ -62,8 +63,10 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 
 func (e *elementSide) listen(c Element) (err error) {
 	switch {
+	case c.Mapping == mapping.SCTP && e.shard.spreads():
+		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.meetSCTP)
 	case c.Mapping == mapping.SCTP:
-		e.listener, err = e.shard.watched(c.sctp(), "pool_element", c.Name).Listen(e.shard.loop, c.Listen, e.association, e.accept)
+		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.accept)
 	case e.shard.spreads():
 		e.listener, err = e.shard.loop.Listen(c.Listen, e.meet)
 	default:
@@ -102,9 +105,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.counts != nil && e.shard.spreads() {
-		if e.mapping != mapping.SCTP { // which all come to the first shard
-			config.Ours = e.shard.ours
-		}
+		config.Ours = e.shard.ours
 		config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
 	}
 	if e.fence != nil {

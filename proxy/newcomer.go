@@ -9,6 +9,9 @@ import (
 	"github.com/poolproxy/poolproxy/session"
 )
 
+// stranger is a newcomer, or an sctpNewcomer.
+type stranger interface{ close() }
+
 // newcomer is an association that a pool user has begun, before it is known which shard is to have it: all associations of
 // one pool user (an instance: docs/protocol.md, HELLO) must come to the same one, which keeps its legs for it while it is out of
 // touch. Our INIT is written, since the peer says HELLO only when it has that; what the peer says is looked at, and taken by the

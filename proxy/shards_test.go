@@ -288,8 +288,8 @@ func TestShardsTooLate(t *testing.T) {
 		late := false
 		first.do(func() {
 			for n := range first.shard.elements[0].newcomers {
-				if late = n.heard; late {
-					n.move(0)
+				if late = n.(*newcomer).heard; late {
+					n.(*newcomer).move(0)
 				}
 			}
 		})

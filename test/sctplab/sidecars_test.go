@@ -57,6 +57,7 @@ func TestNginxAndCurl(t *testing.T) {
 	}
 	t.Logf("kill -9 of nginx: first byte after %v, %d bytes not fetched twice", all[0].First, all[0].Saved)
 	checkPaths(t, s, all[0].To)
+	checkResumed(t, r.status(t, "resumed.json"))
 	legs := 0
 	for _, a := range r.status(t, "element.json").Associations {
 		if a.RTO <= 0 || a.PMTU != 1500 || len(a.Paths) != 2 {
@@ -66,6 +67,23 @@ func TestNginxAndCurl(t *testing.T) {
 	}
 	if legs != 1 {
 		t.Errorf("%d legs at the element, not 1", legs)
+	}
+}
+
+// checkResumed looks for the sessions of the pool_user v that were resumed, on different shards.
+func checkResumed(t *testing.T, s proxy.Status) {
+	t.Helper()
+	n := 0
+	for _, r := range s.Failovers {
+		if r.User == "v" {
+			n++
+			if r.Kind != "resumed" || r.From != "b" || r.To != "b" {
+				t.Errorf("%+v; want it resumed", r)
+			}
+		}
+	}
+	if n != 2 {
+		t.Errorf("%d sessions were resumed, want 2", n)
 	}
 }
 

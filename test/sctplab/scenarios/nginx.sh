@@ -19,5 +19,21 @@ on c poolproxy status -json > cut.json
 on c poolproxy status
 status $second > element.json
 downloaded
+join $second 1
 status c > after.json
+
+# Both networks of b are cut for longer than the heartbeats allow, under two sessions, which nothing but resumption can save: each on a
+# shard of its own, whose association must find the leg on the element's side.
+[ $second = b ] || webserver b
+head -c 1500000 /tmp/www/file > /tmp/www/part
+for i in 1 2; do
+  on c curl -sS --fail --limit-rate 100k -o /tmp/part$i http://127.0.0.1:5001/part > part$i.log 2>&1 &
+done
+waitfor "two parts are there" '[ "$(stat -c %s /tmp/part2 2>/dev/null || echo 0)" -ge 100000 ] && [ "$(stat -c %s /tmp/part1)" -ge 100000 ]'
+cutoff b 1 2
+waitfor "both associations are lost" '[ $(grep -c "poolproxy.v: association lost" user.log) -ge 2 ]'
+join b 1 2
+waitfor "both parts have come" '[ "$(cat /tmp/part1 /tmp/part2 | wc -c)" = 3000000 ]' 60
+for i in 1 2; do cmp /tmp/part$i /tmp/www/part || fail "part $i differs"; done
+status c > resumed.json
 say "PASS"

@@ -62,6 +62,7 @@ element() {
   cat > "element-$1.hcl" << END
 log { level = "debug" }
 admin { listen = "127.0.0.1:7878" }
+limits { shards = 2 }
 pool_element "$1" {
   mapping = "sctp"
   listen  = "10.2.1.$n:7001"
@@ -76,11 +77,13 @@ END
   waitfor "sidecar of $1" "grep -q 'poolproxy is ready' element-$1.log"
 }
 
-# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY, b has 1.
+# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY, b has 1. With 127.0.0.1:5001 it is b
+# alone, and resumption the only hope. Like the element's it has two shards.
 user() {
   cat > user.hcl << END
 log { level = "debug" }
 admin { listen = "127.0.0.1:7878" }
+limits { shards = 2 }
 pool "p" {
   mapping = "sctp"
   policy  = "priority"
@@ -104,6 +107,20 @@ pool_user "u" {
     resume = "1s"
     fence  = "1s"
   }
+  $BLOCKS
+}
+pool "only" {
+  mapping = "sctp"
+  element "b" {
+    address  = "10.2.1.3:7001"
+    paths    = ["10.2.2.3"]
+  }
+}
+pool_user "v" {
+  listen = "127.0.0.1:5001"
+  pool   = "only"
+  protocol "stream" {}
+  failover { resume = "20s" }
   $BLOCKS
 }
 END
