@@ -17,7 +17,7 @@ func sidecars(t *testing.T, name string, programs ...string) Scenario {
 	t.Helper()
 	s := Named(name)
 	s.Script = Named("star").Script + s.Script
-	s.Programs = append([]string{Build(t, "../../cmd/poolproxy"), "nginx", "curl"}, programs...)
+	s.Programs = append([]string{Build(t, "../../cmd/poolproxy"), "nginx", "curl", "tcpdump"}, programs...)
 	s.Limit = 3 * time.Minute // on a busy machine
 	return s
 }

@@ -23,7 +23,8 @@ join $second 1
 status c > after.json
 
 # Both networks of b are cut for longer than the heartbeats allow, under two sessions, which nothing but resumption can save: each on a
-# shard of its own, whose association must find the leg on the element's side.
+# shard of its own, whose association must find the leg on the element's side. They go over UDP.
+capture udp 'udp port 9899'
 [ $second = b ] || webserver b
 head -c 1500000 /tmp/www/file > /tmp/www/part
 for i in 1 2; do
@@ -36,4 +37,12 @@ join b 1 2
 waitfor "both parts have come" '[ "$(cat /tmp/part1 /tmp/part2 | wc -c)" = 3000000 ]' 60
 for i in 1 2; do cmp /tmp/part$i /tmp/www/part || fail "part $i differs"; done
 status c > resumed.json
+captured
+packets=$(tcpdump -Z root -n -r udp.pcap 2>> tcpdump.udp.log | wc -l)
+[ "$packets" -ge 1000 ] || fail "only $packets packets over UDP"
+on c sh -c 'echo 0 > /proc/sys/net/sctp/udp_port'
+on c poolproxy validate -config user.hcl > validate.log 2>&1 || fail "validate: $(cat validate.log)"
+grep 'pool "only".*sysctl -w net.sctp.udp_port=9899' validate.log || fail "validate says nothing of UDP: $(cat validate.log)"
+on c poolproxy run -config user.hcl > run.log 2>&1 && fail "it runs without UDP"
+[ "$(grep -c 'net.sctp.udp_port is 0' run.log)" = 1 ] || fail "run: $(cat run.log)"
 say "PASS"

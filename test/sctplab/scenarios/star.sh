@@ -10,6 +10,7 @@ star() {
     for b in tcp_rmem tcp_wmem; do # else a whole download lies in buffers
       on "$n" sh -c "echo 4096 65536 65536 > /proc/sys/net/ipv4/$b" || fail "no buffers"
     done
+    on "$n" sh -c "echo 9899 > /proc/sys/net/sctp/udp_port" || fail "no SCTP over UDP"
     for p in 1 2; do
       ip link add "$n$p" netns "$n" type veth peer name "to-$n$p" || fail "no veth"
       ip link set "to-$n$p" master "net$p" up
@@ -67,6 +68,7 @@ pool_element "$1" {
   mapping = "sctp"
   listen  = "10.2.1.$n:7001"
   paths   = ["10.2.2.$n"]
+  udp_port = 9899
   server  = "127.0.0.1:8080"
   $BLOCKS
 }
@@ -78,7 +80,7 @@ END
 }
 
 # user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY, b has 1. With 127.0.0.1:5001 it is b
-# alone, and resumption the only hope. Like the element's it has two shards.
+# alone, over UDP, and resumption the only hope. Like the element's it has two shards.
 user() {
   cat > user.hcl << END
 log { level = "debug" }
@@ -110,7 +112,8 @@ pool_user "u" {
   $BLOCKS
 }
 pool "only" {
-  mapping = "sctp"
+  mapping  = "sctp"
+  udp_port = 9899
   element "b" {
     address  = "10.2.1.3:7001"
     paths    = ["10.2.2.3"]
