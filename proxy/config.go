@@ -57,12 +57,14 @@ func (l Limits) MostShards() int {
 
 // Pool is a static pool.
 type Pool struct {
-	Handle   string
-	Policy   pool.Policy
-	Mapping  mapping.ID
-	Native   bool   // mapping SCTP: the elements are RSerPool applications, not sidecars
-	PPID     uint32 // of what they say and are told, if they are native
-	UDPPort  uint16 // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
+	Handle  string
+	Policy  pool.Policy
+	Mapping mapping.ID
+	Native  bool   // mapping SCTP: the elements are RSerPool applications, not sidecars
+	PPID    uint32 // of what they say and are told, if they are native
+
+	dialer   mapping.Dialer // of tests, in place of SCTP, for native elements
+	UDPPort  uint16         // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
 }
 

@@ -111,7 +111,9 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	if e.fence != nil {
 		config.Fence = e.fence.ask
 	}
-	config.Cookies.Raw = e.native != nil // they are the servers' own
+	if e.native != nil {
+		config.Cookies.Raw, config.Undelivered = true, e.undelivered // the cookies are the servers' own
+	}
 	e.rules = session.NewElement(config)
 }
 

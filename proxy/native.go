@@ -76,6 +76,11 @@ func (l *nativeLook) Drained() {}
 // Down tells that nobody listens (mapping.Handler).
 func (l *nativeLook) Down(error) { l.done(false) }
 
+// undelivered asks what has not reached the server's host (session.ElementConfig.Undelivered).
+func (e *elementSide) undelivered(s session.Socket, final bool) (open, unsent int) {
+	return s.(*nativeSocket).undelivered(final)
+}
+
 // errLongMessage is wrapped by the reason why a leg with a native element has failed.
 var errLongMessage = errors.New("a message is too long for SCTP to this element")
 

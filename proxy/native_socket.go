@@ -129,6 +129,9 @@ func (s *nativeSocket) Write(bufs ...[]byte) (n int, err error) {
 			}
 			k, err := s.write(p)
 			if n += k; err != nil {
+				if !errors.Is(err, mapping.ErrDown) { // which is told by Down
+					s.side.shard.log.Warn("a client's message cannot be given to a native element", "pool_element", s.side.name, "error", err)
+				}
 				s.fail(err)
 				return n, err
 			}
@@ -172,6 +175,30 @@ func (s *nativeSocket) send(p []byte) error {
 		return fmt.Errorf("%w: %w", errLongMessage, err)
 	}
 	return err
+}
+
+// undelivered tells how many of the bytes last written are not acknowledged by the server's kernel (open), and how many it has certainly
+// not been sent (unsent): those of messages that the kernel never put on the wire, and all behind them, for messages of one stream
+// come in order. What was on the wire may have been received, acknowledged or not. With final the association is ended, if it has not
+// ended by itself, so that nothing more is sent. An unfinished message is not open: it is here.
+func (s *nativeSocket) undelivered(final bool) (open, unsent int) {
+	if final && !s.over {
+		s.a.Abort()
+	}
+	left := s.a.Retrieve()
+	never := s.sent
+	for _, at := range left.Unsent {
+		if at != noOffset {
+			never = min(never, int64(at))
+		}
+	}
+	first := never
+	for _, at := range left.Unacknowledged {
+		if at != noOffset {
+			first = min(first, int64(at))
+		}
+	}
+	return int(s.sent - first), int(s.sent-never) + s.part.Len()
 }
 
 // Receive takes a message of the server (mapping.Handler).

@@ -67,6 +67,9 @@ func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	var n *native
 	if p.Native {
 		n = &native{dialer: p.sctp(u.config), association: associationConfig(u.config.Heartbeat), protocol: u.config.Protocol, ppid: p.PPID}
+		if p.dialer != nil {
+			n.dialer = p.dialer
+		}
 	}
 	for _, e := range p.Elements {
 		side, err := newDirectSide(u.shard, direct, e, u.config, n)

@@ -37,6 +37,11 @@ type ElementConfig struct {
 	// known. nil: it never can.
 	Unread func(Socket) (n int, ok bool)
 
+	// Undelivered asks what of the bytes written to the server's socket is not with its host: open of the last ones are not acknowledged
+	// by it, and unsent of them have certainly not reached it. With final nothing more is written to the socket, and what is
+	// unsent has to stay so: the socket may be ended. nil: what is written counts as delivered.
+	Undelivered func(s Socket, final bool) (open, unsent int)
+
 	// Fence has the leg's server stopped for certain (fence_exec) and answers when that has happened, or could not be done, now or
 	// later. nil: there is no such way.
 	Fence func(leg *Leg, answer func(error))

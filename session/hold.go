@@ -72,6 +72,10 @@ func (g *Leg) startReading() {
 func (g *Leg) position() int64 {
 	written := g.out.written()
 	r := &g.reads
+	if ask := g.e.c.Undelivered; ask != nil {
+		open, _ := ask(g.out.socket, false)
+		return max(written-int64(open), g.told)
+	}
 	if !r.known || g.end || r.to == written {
 		return written
 	}

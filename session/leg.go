@@ -160,6 +160,10 @@ func (g *Leg) lostServer(code Code, listens bool, text string) {
 // read everything: then it has not read the last byte.
 func (g *Leg) reach() int64 {
 	written := g.out.written()
+	if ask := g.e.c.Undelivered; ask != nil {
+		_, unsent := ask(g.out.socket, true)
+		return max(written-int64(unsent), g.told)
+	}
 	if g.unreadEnd {
 		return max(written-1, g.reads.to, 0)
 	}
