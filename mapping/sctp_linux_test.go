@@ -58,3 +58,12 @@ func TestSCTPUnorderedAndLifetime(t *testing.T) {
 	needSCTP(t)
 	mappingtest.Lifetimes(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}))
 }
+
+// While reading is paused the kernel keeps what comes, and then the peer waits: nothing is lost, and nothing grows here.
+func TestSCTPPauses(t *testing.T) {
+	needSCTP(t)
+	native := mapping.SCTPMapping{Native: true}
+	for name, m := range map[string]mapping.SCTPMapping{"sidecar": {}, "native": native} {
+		t.Run(name, func(t *testing.T) { mappingtest.Pauses(t, mappingtest.Real(m, m)) })
+	}
+}
