@@ -24,14 +24,14 @@ func Pauses(t *testing.T, f Factory) {
 			if n := binary.BigEndian.Uint64(m.Data); n != received {
 				x.Errorf("message %d came in the place of message %d", n, received)
 			}
-			if received++; received%100 == 1 {
+			if received++; received%16 == 1 {
 				pauser.Pause()
 			}
 		}
 	})
 	sent := uint64(0)
 	more := func() {
-		b := make([]byte, 10_000)
+		b := make([]byte, 64<<10)
 		binary.BigEndian.PutUint64(b, sent)
 		x.send(user, mapping.Message{PPID: mapping.PPIDEnd, Data: b})
 		sent++
@@ -41,7 +41,7 @@ func Pauses(t *testing.T, f Factory) {
 		x.pass(x.User, time.Millisecond, nil)
 		x.User.Do(func() { waiting = user.Association.Queued() })
 	}
-	for pause := uint64(1); pause < sent; pause += 100 {
+	for pause := uint64(1); pause < sent; pause += 16 {
 		x.await(x.Element, "the message that pauses", func() bool { return received >= pause })
 		x.pass(x.Element, 20*time.Millisecond, nil)
 		x.Element.Do(func() {
