@@ -1,3 +1,5 @@
+//go:build linux
+
 // Command talk is a plain TCP client, as they are: it knows of nothing that stands before its server.
 //
 //	talk lines ADDRESS BYTES         sends lines, of so many bytes in all, and compares what is echoed
