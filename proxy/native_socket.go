@@ -208,7 +208,9 @@ func (s *nativeSocket) Receive(m mapping.Message) {
 		s.taken(m.Data)
 	case m.PPID == asap.PPID:
 		s.control(m.Data)
-	case !s.failed:
+	default: // nothing that follows may be taken for what comes behind it
+		s.over = true
+		s.a.Abort()
 		s.broken(fmt.Errorf("%w: a message of %d bytes with PPID %d came, those of this pool have %d (ppid)",
 			mapping.ErrProtocol, len(m.Data), m.PPID, s.side.native.ppid))
 	}

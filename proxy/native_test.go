@@ -116,6 +116,7 @@ func TestNativePPID(t *testing.T) {
 	c.write("one\n")
 	first := r.last()
 	first.tell(34, []byte("1\n"))
+	first.say("2\n")
 	r.run(time.Second)
 	second := r.last()
 	if first == second || first.ended != "aborted" {

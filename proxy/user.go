@@ -66,7 +66,8 @@ func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	direct := mapping.NewDirect()
 	var n *native
 	if p.Native {
-		n = &native{dialer: p.sctp(u.config), association: associationConfig(u.config.Heartbeat), protocol: u.config.Protocol, ppid: p.PPID}
+		n = &native{dialer: u.shard.watched(p.sctp(u.config), "pool_user", u.config.Name), association: associationConfig(u.config.Heartbeat),
+			protocol: u.config.Protocol, ppid: p.PPID}
 		if p.dialer != nil {
 			n.dialer = p.dialer
 		}

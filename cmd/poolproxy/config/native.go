@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 
-	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
 
 	"github.com/poolproxy/poolproxy/asap"
@@ -43,7 +42,8 @@ func (r *reader) checkNativePool(p *poolBlock) {
 		return
 	}
 	if p.Native && p.Mapping != mapping.SCTP {
-		r.needsSCTP(map[string]hcl.Range{`peer = "native"`: p.seen["peer"]}, `peer = "native"`)
+		r.fail(p.seen["peer"], `peer = "native" is impossible without mapping sctp`,
+			`RSerPool applications speak SCTP: write mapping = "sctp". Plain servers have mapping = "none" and no peer.`)
 	} else if at, set := p.seen["ppid"]; set && !p.Native {
 		r.fail(at, `"ppid" is impossible without native peers`, `Sidecars have PPIDs of their own: write peer = "native" in the pool, or leave ppid out.`)
 	}
