@@ -33,9 +33,6 @@ type elementSide struct {
 // serverTimeout bounds a connect to the server.
 const serverTimeout = 3 * time.Second
 
-// mostPrepared is with how many pool_elements their servers' processes are looked up at the start: each look goes through all processes.
-const mostPrepared = 8
-
 var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
@@ -45,9 +42,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 		e.fence = newFence(s, c, &e.counts.made)
 	}
 	e.makeRules(c, session.CookieRule{Key: c.CookieKey})
-	if len(s.config.Elements) <= mostPrepared {
-		e.probe.prepare()
-	}
+	e.probe.prepare()
 	if s.index > 0 {
 		return e, nil
 	}

@@ -15,15 +15,15 @@ import (
 // question takes some microseconds and is answered within the call.
 type kernel struct {
 	conn     *netlink.Conn
-	raw      syscall.RawConn            // of conn
-	sequence uint32                     // of the last question
-	buf      [4096]byte                 // of the last answer
-	owners   map[netip.AddrPort]*owners // of the sockets that listen at these addresses
+	raw      syscall.RawConn // of conn
+	sequence uint32          // of the last question
+	buf      [4096]byte      // of the last answer
+	census   *census         // of the processes that hold listening sockets, for all shards
 }
 
 // openKernel returns nil where the kernel cannot be asked.
-func openKernel() *kernel {
-	k := &kernel{owners: make(map[netip.AddrPort]*owners)}
+func openKernel(c *census) *kernel {
+	k := &kernel{census: c}
 	if k.open() != nil {
 		return nil
 	}
@@ -44,12 +44,7 @@ func (k *kernel) open() error {
 	return nil
 }
 
-func (k *kernel) close() {
-	_ = k.conn.Close()
-	for _, o := range k.owners {
-		o.forget()
-	}
-}
+func (k *kernel) close() { _ = k.conn.Close() }
 
 // sockDiagByFamily is SOCK_DIAG_BY_FAMILY of linux/sock_diag.h.
 const sockDiagByFamily = 20
@@ -65,32 +60,6 @@ const (
 	present             // something listens; whose it is cannot be seen
 	held                // something listens, and a process that is not exiting holds it
 )
-
-// life tells whether a process that is not exiting holds the socket inode, which listens at the address, as far as that is known
-// (learn). It looks at these processes, and if none of them lives at those that have begun since.
-func (k *kernel) life(at netip.AddrPort, inode uint32) life { return k.ownersOf(at).life(inode) }
-
-// known reports whether the processes that hold the socket inode at the address were looked up, even if none could be seen.
-func (k *kernel) known(at netip.AddrPort, inode uint32) bool { return k.ownersOf(at).inode == inode }
-
-// learn takes what holders has found of the socket that listens at the address.
-func (k *kernel) learn(at netip.AddrPort, inode uint32, f found) { k.ownersOf(at).learn(inode, f) }
-
-func (k *kernel) ownersOf(at netip.AddrPort) *owners {
-	o := k.owners[at]
-	if o == nil {
-		o = &owners{}
-		k.owners[at] = o
-	}
-	return o
-}
-
-// survives reports whether a process that held the listening socket inode at the address, when that was learned, is there and
-// not exiting, be that socket closed or not. False also where its processes cannot be seen.
-func (k *kernel) survives(at netip.AddrPort, inode uint32) bool {
-	o := k.ownersOf(at)
-	return o.inode == inode && o.anyAlive()
-}
 
 // listener returns the inode of the socket that listens at the address, 0 if there is none. It asks for the connection of an impossible
 // peer (port 0): the kernel finds what would accept it.

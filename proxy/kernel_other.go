@@ -5,12 +5,13 @@ package proxy
 import (
 	"errors"
 	"net/netip"
+	"time"
 )
 
 // kernel asks the kernel about sockets; on this system it cannot be asked.
-type kernel struct{}
+type kernel struct{ census *census }
 
-func openKernel() *kernel { return nil }
+func openKernel(*census) *kernel { return nil }
 
 // life is what the kernel knows of a listening socket.
 type life uint8
@@ -23,19 +24,36 @@ const (
 
 func (*kernel) close() {}
 
-// found is what was found out of a listening socket.
-type found struct{ holders []int }
+// census would find the processes that hold listening sockets.
+type census struct{}
 
-func holders(uint32, []int, func()) found { return found{} }
+func newCensus() *census { return &census{} }
 
-func (*kernel) life(netip.AddrPort, uint32) life { return present }
+func (*census) begin() {}
 
-func (*kernel) known(netip.AddrPort, uint32) bool { return false }
+func (*census) close() {}
 
-func (*kernel) learn(netip.AddrPort, uint32, found) {}
+func (*census) owners(uint32) *owners { return nil }
+
+// owners would know those of a socket.
+type owners struct{}
+
+func (*owners) study(func()) {}
+
+func (*owners) hurry() {}
+
+func (*owners) release() {}
+
+func (*owners) known() bool { return false }
+
+func (*owners) unseen() bool { return true }
+
+func (*owners) late(time.Duration) bool { return false }
+
+func (*owners) survive() bool { return false }
+
+func (*owners) life() life { return present }
 
 func (*kernel) listener(netip.AddrPort) (uint32, error) { return 0, errors.ErrUnsupported }
-
-func (*kernel) survives(netip.AddrPort, uint32) bool { return false }
 
 func (*kernel) queued(local, remote netip.AddrPort) (n int, ok bool, err error) { return 0, false, nil }

@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"bytes"
-	"fmt"
 	"slices"
 	"strconv"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -13,86 +13,182 @@ import (
 // newest first, and with many of them takes its time (180 ms were seen with 200): meanwhile its listening socket is still
 // there, though nobody will ever accept from it. Whether its owners are on their way out is in /proc.
 //
-// To find them is to look through all descriptors of all processes: milliseconds, 2 with 80 processes of 400 descriptors. So that is
-// done beside the loop, once for each listening socket, and slowly unless somebody waits for it: a process may hold thousands of connections.
-// The loop only asks how those are that were found.
+// Who they are the census finds out, once for each listening socket. The loop only asks how those are that were found, and looks through
+// those processes that have begun since when all of them are gone. All probes that know a socket share what is known of it.
 type owners struct {
-	inode     uint32 // 0: nothing was found out yet
-	processes []process
-	seen      []int // all processes that there were when they were found, in order
+	census *census // whose mu guards the rest
+	socket listenerID
+
+	probes    int       // that have not released it
+	wanted    bool      // it is, or was, part of a pass
+	urgent    bool      // somebody waits for that
+	answers   []func()  // of those who are to be told
+	found     bool      // whose it is was looked up, even if nobody could be seen
+	missed    time.Time // when nobody could be seen while somebody waited for that: they may have been dying; zero: never
+	processes []*process
+	seen      []int // all processes that there were when they were found, in order; others have it, too
 	gone      bool  // nobody holds it any more who could accept
 }
 
-// found is what was found out of a listening socket.
-type found struct {
-	holders []int // processes with an open descriptor of it, as far as they can be seen
-	seen    []int // all processes that there were, in order
+// study has the processes found, if they are not, and calls answer when they are, on any goroutine.
+func (o *owners) study(answer func()) {
+	c := o.census
+	c.mu.Lock()
+	if o.found {
+		c.mu.Unlock()
+		answer()
+		return
+	}
+	defer c.mu.Unlock()
+	o.answers = append(o.answers, answer)
+	if !o.wanted {
+		o.wanted = true
+		c.asked = append(c.asked, o)
+	}
+	c.start()
+}
+
+// hurry says that somebody waits for what study finds.
+func (o *owners) hurry() {
+	c := o.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !o.found && !o.urgent {
+		o.urgent = true
+		c.hurry.Store(true)
+		c.start()
+		c.signal()
+	}
+}
+
+// learn takes what a pass has found, and tells those who asked.
+func (o *owners) learn(f found) {
+	c := o.census
+	c.mu.Lock()
+	o.found = true
+	if o.probes > 0 {
+		o.add(f)
+	}
+	if o.urgent && len(o.processes) == 0 {
+		o.missed = time.Now()
+	}
+	answers := o.answers
+	o.answers = nil
+	c.mu.Unlock()
+	for _, answer := range answers {
+		answer()
+	}
+}
+
+// release says that the probe does not need it any more.
+func (o *owners) release() {
+	if o == nil {
+		return
+	}
+	c := o.census
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if o.probes--; o.probes == 0 {
+		delete(c.sockets, o.socket)
+		for _, p := range o.processes {
+			c.release(p)
+		}
+		o.processes = nil
+	}
+}
+
+// known reports whether the processes were looked up, even if none could be seen.
+func (o *owners) known() bool {
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	return o.found
+}
+
+// unseen reports whether they were, and none could.
+func (o *owners) unseen() bool {
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	return o.found && len(o.processes) == 0
+}
+
+// late reports whether the look for the processes was needed, came less than so long ago, and has found none: it may have come too late.
+func (o *owners) late(within time.Duration) bool {
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	return !o.missed.IsZero() && time.Since(o.missed) < within
+}
+
+// survive reports whether a process that held the socket is there and not exiting, be that socket closed or not. False also where that is
+// not known.
+func (o *owners) survive() bool {
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	return o.anyAlive()
 }
 
 // life tells whether a process that is not exiting holds the socket: held or absent; present where that is not known, because
 // nobody has looked yet, or its processes cannot be seen (another user's, another PID namespace).
-func (o *owners) life(inode uint32) life {
-	switch {
-	case inode != o.inode || len(o.processes) == 0:
-		return present
-	case o.gone:
-		return absent
-	case o.anyAlive():
-		return held
+func (o *owners) life() life {
+	l, certain, seen := o.judge()
+	if certain {
+		return l
 	}
 	// Who else holds it now, with no process left that was seen to, has come since: a child of theirs.
-	o.add(holders(inode, o.seen, nil))
-	o.gone = !o.anyAlive()
-	if o.gone {
+	f, _ := holders([]listenerID{o.socket}, seen, nil)
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	o.add(f)
+	if o.gone = !o.anyAlive(); o.gone {
 		return absent
 	}
 	return held
 }
 
-// learn takes what was found out.
-func (o *owners) learn(inode uint32, f found) {
-	o.forget()
-	o.inode = inode
-	o.add(f)
+// judge is life if that is certain without a look for more processes; else it returns those that need not be looked at.
+func (o *owners) judge() (l life, certain bool, seen []int) {
+	o.census.mu.Lock()
+	defer o.census.mu.Unlock()
+	switch {
+	case len(o.processes) == 0:
+		return present, true, nil
+	case o.gone:
+		return absent, true, nil
+	case o.anyAlive():
+		return held, true, nil
+	}
+	return absent, false, o.seen
 }
 
+// add takes what was found. The caller holds mu, here and below.
 func (o *owners) add(f found) {
-	for _, pid := range f.holders {
-		p := process{pid: pid, stat: -1}
-		if len(o.processes) < keepOpen {
+	for _, pid := range f.holders[o.socket] {
+		p := o.census.process(pid)
+		if len(o.processes) < keepOpen && p.stat < 0 {
 			p.dead = p.exiting()
 		}
 		o.processes = append(o.processes, p)
 	}
-	o.seen = slices.Compact(slices.Sorted(slices.Values(append(o.seen, f.seen...))))
-}
-
-// forget closes what is open.
-func (o *owners) forget() {
-	for _, p := range o.processes {
-		p.close()
+	if o.seen == nil {
+		o.seen = f.seen
+	} else {
+		o.seen = slices.Compact(slices.Sorted(slices.Values(slices.Concat(o.seen, f.seen))))
 	}
-	*o = owners{}
 }
 
 func (o *owners) anyAlive() bool {
-	for i := range o.processes {
-		if !o.processes[i].exiting() {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(o.processes, func(p *process) bool { return !p.exiting() })
 }
 
-// keepOpen is of how many processes the stat is opened at once.
+// keepOpen is of how many processes of a socket the stat is opened at once.
 const keepOpen = 32
 
-// process is one of the owners. Its stat, once open, is of that process only, also when another gets its number: so it is opened when
-// the process has just been found.
+// process is one of the owners of sockets. Its stat, once open, is of that process only, also when another gets its number: so it is opened
+// when the process has just been found.
 type process struct {
-	pid  int
-	stat int  // descriptor of /proc/PID/stat; -1: not open
-	dead bool // it was gone when it was found
+	pid     int
+	sockets int  // whose owner it is known to be
+	stat    int  // descriptor of /proc/PID/stat; -1: not open
+	dead    bool // it was gone when it was found
 }
 
 func (p *process) close() {
@@ -126,79 +222,4 @@ func (p *process) exiting() bool {
 	}
 	bits, err := strconv.ParseUint(string(fields[flags]), 10, 64)
 	return err != nil || bits&pfExiting != 0 || fields[state][0] == 'Z' || fields[state][0] == 'X'
-}
-
-// holders looks through all processes but those in except, which are in order. It may run on any goroutine. rest, which may be nil, is
-// called again and again on the way, and may take its time.
-func holders(inode uint32, except []int, rest func()) (f found) {
-	pace := pace{rest: rest}
-	want := fmt.Appendf(nil, "socket:[%d]", inode)
-	for _, name := range list("/proc") {
-		pid, err := strconv.Atoi(name)
-		if err != nil {
-			continue
-		}
-		if _, known := slices.BinarySearch(except, pid); known {
-			continue
-		}
-		f.seen = append(f.seen, pid)
-		if holds("/proc/"+name+"/fd", want, &pace) {
-			f.holders = append(f.holders, pid)
-		}
-	}
-	slices.Sort(f.seen)
-	return f
-}
-
-// restEvery is how many links are read between two rests.
-const restEvery = 256
-
-// pace counts links.
-type pace struct {
-	rest func()
-	read int
-}
-
-func (p *pace) step() {
-	if p.read++; p.read%restEvery == 0 && p.rest != nil {
-		p.rest()
-	}
-}
-
-// holds reports whether one of the links in the directory leads to want. Most processes are not ours to see, or are gone.
-func holds(dir string, want []byte, pace *pace) bool {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return false
-	}
-	defer unix.Close(fd)
-	var link [64]byte
-	for _, name := range names(fd) {
-		pace.step()
-		if n, err := unix.Readlinkat(fd, name, link[:]); err == nil && bytes.Equal(link[:n], want) {
-			return true
-		}
-	}
-	return false
-}
-
-func list(dir string) []string {
-	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return nil
-	}
-	defer unix.Close(fd)
-	return names(fd)
-}
-
-// names lists an open directory, as far as it can be read.
-func names(fd int) (all []string) {
-	var buf [8 << 10]byte
-	for {
-		n, err := unix.ReadDirent(fd, buf[:])
-		if err != nil || n <= 0 {
-			return all
-		}
-		_, _, all = unix.ParseDirent(buf[:n], -1, all)
-	}
 }

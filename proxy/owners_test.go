@@ -11,31 +11,50 @@ import (
 	"time"
 )
 
-// When all processes that held a listening socket have died, and nobody has come since who holds it, nothing listens, however often that
-// is asked while the socket is still there.
-func TestOwnersGone(t *testing.T) {
+// testOwners is what is known of a socket of this process that listens: nothing yet.
+func testOwners(t *testing.T) *owners {
+	t.Helper()
 	k := testKernel(t)
-	l, port := listen(t, "tcp4", "127.0.0.1:0")
-	defer l.Close()
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
-	inode, err := k.listener(at)
+	_, port := listen(t, "tcp4", "127.0.0.1:0")
+	inode, err := k.listener(netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port))
 	if err != nil || inode == 0 {
 		t.Fatalf("socket %d, %v", inode, err)
 	}
-	if got := k.life(at, inode); got != present {
-		t.Errorf("nobody has looked whose it is: %d, not present", got)
-	}
-	all := holders(inode, nil, nil)
-	if !slices.Equal(all.holders, []int{os.Getpid()}) {
-		t.Fatalf("it is held by %v, not by %d alone", all.holders, os.Getpid())
-	}
+	o := k.census.owners(inode)
+	t.Cleanup(o.release)
+	return o
+}
+
+// diedAlready is the number of a process that has ended.
+func diedAlready(t *testing.T) int {
+	t.Helper()
 	dead := exec.Command("true")
 	if err := dead.Run(); err != nil {
 		t.Fatal(err)
 	}
-	k.learn(at, inode, found{holders: []int{dead.Process.Pid}, seen: append(all.seen, dead.Process.Pid)})
+	return dead.Process.Pid
+}
+
+// foundBy is that these processes hold the socket, and that all in seen were there.
+func (o *owners) foundBy(seen []int, pids ...int) found {
+	return found{holders: map[listenerID][]int{o.socket: pids}, seen: seen}
+}
+
+// When all processes that held a listening socket have died, and nobody has come since who holds it, nothing listens, however often that
+// is asked while the socket is still there.
+func TestOwnersGone(t *testing.T) {
+	o := testOwners(t)
+	if got := o.life(); got != present {
+		t.Errorf("nobody has looked whose it is: %d, not present", got)
+	}
+	all, _ := holders([]listenerID{o.socket}, nil, nil)
+	if pids := all.holders[o.socket]; !slices.Equal(pids, []int{os.Getpid()}) {
+		t.Fatalf("it is held by %v, not by %d alone", pids, os.Getpid())
+	}
+	dead := diedAlready(t)
+	o.learn(o.foundBy(append(all.seen, dead), dead))
 	for range 3 {
-		if got := k.life(at, inode); got != absent {
+		if got := o.life(); got != absent {
 			t.Errorf("its process is dead: %d, not absent", got)
 		}
 	}
@@ -43,21 +62,11 @@ func TestOwnersGone(t *testing.T) {
 
 // A process that has begun since, and holds the socket of one that has died, listens.
 func TestOwnersChild(t *testing.T) {
-	k := testKernel(t)
-	l, port := listen(t, "tcp4", "127.0.0.1:0")
-	defer l.Close()
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
-	inode, err := k.listener(at)
-	if err != nil || inode == 0 {
-		t.Fatalf("socket %d, %v", inode, err)
-	}
-	dead := exec.Command("true")
-	if err := dead.Run(); err != nil {
-		t.Fatal(err)
-	}
-	k.learn(at, inode, found{holders: []int{dead.Process.Pid}, seen: []int{dead.Process.Pid}}) // we have begun since
+	o := testOwners(t)
+	dead := diedAlready(t)
+	o.learn(o.foundBy([]int{dead}, dead)) // we have begun since
 	for range 3 {
-		if got := k.life(at, inode); got != held {
+		if got := o.life(); got != held {
 			t.Errorf("another process holds it: %d, not held", got)
 		}
 	}
@@ -65,17 +74,10 @@ func TestOwnersChild(t *testing.T) {
 
 // Where the processes cannot be seen a socket that listens is present, and no more.
 func TestOwnersUnseen(t *testing.T) {
-	k := testKernel(t)
-	l, port := listen(t, "tcp4", "127.0.0.1:0")
-	defer l.Close()
-	at := netip.AddrPortFrom(netip.MustParseAddr("127.0.0.1"), port)
-	inode, err := k.listener(at)
-	if err != nil || inode == 0 {
-		t.Fatalf("socket %d, %v", inode, err)
-	}
-	k.learn(at, inode, found{seen: []int{1}})
-	if got := k.life(at, inode); got != present || !k.known(at, inode) {
-		t.Errorf("%d, known %v", got, k.known(at, inode))
+	o := testOwners(t)
+	o.learn(o.foundBy([]int{1}))
+	if got := o.life(); got != present || !o.known() {
+		t.Errorf("%d, known %v", got, o.known())
 	}
 }
 
@@ -92,7 +94,7 @@ func TestProbeUnseen(t *testing.T) {
 			}
 			if yes := p.ask(t, 3, func(p *probe) listenerID {
 				listener := p.connected(p.server.Addr())
-				p.kernel.learn(p.server, listener, found{})
+				p.owners.learn(found{})
 				if dies {
 					p.loop.Later(func() { _ = l.Close() }) // while they wait
 				}
@@ -114,7 +116,7 @@ func TestProbeLooksUp(t *testing.T) {
 	for until := time.Now().Add(patience); ; {
 		known := false
 		p.connect(t, func(p *probe) listenerID {
-			known = p.kernel.known(p.server, p.listener)
+			known = p.owners.known()
 			return 0
 		})
 		if known {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"net/netip"
-	"sync/atomic"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -22,12 +21,11 @@ type probe struct {
 	dial   func(done func(listens bool)) (stop func()) // tries to connect, and calls done later; nil: by TCP
 	local  bool                                        // the kernel has been seen to know the server's socket: its no means no
 
-	listener listenerID  // that listened when last looked at; 0: none was ever seen
-	looked   time.Time   // when connected looked last
-	replaced time.Time   // when another was last found in the place of one whose process was gone
-	study    loop.Timer  // finds out whose the listening socket is
-	studying bool        // search is on its way
-	hurry    atomic.Bool // somebody waits for it
+	listener listenerID // that listened when last looked at; 0: none was ever seen
+	looked   time.Time  // when connected looked last
+	replaced time.Time  // when another was last found in the place of one whose process was gone
+	owners   *owners    // whose the listening socket is; nil: none was ever seen
+	studying bool       // that is being found out
 
 	asking []question // to be answered
 	since  time.Time  // when the first of them asked
@@ -65,12 +63,6 @@ const (
 	// connects a second is not nothing; no server dies and is back in this time.
 	lookAgain = 10 * time.Millisecond
 
-	// studyAfter is how long after a listening socket was first seen its processes are looked up: the first connection may be one that
-	// a client waits for, whose last server has just died, and to look through all processes is to keep a processor from it.
-	// For the same reason it rests for studyRest again and again.
-	studyAfter = 50 * time.Millisecond
-	studyRest  = 5 * time.Millisecond
-
 	// deathTime is how long after a new listening socket was found the connections of the old one are taken to end by the old
 	// process's death. They end when it dies, within some 200 ms, and are told within a few turns.
 	deathTime = time.Second
@@ -78,7 +70,7 @@ const (
 
 func newProbe(l loop.Loop, server netip.AddrPort, k *kernel) *probe {
 	p := &probe{loop: l, server: server, kernel: k}
-	p.timer.Func, p.study.Func = p.quiet, p.lookUp
+	p.timer.Func = p.quiet
 	return p
 }
 
@@ -120,47 +112,42 @@ func (p *probe) look() (listener listenerID, ok bool) {
 	}
 	// A process that has opened a new listening socket, or that has left its port to its successor and serves its last
 	// connections, lives.
-	if p.listener != 0 && !p.kernel.survives(p.server, p.listener) {
+	if p.listener != 0 && !p.owners.survive() {
 		p.replaced = p.loop.Now()
 	}
-	p.listener = listener
-	p.loop.Schedule(&p.study, p.loop.Now().Add(studyAfter))
+	p.owners.release()
+	p.listener, p.owners, p.studying = listener, p.kernel.census.owners(listener), false
+	p.lookUp()
 	return listener, true
 }
 
-// lookUp has the processes found that hold the listening socket, if that has not been done.
+// lookUp has the processes found that hold the listening socket, if that has not been done, and soon if somebody waits for it.
 func (p *probe) lookUp() {
-	p.loop.Cancel(&p.study)
-	p.hurry.Store(len(p.asking) > 0)
-	if p.studying || p.kernel == nil || p.listener == 0 || p.kernel.known(p.server, p.listener) {
+	if p.kernel == nil || p.listener == 0 {
 		return
 	}
-	p.studying = true
-	go p.search(p.listener)
+	if p.owners.known() {
+		p.blind = p.blind || len(p.asking) > 0 && p.owners.late(settledAtLast) // on another shard somebody asked
+		return
+	}
+	if !p.studying {
+		p.studying = true
+		o := p.owners
+		o.study(func() { p.loop.Post(func() { p.learn(o) }) }) // a loop that has stopped is not told
+	}
+	if len(p.asking) > 0 {
+		p.owners.hurry()
+	}
 }
 
-// search looks through all processes. It ends by itself, after milliseconds or, with very many descriptors, some seconds; nobody waits for
-// its end, and a loop that has stopped is not told.
-func (p *probe) search(listener listenerID) {
-	f := holders(listener, nil, func() {
-		if !p.hurry.Load() {
-			time.Sleep(studyRest)
-		}
-	})
-	p.loop.Post(func() { p.learn(listener, f) })
-}
-
-// learn takes what search has found, for which those who ask may wait.
-func (p *probe) learn(listener listenerID, f found) {
+// learn is told that it is known whose the socket is; those who ask may wait for that.
+func (p *probe) learn(o *owners) {
+	if p.owners != o { // another socket listens since, or the probe is closed
+		return
+	}
 	p.studying = false
-	if p.kernel == nil {
-		return
-	}
-	p.kernel.learn(p.server, listener, f)
-	if p.listener != listener {
-		p.lookUp()
-	} else if len(p.asking) > 0 {
-		if p.blind = len(f.holders) == 0; p.blind {
+	if len(p.asking) > 0 {
+		if p.blind = o.unseen(); p.blind {
 			p.believe = p.since.Add(settledAtLast)
 		}
 		p.decide()
@@ -264,13 +251,13 @@ func (p *probe) askKernel() (l life, ok bool) {
 	if !ok || listener == 0 {
 		return absent, ok
 	}
-	if l = p.kernel.life(p.server, listener); l == present {
+	if l = p.owners.life(); l == present {
 		p.lookUp()
 	}
 	return l, true
 }
 
-// quiet runs when the server's connections have been quiet, and while that is awaited, or what search finds.
+// quiet runs when the server's connections have been quiet, and while that is awaited, or what the census finds.
 func (p *probe) quiet() {
 	life, ok := p.askKernel()
 	now := p.loop.Now()
@@ -305,9 +292,9 @@ func (p *probe) answer(listens bool) {
 
 // close forgets those who ask. Nothing is called afterwards.
 func (p *probe) close() {
-	p.asking, p.kernel = nil, nil
+	p.owners.release()
+	p.asking, p.kernel, p.owners = nil, nil, nil
 	p.loop.Cancel(&p.timer)
-	p.loop.Cancel(&p.study)
 	if p.try != nil {
 		p.loop.Cancel(&p.try.limit)
 		p.try.stop()

@@ -30,12 +30,22 @@ func listen(t testing.TB, network, address string) (net.Listener, uint16) {
 	return l, uint16(l.Addr().(*net.TCPAddr).Port)
 }
 
-func testKernel(t *testing.T) *kernel {
-	k := openKernel()
+// testKernel has a census of its own, which has not begun: it looks for processes only if somebody waits for that.
+func testKernel(t testing.TB) *kernel {
+	t.Helper()
+	c := newCensus()
+	k := openKernel(c)
 	if k == nil {
 		t.Fatal("the kernel does not answer sock_diag: is inet_diag missing?")
 	}
+	t.Cleanup(func() { k.close(); c.close() })
 	return k
+}
+
+// find is what a pass does for one socket.
+func (o *owners) find() {
+	f, _ := holders([]listenerID{o.socket}, nil, nil)
+	o.learn(f)
 }
 
 // lives asks the kernel, and learns whose the socket is that listens.
@@ -49,17 +59,17 @@ func (k *kernel) lives(t *testing.T, host string, port uint16) life {
 	if inode == 0 {
 		return absent
 	}
-	if !k.known(at, inode) {
-		k.learn(at, inode, holders(inode, nil, nil))
-	}
-	return k.life(at, inode)
+	o := k.census.owners(inode)
+	defer o.release()
+	o.find()
+	return o.life()
 }
 
 // joined is connected for a server whose processes have been looked up since.
 func (p *probe) joined() listenerID {
 	listener := p.connected(p.server.Addr())
-	if p.kernel != nil && !p.kernel.known(p.server, listener) {
-		p.kernel.learn(p.server, listener, holders(listener, nil, nil))
+	if listener != 0 && !p.owners.known() {
+		p.owners.find()
 	}
 	return listener
 }

@@ -27,6 +27,7 @@ var Version = "0.1.0-dev"
 type Proxy struct {
 	runners []*shardRunner
 	common  *spread // of the shards
+	census  *census // of the processes that hold the servers' sockets; ends behind the shards
 	started time.Time
 	once    sync.Once
 }
@@ -36,7 +37,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	if err := Supported(c); err != nil {
 		return nil, err
 	}
-	p := &Proxy{started: time.Now()}
+	p := &Proxy{started: time.Now(), census: newCensus()}
 	var loops []loop.Loop
 	for range shards(c) {
 		l, err := loop.New()
@@ -57,12 +58,13 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
 		r := p.runners[i]
 		var err error
-		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel()) })
+		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel(p.census)) })
 		if err != nil {
 			p.end()
 			return nil, err
 		}
 	}
+	p.census.begin()
 	return p, nil
 }
 
@@ -144,6 +146,7 @@ func (p *Proxy) end() {
 			r.loop.Stop()
 			<-r.stopped
 		}
+		p.census.close()
 	})
 }
 

@@ -38,14 +38,11 @@ func call(t testing.TB, to netip.AddrPort) *caller {
 	if err != nil {
 		t.Fatal(err)
 	}
-	k := openKernel()
-	if k == nil {
-		t.Fatal("the kernel does not answer sock_diag: is inet_diag missing?")
-	}
+	k := testKernel(t)
 	c := &caller{TB: t, loop: l, kernel: k, socket: &serverSocket{local: &local{}}, heard: make(chan error, 2)}
 	var running sync.WaitGroup
 	running.Go(l.Run)
-	t.Cleanup(func() { l.Stop(); running.Wait(); k.close() })
+	t.Cleanup(func() { l.Stop(); running.Wait() })
 	c.do(func() { c.socket.Conn = l.Dial(to, c) })
 	if err := c.hear(); err != nil {
 		t.Fatal(err)
@@ -342,7 +339,7 @@ func TestUnreadInAnotherNamespace(t *testing.T) {
 			there <- nil
 			return
 		}
-		there <- openKernel()
+		there <- openKernel(newCensus())
 	}()
 	k := <-there
 	if k == nil {
