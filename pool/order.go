@@ -23,9 +23,9 @@ type Choice struct {
 func (w *Wish) refuses(m *member) bool { return w.Not != nil && w.Not(m.Name) }
 
 // Prefer notes in which order other elements should be tried for the sessions of the element called name, should it fail
-// (RFC 5352 §3.9), in place of what was noted before. They are named by address; what is no element of this pool, and the element itself, is
-// left out. known are the names of the rest, and news says that it is another order than before.
-func (p *Pool) Prefer(name string, order []netip.AddrPort) (known []string, news bool) {
+// (RFC 5352 §3.9), in place of what was noted before; by is the incarnation of it that asks. They are named by address; what is no element of
+// this pool, and the element itself, is left out. known are the names of the rest, and news says that it is another order than before.
+func (p *Pool) Prefer(name string, by [16]byte, order []netip.AddrPort) (known []string, news bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.find(name)
@@ -39,8 +39,17 @@ func (p *Pool) Prefer(name string, order []netip.AddrPort) (known []string, news
 		}
 	}
 	news = !slices.Equal(m.order, known)
-	m.order = known
+	m.order, m.orderBy = known, by
 	return known, news
+}
+
+// Shown says that this incarnation of the element called name is there now: what another one asked for counts no more.
+func (p *Pool) Shown(name string, incarnation [16]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.find(name); m != nil && m.orderBy != incarnation {
+		m.order = nil
+	}
 }
 
 // at reports whether the element is reached at the address.

@@ -16,7 +16,7 @@ func ordered(policy Policy) *Pool {
 		{Name: "c", Address: at("10.0.0.3:1"), Paths: []netip.Addr{netip.MustParseAddr("10.1.0.3")}, Priority: 2},
 		{Name: "d", Address: at("10.0.0.4:1"), Priority: 1},
 	})
-	known, news := p.Prefer("a", []netip.AddrPort{at("10.0.0.4:1"), at("10.0.0.9:1"), at("10.0.0.4:2"), at("10.0.0.1:1"), {},
+	known, news := p.Prefer("a", [16]byte{1}, []netip.AddrPort{at("10.0.0.4:1"), at("10.0.0.9:1"), at("10.0.0.4:2"), at("10.0.0.1:1"), {},
 		at("[::ffff:10.1.0.3]:1"), at("10.0.0.3:1"), at("10.0.0.4:1")})
 	if !slices.Equal(known, []string{"d", "c"}) || !news {
 		panic("the order is not what was asked for")
@@ -62,19 +62,34 @@ func TestOrder(t *testing.T) {
 // An order lasts until another takes its place, and can be seen.
 func TestOrderIsReplaced(t *testing.T) {
 	p := ordered(RoundRobin)
-	if _, news := p.Prefer("a", []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:1"), netip.MustParseAddrPort("10.0.0.3:1")}); news {
+	if _, news := p.Prefer("a", [16]byte{1}, []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:1"), netip.MustParseAddrPort("10.0.0.3:1")}); news {
 		t.Error("the same order is news")
 	}
-	if known, news := p.Prefer("nobody", []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:1")}); known != nil || news {
+	if known, news := p.Prefer("nobody", [16]byte{1}, []netip.AddrPort{netip.MustParseAddrPort("10.0.0.4:1")}); known != nil || news {
 		t.Error("nobody has an order")
 	}
 	if got := p.States()[0].Order; !slices.Equal(got, []string{"d", "c"}) {
 		t.Errorf("it is shown as %v", got)
 	}
-	if known, news := p.Prefer("a", nil); known != nil || !news {
+	if known, news := p.Prefer("a", [16]byte{1}, nil); known != nil || !news {
 		t.Error("it cannot be taken back")
 	}
 	if c, _ := p.ChooseFor(time.Unix(0, 0), Wish{After: "a"}); c.Name != "a" || c.Asked {
 		t.Errorf("%+v", c)
+	}
+}
+
+// An order is that of one incarnation.
+func TestOrderOfAnIncarnation(t *testing.T) {
+	p := ordered(RoundRobin)
+	p.Shown("nobody", [16]byte{2})
+	p.Shown("b", [16]byte{2})
+	p.Shown("a", [16]byte{1})
+	if got := p.States()[0].Order; len(got) != 2 {
+		t.Errorf("the same incarnation: %v", got)
+	}
+	p.Shown("a", [16]byte{2})
+	if got := p.States()[0].Order; got != nil {
+		t.Errorf("another incarnation: %v", got)
 	}
 }

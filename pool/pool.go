@@ -52,6 +52,7 @@ type member struct {
 	retry    time.Time // with failures: not before
 	serves   bool      // it has carried a session since it last failed
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
+	orderBy  [16]byte  // the incarnation of it that has said so
 }
 
 // State is an element with its health, for people and programs to see.

@@ -202,7 +202,7 @@ func TestBusinessCardIsShown(t *testing.T) {
 	pool := x.user.common.pools["things"]
 	at := x.elements[0].Status().Elements[0].Name
 	other := pool.States()[1]
-	if known, _ := pool.Prefer(at, []netip.AddrPort{nobody, other.Address}); !slices.Equal(known, []string{other.Name}) {
+	if known, _ := pool.Prefer(at, [16]byte{}, []netip.AddrPort{nobody, other.Address}); !slices.Equal(known, []string{other.Name}) {
 		t.Errorf("known are %v", known)
 	}
 	if got := x.user.Status().Pools[0].Elements; !slices.Equal(got[0].Order, []string{other.Name}) || got[1].Order == nil || len(got[1].Order) > 0 {

@@ -92,7 +92,7 @@ func (l *userLink) card(stream uint16, c asap.BusinessCard) {
 			order = append(order, netip.AddrPortFrom(a, e.User.Port))
 		}
 	}
-	known, news := l.u.c.Pool.Prefer(l.element.Name, order)
+	known, news := l.u.c.Pool.Prefer(l.element.Name, l.hello.instance, order)
 	if news {
 		l.u.c.Trace.log('i', "business card", "pool_element", l.element.Name, "failover_order", known, "unknown", len(c.Elements)-len(known))
 	}

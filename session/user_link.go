@@ -98,9 +98,7 @@ func (l *userLink) greeted() {
 	l.u.c.Loop.Cancel(&l.timer)
 	l.u.c.Loop.Cancel(&l.patience)
 	same := l.hello.instance == l.peer
-	if !same {
-		l.u.c.Pool.Prefer(l.element.Name, nil) // what the one before asked for; this one may be about to say it again
-	}
+	l.u.c.Pool.Shown(l.element.Name, l.hello.instance)
 	l.peer, l.upAt = l.hello.instance, l.u.c.Loop.Now()
 	l.u.c.Pool.Alive(l.element.Name)
 	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)
