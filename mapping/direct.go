@@ -19,6 +19,7 @@ type Direct struct {
 var (
 	_ Dialer   = (*Direct)(nil)
 	_ Acceptor = (*Direct)(nil)
+	_ Pauser   = (*directEnd)(nil)
 )
 
 // NewDirect returns a Direct on which nobody listens yet.
@@ -93,6 +94,7 @@ type directEnd struct {
 	ended   bool
 	full    bool // Queued was at LowWater or above
 	soon    bool // deliver is going to run
+	paused  bool // nothing is to be delivered to this end
 
 	queue  []directMessage
 	first  int // the messages before it were delivered
@@ -152,7 +154,7 @@ func (e *directEnd) deliverSoon() {
 // for Retrieve, and this side will hear of it.
 func (e *directEnd) deliver() {
 	e.soon = false
-	for n := len(e.queue) - e.first; n > 0 && !e.ended && e.peer.takes(); n-- {
+	for n := len(e.queue) - e.first; n > 0 && !e.ended && e.peer.takes() && !e.peer.paused; n-- {
 		m := e.queue[e.first]
 		e.queue[e.first] = directMessage{}
 		e.first++
@@ -169,7 +171,9 @@ func (e *directEnd) deliver() {
 	case e.ended:
 		return
 	case left > 0 && e.peer.takes():
-		e.deliverSoon()
+		if !e.peer.paused {
+			e.deliverSoon()
+		}
 	case e.closing:
 		e.end()
 		e.peer.down(io.EOF)
@@ -182,6 +186,15 @@ func (e *directEnd) deliver() {
 }
 
 func (e *directEnd) takes() bool { return !e.ended && !e.closing }
+
+// Pause leaves what the peer sends in its queue; see Pauser. That the association has ended is heard at once.
+func (e *directEnd) Pause() { e.paused = true }
+
+// Resume has it delivered; see Pauser.
+func (e *directEnd) Resume() {
+	e.paused = false
+	e.peer.deliverSoon()
+}
 
 // down ends this side for a reason that is not its own.
 func (e *directEnd) down(err error) {

@@ -72,7 +72,8 @@ type Pather interface {
 }
 
 // Pauser is an Association that can leave what comes with the kernel, until that has no room either and the peer must wait. While it is
-// paused no message is handed over, and that the association has failed is noticed late: behind what had come before.
+// paused no message is handed over; but when the association fails, what the kernel still holds is, and then Down. That the peer has
+// ended it in order is noticed late: behind what had come before.
 type Pauser interface {
 	// Pause stops reading. Within Handler.Receive it holds from the next message on.
 	Pause()

@@ -52,6 +52,7 @@ type sctpAssociation struct {
 	flushing  bool
 	resting   bool // read is going to run, without an event
 	paused    bool // nothing is read
+	broken    bool // the kernel says that it has failed: what is left is read in any case
 	answers   int  // to heartbeats, queued since the queue was empty
 	lost      error
 
@@ -91,6 +92,7 @@ func (a *sctpAssociation) Ready(ev loop.Event) {
 			a.lost = unix.Errno(errno)
 		}
 	}
+	a.broken = a.broken || ev&loop.Hangup != 0
 	if ev&(loop.Readable|loop.Hangup) != 0 {
 		a.read()
 	}
@@ -336,6 +338,9 @@ func (a *sctpAssociation) Close() {
 
 // Abort ends it at once; the peer sees an ABORT.
 func (a *sctpAssociation) Abort() { a.end(false) }
+
+// waits reports whether what comes is left with the kernel.
+func (a *sctpAssociation) waits() bool { return a.paused && !a.broken }
 
 // Pause stops reading; see Pauser.
 func (a *sctpAssociation) Pause() { a.paused = true }

@@ -14,7 +14,7 @@ import (
 
 // read takes what has arrived, up to the share of one turn, and hands the messages over.
 func (a *sctpAssociation) read() {
-	if a.ended || a.resting || a.paused {
+	if a.ended || a.resting || a.waits() {
 		return
 	}
 	if now := a.loop.Now(); a.accepted && a.talk.up && !a.mapping.Native && a.talk.watch.Overdue(now) {
@@ -23,7 +23,7 @@ func (a *sctpAssociation) read() {
 	}
 	s := scratches.Get().(*scratch)
 	defer scratches.Put(s)
-	for total := 0; !a.ended && !a.paused; {
+	for total := 0; !a.ended && !a.waits(); {
 		got, errno := a.io.receive(a.file.FD(), s.in[:sctpRead])
 		switch {
 		case errno == unix.EAGAIN && a.lost == nil:
@@ -37,7 +37,7 @@ func (a *sctpAssociation) read() {
 			return
 		}
 		a.take(got, s.in[:got.n])
-		if total += got.n; total >= turnBytes && !a.ended && !a.paused {
+		if total += got.n; total >= turnBytes && !a.ended && !a.waits() {
 			a.resting = true
 			a.loop.Post(a.readFunc)
 			return
@@ -240,7 +240,7 @@ func (a *sctpAssociation) flush() {
 		if !errors.Is(err, unix.EPIPE) && !errors.Is(err, unix.ESHUTDOWN) { // the peer ends the association, in order or not: what comes tells
 			a.lost = err
 		}
-		a.blocked = true
+		a.blocked, a.broken = true, true
 		a.read() // also what the kernel gives back
 		return
 	}

@@ -41,6 +41,7 @@ func Conformance(t *testing.T, f Factory) {
 		{"NobodyListens", testNobodyListens},
 		{"NotAccepted", testNotAccepted},
 		{"TwoAnswering", testTwoAnswering},
+		{"Paused", testPaused},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
