@@ -19,7 +19,7 @@ type elementSide struct {
 	mapping     mapping.ID
 	server      netip.AddrPort
 	association mapping.Config
-	rules       *session.Element
+	rules       elementRules
 	listener    loop.Listener // nil: the first shard's hands associations over
 	sctp        mapping.SCTPMapping
 	newcomers   map[stranger]bool // of which it is not known yet which shard is to have them
@@ -28,6 +28,16 @@ type elementSide struct {
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
 	native      *native        // nil: the server speaks TCP
+}
+
+// elementRules are what an elementSide goes by: a session.Element where pool users are sidecars, else a nativeElement.
+type elementRules interface {
+	Accept(a mapping.Association) mapping.Handler
+	Refuse()
+	SetHealth(err error)
+	Legs() (live, held int)
+	Links(f func(a mapping.Association, up bool, legs int))
+	Close()
 }
 
 // serverTimeout bounds a connect to the server.
@@ -58,7 +68,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 
 func (e *elementSide) listen(c Element) (err error) {
 	switch {
-	case c.Mapping == mapping.SCTP && e.shard.spreads():
+	case c.Mapping == mapping.SCTP && e.shard.spreads() && !c.Native: // native pool users never say whose legs they want
 		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.meetSCTP)
 	case c.Mapping == mapping.SCTP:
 		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.accept)
@@ -88,6 +98,10 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n 
 
 func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
+	if c.Native {
+		e.rules = newNativeElement(e, c)
+		return
+	}
 	if e.native != nil {
 		e.probe = newProbe(e.shard.loop, e.server, nil) // what listens at that port of TCP is somebody else
 		e.probe.dial = e.lookAtNative
@@ -126,28 +140,42 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	if e.native != nil {
 		return e.connectNative(leg)
 	}
-	c := &local{shard: e.shard, rules: leg}
+	return e.dial(leg, leg)
+}
+
+// connecting are rules that hear how a connect has ended, and whose server may have a cookie: a session.Leg or a nativeSession.
+type connecting interface {
+	rules
+	Connected()
+	ConnectFailed(err error)
+	SetCookie(cookie []byte) error
+	Cookie() []byte
+}
+
+// dial begins to connect to the server for a leg, or for rules that have none (nil).
+func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
+	c := &local{shard: e.shard, rules: r}
 	c.again.Func = c.read
 	limit := &loop.Timer{}
 	s := &serverSocket{local: c, limit: limit, side: e, leg: leg}
 	if e.counts != nil {
 		e.counts.legs.Add(1)
 	}
-	s.cookie = cookiePlace{shard: e.shard.index, holder: leg}
+	s.cookie = cookiePlace{shard: e.shard.index, holder: r}
 	c.connected = func(err error) {
 		e.shard.loop.Cancel(limit)
 		if err != nil {
-			leg.ConnectFailed(err)
+			r.ConnectFailed(err)
 			return
 		}
 		s.named()
 		s.listener = e.probe.connected(c.Local().Addr())
 		e.fence.connected(leg)
-		leg.Connected()
+		r.Connected()
 	}
 	limit.Func = func() {
 		c.connected = nil
-		leg.ConnectFailed(errServerTimeout)
+		r.ConnectFailed(errServerTimeout)
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
 	c.Conn = e.shard.loop.Dial(e.server, c)

@@ -48,5 +48,5 @@ func (p Pool) sctp(u User) mapping.SCTPMapping {
 
 // sctp is the mapping SCTP as the pool_element listens with it.
 func (e Element) sctp() mapping.SCTPMapping {
-	return mapping.SCTPMapping{Local: e.Paths, UDPPort: e.UDPPort}
+	return mapping.SCTPMapping{Native: e.Native, Local: e.Paths, UDPPort: e.UDPPort}
 }

@@ -15,8 +15,9 @@ type Status struct {
 	Elements     []ElementStatus     `json:"pool_elements"`
 	Associations []AssociationStatus `json:"associations"`
 	Sessions     []SessionStatus     `json:"sessions"`
-	Failovers    []Record            `json:"failovers"`    // the last 100, oldest first
-	PathChanges  []PathChange        `json:"path_changes"` // likewise; with mapping sctp alone
+	Natives      []NativeSession     `json:"native_sessions"` // of native pool users, at pool_elements
+	Failovers    []Record            `json:"failovers"`       // the last 100, oldest first
+	PathChanges  []PathChange        `json:"path_changes"`    // likewise; with mapping sctp alone
 }
 
 // PoolStatus is one pool of the handlespace.

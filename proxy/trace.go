@@ -71,6 +71,9 @@ func (s *Shard) status(to *Status) {
 		e.rules.Links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, e.mapping, a, up, legs))
 		})
+		if n, is := e.rules.(*nativeElement); is {
+			to.Natives = append(to.Natives, n.status()...)
+		}
 	}
 	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)
 	to.PathChanges = append(to.PathChanges, s.changes[max(len(s.changes)-keptRecords, 0):]...)

@@ -26,6 +26,7 @@ func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	printAssociations(w, s.Associations)
 	printPaths(w, s.Associations)
 	printSessions(w, s.Sessions, now)
+	printNatives(w, s.Natives, now)
 	printFailovers(w, s.Failovers, now)
 	printPathChanges(w, s.PathChanges, now)
 }
@@ -83,7 +84,7 @@ func printSides(w io.Writer, s *proxy.Status) {
 
 func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
 	var rows [][]string
-	for _, a := range associations {
+	for _, a := range associations[:min(len(associations), mostSessions)] { // with native peers each session has one
 		state := "up"
 		if !a.Up {
 			state = "coming up"
@@ -91,13 +92,13 @@ func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
 		rows = append(rows, []string{a.Side, a.Name, a.Remote, a.Mapping, state, fmt.Sprint(a.Sessions),
 			orNone(a.RTT), orNone(a.RTO), orNone(a.HeartbeatRTT), fmt.Sprint(a.PMTU)})
 	}
-	table(w, "Associations", []string{"SIDE", "NAME", "REMOTE", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
+	table(w, sessionsTitle("Associations", len(associations)), []string{"SIDE", "NAME", "REMOTE", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
 }
 
 // printPaths writes the paths of associations that know them.
 func printPaths(w io.Writer, associations []proxy.AssociationStatus) {
 	var rows [][]string
-	for _, a := range associations {
+	for _, a := range associations[:min(len(associations), mostSessions)] {
 		for _, p := range a.Paths {
 			primary := ""
 			if p.Primary {
@@ -110,10 +111,7 @@ func printPaths(w io.Writer, associations []proxy.AssociationStatus) {
 }
 
 func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
-	title := "Sessions"
-	if len(sessions) > mostSessions {
-		title = fmt.Sprintf("Sessions (%d of %d; -json shows all)", mostSessions, len(sessions))
-	}
+	title := sessionsTitle("Sessions", len(sessions))
 	var rows [][]string
 	for _, s := range sessions[:min(len(sessions), mostSessions)] {
 		rows = append(rows, []string{fmt.Sprint(s.ID), s.User, s.Client, cmp.Or(s.Element, "-"), fmt.Sprint(s.Leg), s.State,
@@ -122,6 +120,24 @@ func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
 	}
 	table(w, title, []string{"ID", "POOL USER", "CLIENT", "ELEMENT", "LEG", "STATE", "AGE", "FROM CLIENT", "TO CLIENT", "RETAINED",
 		"WAITING", "PROTECTION"}, rows)
+}
+
+// sessionsTitle says if not all of so many are shown.
+func sessionsTitle(title string, n int) string {
+	if n > mostSessions {
+		title += fmt.Sprintf(" (%d of %d; -json shows all)", mostSessions, n)
+	}
+	return title
+}
+
+func printNatives(w io.Writer, sessions []proxy.NativeSession, now time.Time) {
+	var rows [][]string
+	for _, s := range sessions[:min(len(sessions), mostSessions)] {
+		rows = append(rows, []string{fmt.Sprint(s.ID), s.Element, s.User, cmp.Or(s.Connection, "-"), s.State, shortDuration(now.Sub(s.Since)),
+			byteCount(s.FromUser), byteCount(s.ToUser), byteCount(int64(s.Held)), fmt.Sprint(s.Outstanding), byteCount(int64(s.Cookie))})
+	}
+	table(w, sessionsTitle("Sessions of native pool users", len(sessions)), []string{"ID", "POOL ELEMENT", "POOL USER", "CONNECTION", "STATE",
+		"AGE", "FROM USER", "TO USER", "HELD", "WAITING", "COOKIE"}, rows)
 }
 
 func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {

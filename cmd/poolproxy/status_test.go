@@ -50,6 +50,11 @@ func sampleStatus(now time.Time) *proxy.Status {
 			ID: 17, User: "web", Client: "127.0.0.1:40000", Element: "b", Leg: 2, State: "open", Since: now.Add(-12300 * time.Millisecond),
 			FromClient: 812, ToClient: 34<<20 + 500<<10, Retained: 1200, Outstanding: 1, Protection: "degraded", Reason: "no other element of the pool is believed alive",
 		}},
+		Natives: []proxy.NativeSession{
+			{ID: 18, Element: "pingpong", User: "10.0.0.21:41000", Connection: "127.0.0.1:50000", State: "open", Since: now.Add(-70 * time.Second),
+				FromUser: 812, ToUser: 2 << 10, Held: 12, Outstanding: 1, Cookie: 16},
+			{ID: 19, Element: "pingpong", User: "10.0.0.22:41000", State: "waiting", Since: now.Add(-time.Second)},
+		},
 		Failovers: []proxy.Record{{User: "web", Record: session.Record{
 			Time: now.Add(-5 * time.Second), Session: 17, Leg: 2, From: "a", To: "b", Kind: session.KindMoved,
 			Cause:   "the server reset its connection",
@@ -83,8 +88,9 @@ func TestPrintStatus(t *testing.T) {
 
 func TestManySessionsAreCut(t *testing.T) {
 	var page bytes.Buffer
-	printStatus(&page, &proxy.Status{Sessions: make([]proxy.SessionStatus, 1000)}, time.Now())
-	if !strings.Contains(page.String(), "Sessions (40 of 1000; -json shows all)") || strings.Count(page.String(), "\n") > 60 {
+	printStatus(&page, &proxy.Status{Sessions: make([]proxy.SessionStatus, 1000), Natives: make([]proxy.NativeSession, 1000),
+		Associations: make([]proxy.AssociationStatus, 1000)}, time.Now())
+	if strings.Count(page.String(), " (40 of 1000; -json shows all)") != 3 || strings.Count(page.String(), "\n") > 160 {
 		t.Error(page.String())
 	}
 }
