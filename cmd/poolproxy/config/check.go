@@ -172,6 +172,7 @@ func (r *reader) noPool(handle string, at hcl.Range) {
 func (r *reader) checkElement(e *elementBlock) {
 	r.checkHealth(e)
 	r.checkCard(e)
+	r.checkNativeElement(e)
 	if e.Mapping != mapping.SCTP && !e.broken {
 		r.needsSCTP(e.seen, "paths", "udp_port")
 	}

@@ -38,6 +38,8 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 
 			"paths":    r.paths(&e.Paths),
 			"udp_port": r.port(&e.UDPPort),
+			"peer":     word(r, &e.Native, peers),
+			"ppid":     r.ppid(&e.PPID),
 
 			"fence_exec":      r.command(&e.FenceExec),
 			"fence_timeout":   r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
@@ -46,12 +48,13 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 		once: map[string]func(*hclsyntax.Block){
 			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
 			"retrieval":    r.readRetrieval(&e.Memory),
+			"protocol":     func(b *hclsyntax.Block) { r.readElementProtocol(e, b) },
 			"health_check": func(b *hclsyntax.Block) { r.readHealth(e, b) },
 
 			"business_card": func(b *hclsyntax.Block) { r.readCard(e, b) },
 		},
 		required:  []string{"listen", "server"},
-		later:     []string{"register", "peer", "chaos", "source", "state"},
+		later:     []string{"register", "chaos", "source", "state"},
 		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { tls = append(tls, at) }},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
