@@ -109,7 +109,9 @@ func (r *runner) execute(j job, done func(output []byte, err error)) {
 	var err error
 	select {
 	case r.slots <- struct{}{}:
-		output, err = r.carryOut(ctx, cancel, j)
+		if err = r.context.Err(); err == nil { // a close is known there before it is to ctx: the slot may be that of a program it has killed
+			output, err = r.carryOut(ctx, cancel, j)
+		}
 		<-r.slots
 	case <-ctx.Done():
 		err = fmt.Errorf("program %s: not begun within %v: %d others run", j.args[0], j.timeout, maxPrograms)
