@@ -63,7 +63,7 @@ fuzz:
 	.ci/fuzz $(FUZZTIME)
 
 fuzz-short:
-	.ci/fuzz 40000x
+	.ci/fuzz 20000x
 
 # With the race detector in the tests and in the sidecars, and then without, for the figures that the tests print.
 e2e-race:
