@@ -61,7 +61,7 @@ func timesOf(h Heartbeat, native bool) pathTimes {
 	if native {
 		p.min, p.max, p.all = slowestSack+50*time.Millisecond, max(h.Interval, slowestSack+50*time.Millisecond), uint16(max(h.Misses, 1))
 	} else {
-		p.min, p.max = within(h.Interval/20, 10*time.Millisecond, slowestSack), within(silence/2, 10*time.Millisecond, time.Minute)
+		p.min, p.max = within(h.Interval/10, 10*time.Millisecond, slowestSack), within(silence/2, 10*time.Millisecond, time.Minute)
 		p.all = uint16(min(8*(silence/p.max+8), 65535))
 	}
 	p.initial = within(h.Interval/2, p.min, min(p.max, time.Second))

@@ -11,7 +11,7 @@ import (
 )
 
 // floodPatience bounds a Flood; emulated machines are slow.
-const floodPatience = 90 * time.Second
+const floodPatience = 3 * time.Minute
 
 // Flood sends count messages each way at once over so many streams, 1 byte to the longest that the mapping takes, and 1 MiB at most. Every one
 // must come whole, unchanged, and in order on its stream.

@@ -45,6 +45,7 @@ func moved(t *testing.T, s proxy.Status) []proxy.Record {
 // Real programs between SCTP sidecars on two networks: the serving nginx is killed, which moves the session; then a network is cut,
 // which must not, and is seen in the status. The scenario compares what curl got.
 func TestNginxAndCurl(t *testing.T) {
+	t.Parallel() // with TestSilence, which waits most of its time
 	r := Open(t).Run(t, sidecars(t, "nginx"))
 	r.Check(t)
 	s := r.status(t, "cut.json")
@@ -120,6 +121,7 @@ func checkPaths(t *testing.T, s proxy.Status, element string) {
 // The default heartbeats give a silent peer up after 4 s: a sidecar that is frozen, whose kernel goes on answering, and a host that is
 // cut off from both networks. rsplib, cut off in the same moment, finds it after half a minute, and never finds a frozen peer.
 func TestSilence(t *testing.T) {
+	t.Parallel()
 	r := Open(t).Run(t, sidecars(t, "silence", Rsplib...))
 	r.Check(t)
 	const limit = 4 * time.Second
