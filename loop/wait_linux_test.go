@@ -26,16 +26,21 @@ func waiting(t *testing.T, loops int) []*Epoll {
 	return all
 }
 
-// median is that of the times that f takes.
+// median is the least of three medians of the times that f takes: a machine is busy for a while, a loop that holds others up does it
+// always.
 func median(f func()) time.Duration {
-	var took []time.Duration
-	for range 41 {
-		start := time.Now()
-		f()
-		took = append(took, time.Since(start))
+	var medians []time.Duration
+	for range 3 {
+		var took []time.Duration
+		for range 41 {
+			start := time.Now()
+			f()
+			took = append(took, time.Since(start))
+		}
+		slices.Sort(took)
+		medians = append(medians, took[len(took)/2])
 	}
-	slices.Sort(took)
-	return took[len(took)/2]
+	return slices.Min(medians)
 }
 
 // A loop that waits in a RawSyscall, of which the Go scheduler knows nothing, hears of mail, and lets the garbage collector stop it.
