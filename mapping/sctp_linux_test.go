@@ -2,6 +2,7 @@ package mapping_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/mapping/mappingtest"
@@ -18,7 +19,7 @@ func TestSCTPReal(t *testing.T) {
 	needSCTP(t)
 	mappingtest.Conformance(t, func(t *testing.T) *mappingtest.Env {
 		e := mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{})(t)
-		e.Bytes, e.Overtaking, e.KernelAcks = false, true, true
+		e.Bytes, e.Overtaking, e.KernelAcks, e.Beat = false, true, true, 250*time.Millisecond
 		return e
 	})
 }

@@ -43,6 +43,9 @@ type Env struct {
 	// Cut resets every connection; nil where that cannot be.
 	Cut func()
 
+	// Beat is the least interval of heartbeats that a machine keeps which stands still now and then, as emulated ones do; 0: any.
+	Beat time.Duration
+
 	// Slack is how much later than in theory a timed thing may be seen: 0 under virtual time.
 	Slack time.Duration
 }

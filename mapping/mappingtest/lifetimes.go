@@ -20,7 +20,7 @@ func Lifetimes(t *testing.T, f Factory) {
 	const lifetime = 50 * time.Millisecond
 	filler := make([]byte, 64<<10)
 	ordinary := 0
-	for waiting := 0; waiting < 1<<20; { // more than both kernels hold: the rest waits with us
+	for waiting := 0; waiting < 1<<20 && !x.Failed(); { // more than both kernels hold: the rest waits with us
 		x.User.Do(func() {
 			x.send(user, mapping.Message{Stream: 1, Data: filler, Context: 1})
 			ordinary++

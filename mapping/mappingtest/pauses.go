@@ -36,7 +36,7 @@ func Pauses(t *testing.T, f Factory) {
 		x.send(user, mapping.Message{PPID: mapping.PPIDEnd, Data: b})
 		sent++
 	}
-	for waiting := 0; waiting < 1<<20; { // more than both kernels hold: the rest waits with us
+	for waiting := 0; waiting < 1<<20 && !x.Failed(); { // more than both kernels hold: the rest waits with us
 		x.User.Do(more)
 		x.pass(x.User, time.Millisecond, nil)
 		x.User.Do(func() { waiting = user.Association.Queued() })
