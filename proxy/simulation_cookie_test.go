@@ -79,16 +79,27 @@ func (c *serverConn) taste() {
 			m.violated("server%d: the cookie %q", c.server.element.index, p)
 		}
 	}
-	c.tasted = true
+	c.leg, _ = holder.(*session.Leg)
+}
+
+// newest reports whether the connection is that of its session's last leg. Of older ones a server that was frozen may hear when the
+// client has got its answers elsewhere.
+func (c *serverConn) newest() (yes bool) {
+	for _, u := range c.server.sim.userShard.users {
+		u.rules.Sessions(func(s *session.Session) {
+			yes = yes || c.leg != nil && s.ID == c.leg.Session && s.Info().Leg == c.leg.Number
+		})
+	}
+	return yes
 }
 
 // checkNote judges what the cookie has told when it shows whose connection it is.
 func (c *serverConn) checkNote(of int) error {
-	if !c.tasted {
-		return nil
-	}
 	if c.note.there && c.note.client != of {
 		return errors.New("the cookie is another client's")
+	}
+	if !c.newest() {
+		return nil
 	}
 	last := -1
 	if c.note.there {

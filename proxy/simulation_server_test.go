@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/session"
 )
 
 // server is one process of a server: it answers requests one after another, in its own time, and always the same to the same.
@@ -42,12 +43,12 @@ type serverConn struct {
 	unseen   bool      // since then it has not looked at what comes
 	accepted int       // counts connections
 	told     told
-	called   int        // callbacks that have spoken
-	worked   bool       // it has carried out a request of the client's own
-	note     note       // in its session's cookie
-	tasted   bool       // it could be asked
-	think    loop.Timer // while a request is being worked on
-	answer   []byte     // to that
+	called   int          // callbacks that have spoken
+	worked   bool         // it has carried out a request of the client's own
+	note     note         // in its session's cookie
+	leg      *session.Leg // whose cookie could be asked for; nil: that of nobody
+	think    loop.Timer   // while a request is being worked on
+	answer   []byte       // to that
 }
 
 func (s *server) accept(conn loop.Conn) loop.Handler {
