@@ -257,6 +257,7 @@ func TestProgramsWait(t *testing.T) {
 	for range maxPrograms {
 		results = append(results, o.start("while [ ! -e "+dir+"/go ]; do sleep 0.01; done; echo ran", "", time.Minute))
 	}
+	eventually(t, "all slots to be taken", func() bool { return len(o.runner.slots) == maxPrograms })
 	impatient := o.start("echo ran", "", time.Millisecond)
 	for range 2 * maxPrograms {
 		results = append(results, o.start("echo ran", "", time.Minute))
