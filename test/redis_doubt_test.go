@@ -12,19 +12,25 @@ import (
 	"github.com/gomodule/redigo/redis"
 )
 
+// dialReadingRedis starts two servers with sidecars before them that go by what a server has read, and connects to them.
+func dialReadingRedis(t *testing.T, mapping string) (*redisPair, redis.Conn) {
+	pair := newRedisPair(t, "")
+	f := launchRedis(t, pair, mapping, "read")
+	c, err := redis.Dial("tcp", f.listen, redis.DialReadTimeout(patience))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return pair, c
+}
+
 // With ack = "read" one request at most is in doubt when a server dies, also when the client is slow to read: then the replies to
 // many requests that were carried out are still in the server's memory, behind a large one.
 func TestRedisSlowReader(t *testing.T) {
 	needs(t, false, "redis-server")
 	for _, mapping := range []string{"tcp", "none"} {
 		t.Run(mapping, func(t *testing.T) {
-			pair := newRedisPair(t, "")
-			f := launchRedis(t, pair, mapping, "read")
-			c, err := redis.Dial("tcp", f.listen, redis.DialReadTimeout(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			pair, c := dialReadingRedis(t, mapping)
 			const large, small = 60, 10
 			for range large {
 				c.Send("GET", redisBig)
@@ -85,13 +91,7 @@ func TestRedisBusy(t *testing.T) {
 	needs(t, false, "redis-server")
 	for _, mapping := range []string{"tcp", "none"} {
 		t.Run(mapping, func(t *testing.T) {
-			pair := newRedisPair(t, "")
-			f := launchRedis(t, pair, mapping, "read")
-			c, err := redis.Dial("tcp", f.listen, redis.DialReadTimeout(patience))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer c.Close()
+			pair, c := dialReadingRedis(t, mapping)
 			if _, err := c.Do("GET", "nothing"); err != nil { // from here on it is known which commands are safe
 				t.Fatal(err)
 			}
