@@ -35,6 +35,7 @@ type sctpAssociation struct {
 
 	bad     map[netip.AddrPort]PathState // the paths that were reported as others than active
 	partial []byte                       // the beginning of a message whose rest is yet to come
+	notice  []byte                       // likewise of a notification: it may come before that rest
 	early   []Message
 	earlyBy int  // bytes in early
 	began   bool // the peer's first message has come
@@ -248,7 +249,7 @@ func (a *sctpAssociation) end(inOrder bool) {
 		a.file.Close()
 	}
 	a.queue.release()
-	a.partial, a.early = nil, nil
+	a.partial, a.notice, a.early = nil, nil, nil
 }
 
 // Queued is how many bytes the kernel has not taken.

@@ -64,18 +64,23 @@ func (a *sctpAssociation) readEnded(errno error) {
 	}
 }
 
-// take puts the parts of a message together and hands it over.
+// take puts the parts of a message together and hands it over. What the kernel tells may come between them: that the rest will not come, for
+// one (SCTP_PARTIAL_DELIVERY_EVENT). It is never joined with what a peer has said.
 func (a *sctpAssociation) take(p part, b []byte) {
-	if !p.whole || len(a.partial) > 0 {
-		if len(a.partial)+len(b) > sctpMessage {
+	begun := &a.partial
+	if p.notification {
+		begun = &a.notice
+	}
+	if !p.whole || len(*begun) > 0 {
+		if len(*begun)+len(b) > sctpMessage {
 			a.fail(fmt.Errorf("%w: a message of more than %d bytes", ErrProtocol, sctpMessage))
 			return
 		}
-		a.partial = append(a.partial, b...)
+		*begun = append(*begun, b...)
 		if !p.whole {
 			return
 		}
-		b, a.partial = a.partial, nil
+		b, *begun = *begun, nil
 	}
 	if p.notification {
 		a.notified(b)

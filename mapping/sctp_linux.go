@@ -212,7 +212,8 @@ func (li *sctpListener) Ready(loop.Event) {
 func (li *sctpListener) accepted(fd int) {
 	a := newSCTPAssociation(li.loop, li.mapping, li.config)
 	a.accepted = true
-	if err := a.watch(fd); err != nil {
+	if err := a.watch(fd); err != nil { // no memory for one more in the epoll
+		a.end(false)
 		unix.Close(fd)
 		return
 	}
