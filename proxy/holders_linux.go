@@ -12,6 +12,7 @@ import (
 type found struct {
 	holders map[listenerID][]int // processes with an open descriptor of a socket, as far as they can be seen
 	seen    []int                // all processes that there were, in order; it is not changed any more
+	blind   bool                 // this process had no descriptors left to look at all of them
 }
 
 // holders looks through all processes, but those in except, which are in order, for those that hold the sockets. It may run on any
@@ -24,7 +25,9 @@ func holders(sockets []listenerID, except []int, rest func() (goOn bool)) (f fou
 	}
 	f.holders = w.wanted
 	f.seen = make([]int, 0, len(except))
-	for _, name := range list("/proc") {
+	processes, err := list("/proc")
+	w.blind = err != nil
+	for _, name := range processes {
 		pid, err := strconv.Atoi(name)
 		if err != nil {
 			continue
@@ -37,6 +40,7 @@ func holders(sockets []listenerID, except []int, rest func() (goOn bool)) (f fou
 			return f, false
 		}
 	}
+	f.blind = w.blind
 	slices.Sort(f.seen)
 	return f, true
 }
@@ -45,7 +49,8 @@ func holders(sockets []listenerID, except []int, rest func() (goOn bool)) (f fou
 type walk struct {
 	wanted map[listenerID][]int // sockets, and who holds them
 	rest   func() bool
-	read   int // links
+	read   int  // links
+	blind  bool // not everything could be opened
 }
 
 // restEvery is how many links are read between two rests.
@@ -56,6 +61,7 @@ const restEvery = 256
 func (w *walk) through(pid int, dir string) bool {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
+		w.blind = w.blind || short(err)
 		return true
 	}
 	defer unix.Close(fd)
@@ -92,13 +98,13 @@ func socketOf(link []byte) (socket listenerID, is bool) {
 	return listenerID(n), err == nil
 }
 
-func list(dir string) []string {
+func list(dir string) ([]string, error) {
 	fd, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return nil
+		return nil, err
 	}
 	defer unix.Close(fd)
-	return names(fd)
+	return names(fd), nil
 }
 
 // names lists an open directory, as far as it can be read.

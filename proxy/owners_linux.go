@@ -138,10 +138,15 @@ func (o *owners) life() life {
 	o.census.mu.Lock()
 	defer o.census.mu.Unlock()
 	o.add(f)
-	if o.gone = !o.anyAlive(); o.gone {
-		return absent
+	l = o.best()
+	switch {
+	case l != absent:
+		return l
+	case f.blind:
+		return present
 	}
-	return held
+	o.gone = true
+	return absent
 }
 
 // judge is life if that is certain without a look for more processes; else it returns those that need not be looked at.
@@ -153,8 +158,9 @@ func (o *owners) judge() (l life, certain bool, seen []int) {
 		return present, true, nil
 	case o.gone:
 		return absent, true, nil
-	case o.anyAlive():
-		return held, true, nil
+	}
+	if l = o.best(); l != absent {
+		return l, true, nil
 	}
 	return absent, false, o.seen
 }
@@ -175,8 +181,17 @@ func (o *owners) add(f found) {
 	}
 }
 
-func (o *owners) anyAlive() bool {
-	return slices.ContainsFunc(o.processes, func(p *process) bool { return !p.exiting() })
+func (o *owners) anyAlive() bool { return o.best() != absent }
+
+// best is held if a process is not exiting, else present if that is not known of one, else absent.
+func (o *owners) best() life {
+	best := absent
+	for _, p := range o.processes {
+		if best = max(best, p.life()); best == held {
+			break
+		}
+	}
+	return best
 }
 
 // keepOpen is of how many processes of a socket the stat is opened at once.
@@ -198,24 +213,44 @@ func (p *process) close() {
 	}
 }
 
-// exiting reports whether the process is gone, or will be soon (PF_EXITING in the flags of proc_pid_stat(5)).
-func (p *process) exiting() bool {
+// exiting reports whether the process is gone for certain, or will be soon.
+func (p *process) exiting() bool { return p.life() == absent }
+
+// life is absent if the process is gone, or will be soon (PF_EXITING in the flags of proc_pid_stat(5)), else held; present if that cannot be
+// told now, because this process has no descriptors or memory left.
+func (p *process) life() life {
 	if p.dead {
-		return true
+		return absent
 	}
 	if p.stat < 0 {
 		fd, err := unix.Open("/proc/"+strconv.Itoa(p.pid)+"/stat", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-		if err != nil {
-			return true
+		switch {
+		case short(err):
+			return present
+		case err != nil:
+			return absent
 		}
 		p.stat = fd
 	}
 	var stat [512]byte // the flags come early
 	n, err := unix.Pread(p.stat, stat[:], 0)
-	if err != nil || n <= 0 {
-		return true
+	switch {
+	case short(err):
+		return present
+	case err != nil || n <= 0 || leaving(stat[:n]):
+		return absent
 	}
-	fields := bytes.Fields(stat[bytes.LastIndexByte(stat[:n], ')')+1 : n]) // the name before may hold anything
+	return held
+}
+
+// short reports whether a call failed because something is short here: it says nothing of what was asked for.
+func short(err error) bool {
+	return err == unix.EMFILE || err == unix.ENFILE || err == unix.ENOMEM || err == unix.EINTR
+}
+
+// leaving reports whether that is the stat of a process that is exiting.
+func leaving(stat []byte) bool {
+	fields := bytes.Fields(stat[bytes.LastIndexByte(stat, ')')+1:]) // the name before may hold anything
 	const state, flags, pfExiting = 0, 6, 0x4
 	if len(fields) <= flags {
 		return true

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // testOwners is what is known of a socket of this process that listens: nothing yet.
@@ -139,4 +141,31 @@ func TestProbeElsewhere(t *testing.T) {
 		}
 		return 0
 	})
+}
+
+// A process that has no descriptors left cannot look at its server's: that says nothing of the server, now or later.
+func TestOwnersOutOfDescriptors(t *testing.T) {
+	o := testOwners(t)
+	all, _ := holders([]listenerID{o.socket}, nil, nil)
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	none := limit
+	none.Cur = 0
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &none); err != nil {
+		t.Fatal(err)
+	}
+	o.learn(o.foundBy(all.seen, os.Getpid()))
+	without := o.life()
+	f, _ := holders([]listenerID{o.socket}, nil, nil)
+	if err := unix.Setrlimit(unix.RLIMIT_NOFILE, &limit); err != nil {
+		t.Fatal(err)
+	}
+	if !f.blind {
+		t.Error("without descriptors all processes were looked at")
+	}
+	if with := o.life(); without != present || with != held {
+		t.Errorf("%d without descriptors, not present; %d with them, not held", without, with)
+	}
 }
