@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/netip"
+	"regexp"
 	"testing"
 	"time"
 
@@ -146,5 +147,39 @@ func TestNativeDyingListener(t *testing.T) {
 	r.run(time.Second)
 	if c.has("1\n"); c.closed || len(r.wires) != 2 {
 		t.Errorf("closed %t, %d associations", c.closed, len(r.wires))
+	}
+}
+
+// A message that has no reply is sent again, if it is safe, unless the dead server's kernel has acknowledged it: on the wire it may have
+// been lost.
+func TestNativeOneWay(t *testing.T) {
+	for name, c := range map[string]struct {
+		left  mapping.Retrieved
+		again []string
+	}{
+		"both on the wire": {mapping.Retrieved{Unacknowledged: []uint64{2, 8}}, []string{"tell1\n", "tell2\n"}},
+		"one acknowledged": {mapping.Retrieved{Unacknowledged: []uint64{8}}, []string{"tell2\n"}},
+		"one unsent":       {mapping.Retrieved{Unacknowledged: []uint64{2}, Unsent: []uint64{8}}, []string{"tell1\n", "tell2\n"}},
+		"all acknowledged": {mapping.Retrieved{}, nil},
+	} {
+		for _, err := range []error{io.EOF, loop.ErrReset} {
+			t.Run(fmt.Sprint(name, " ", err), func(t *testing.T) {
+				r := newNativeRig(t, nativeLines(t, protocol.LineConfig{Safe: anyLine, OneWay: []*regexp.Regexp{regexp.MustCompile("^tell")}}), session.Failover{})
+				client := r.client()
+				client.write("a\n")
+				first := r.last()
+				first.say("1\n")
+				r.run(time.Second)
+				first.left = mapping.Retrieved{Unacknowledged: []uint64{2, 8}} // it has not been acknowledged yet
+				client.write("tell1\ntell2\n")
+				r.run(time.Second)
+				first.heard("a\n", "tell1\n", "tell2\n")
+				first.left = c.left
+				first.die(err)
+				r.last().heard(c.again...)
+				client.write("b\n")
+				r.last().heard("b\n")
+			})
+		}
 	}
 }

@@ -46,7 +46,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: s.common.pools[c.Pool],
 		Dialer: dialer, Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
-		Associations: associations, LateEnd: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
+		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
 	if s.index > 0 {
 		return u, nil
 	}

@@ -128,7 +128,7 @@ func (s *Session) serverFailed(m *message, cause string) {
 	switch {
 	case m.received < leg.acked || m.received > leg.highest:
 		m.received = leg.highest
-	case leg.reads && m.code != CodeServerEnded: // so much it may have read; what it has read was acknowledged
+	case s.u.c.Exact, leg.reads && m.code != CodeServerEnded: // so much it may have read; what it has read was acknowledged
 	default:
 		leg.acked = m.received
 		s.settle()

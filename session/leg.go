@@ -174,6 +174,9 @@ func (g *Leg) fail(code Code, listens bool, text string) {
 	if g.over || g.failure != nil {
 		return
 	}
+	if g.e.c.Undelivered != nil { // what is delivered for certain by now is told apart from what may be
+		g.ack(false)
+	}
 	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.reach(), text: text}
 	g.out.open = false // it may take a while until that is told, and it must be true then: the server is given nothing more
 	g.pump()

@@ -32,6 +32,10 @@ type UserConfig struct {
 	// half closed.
 	LateEnd bool
 
+	// Exact: an element whose server has failed has acknowledged before all that is delivered for certain; what it says beyond that the
+	// server may have read, and may have been lost on the way. Else what was written to the server counts as delivered then.
+	Exact bool
+
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session
 
