@@ -18,6 +18,10 @@ import (
 // behind, on the same stream: there is more than one only where streams overtake each other.
 const maxEchoes = 256
 
+// maxOrder is how many pool elements a business card may name: the order is gone through for each session that moves, and each
+// address is looked up in the pool while all shards wait for that.
+const maxOrder = 16
+
 // shunnedFor is how long a session whose cookie an element does not take does not ask there again.
 const shunnedFor = 2 * time.Second
 
@@ -78,6 +82,9 @@ func (l *userLink) card(stream uint16, c asap.BusinessCard) {
 	switch {
 	case stream != control:
 		l.violate(fmt.Sprintf("a business card on stream %d", stream))
+		return
+	case len(c.Elements) > maxOrder:
+		l.violate(fmt.Sprintf("a business card with %d pool elements", len(c.Elements)))
 		return
 	case string(c.Handle) != handle && l.misfit:
 		return

@@ -116,3 +116,17 @@ func TestBusinessCardOverSeveralAssociations(t *testing.T) {
 	}
 	r.close()
 }
+
+// A card names at most 16 elements: each costs all shards something.
+func TestBusinessCardTooLong(t *testing.T) {
+	for n, broken := range map[int]bool{maxOrder: false, maxOrder + 1: true} {
+		r := newRig(t, options{elements: 2, priority: true})
+		r.stations[0].carded(0xa0, cardOf(r, "things", slices.Repeat([]int{1}, n-1)...))
+		c := r.client()
+		c.asks(1)
+		if got := r.orderOf(0); (got == nil) != broken || r.logged("broke the session protocol", "business card") != broken {
+			t.Errorf("%d elements: the order is %v", n, got)
+		}
+		r.close()
+	}
+}

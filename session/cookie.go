@@ -113,7 +113,8 @@ func (k *keptCookie) clear(pool *loop.Pool) {
 }
 
 // SetCookie gives the pool user what the element that takes the session over is to know: it replaces what was set or echoed before,
-// and overtakes all that is said to the client afterwards, but not what was said before. p is copied. While the leg is out of
+// and is not overtaken by what the server says afterwards. It may overtake what the server has said before and what still waits for
+// its turn, so the next element may know of a reply that the client does not have. p is copied. While the leg is out of
 // touch it is kept, and given when the pool user comes back. The errors are ErrCookieLong, ErrCookieKey and ErrLegOver.
 func (g *Leg) SetCookie(p []byte) error {
 	switch {
