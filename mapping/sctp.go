@@ -81,6 +81,10 @@ type Pauser interface {
 	Resume()
 }
 
+// DryHandler is a Handler that hears when more messages are known to be acknowledged than before, which Retrieve does not list any more.
+// Only SCTP tells.
+type DryHandler interface{ Dry() }
+
 // sctpStreams is how many streams are asked for. Each costs the kernel memory from the beginning.
 const sctpStreams = 1 << 14
 

@@ -176,11 +176,22 @@ func (a *sctpAssociation) notified(b []byte) {
 	case notifyPath:
 		a.pathChanged(n.path)
 	case notifyDry:
-		a.sent.dry()
+		a.dry()
 	case notifySendFailed:
 		a.sent.failed(&n, a.lost != nil)
 	case notifyPartial:
 		a.partial = nil // the message was given up by its sender
+	}
+}
+
+// dry follows the kernel's word that all is acknowledged. The word may be older than what was sent last, and if that is acknowledged by
+// now, too, no other word comes: so the kernel is asked.
+func (a *sctpAssociation) dry() {
+	if a.lost == nil && len(a.sent.contexts) > 0 && holdsNothing(a.file.FD()) {
+		a.sent.told()
+	}
+	if h, can := a.handler.(DryHandler); a.sent.dry() && can && a.talk.up && !a.closing {
+		h.Dry()
 	}
 }
 

@@ -68,3 +68,12 @@ func TestSCTPPauses(t *testing.T) {
 		t.Run(name, func(t *testing.T) { mappingtest.Pauses(t, mappingtest.Real(m, m)) })
 	}
 }
+
+// What the kernel says of acknowledgements is taken for what it is, without another message that would have it say more.
+func TestSCTPAcknowledged(t *testing.T) {
+	needSCTP(t)
+	native := mapping.SCTPMapping{Native: true}
+	for name, m := range map[string]mapping.SCTPMapping{"sidecar": {}, "native": native} {
+		t.Run(name, func(t *testing.T) { mappingtest.Acknowledged(t, mappingtest.Real(m, m)) })
+	}
+}

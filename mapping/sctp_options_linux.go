@@ -206,3 +206,18 @@ func statusOf(fd int) (sctpStatus, error) {
 	in, out := binary.NativeEndian.Uint16(b[16:]), binary.NativeEndian.Uint16(b[18:])
 	return sctpStatus{streams: int(min(in, out)), primary: parsePath(b[24:])}, nil
 }
+
+// holdsNothing reports whether an association that lives has no message left that its peer has not acknowledged. That of one which has
+// ended has none either, but for another reason: so its life is asked for last.
+func holdsNothing(fd int) bool {
+	const wmemQueued = 5 // SK_MEMINFO_WMEM_QUEUED: the memory of messages that may have to be sent again
+	var memory [9]uint32
+	size := uint32(unsafe.Sizeof(memory))
+	_, _, errno := unix.RawSyscall6(unix.SYS_GETSOCKOPT, uintptr(fd), unix.SOL_SOCKET, unix.SO_MEMINFO,
+		uintptr(unsafe.Pointer(&memory)), uintptr(unsafe.Pointer(&size)), 0)
+	if errno != 0 || size <= 4*wmemQueued || memory[wmemQueued] != 0 {
+		return false
+	}
+	_, err := statusOf(fd)
+	return err == nil
+}

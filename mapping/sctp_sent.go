@@ -31,18 +31,19 @@ func (s *sctpSent) push(context uint64, ours bool) {
 // told notes that the kernel has nothing more to tell.
 func (s *sctpSent) told() { s.before = s.first + uint32(len(s.contexts)) }
 
-// dry notes that the kernel has said: all are acknowledged. It may have said so before the latest ones were sent; all that were sent
-// when it had last told everything are meant for certain.
-func (s *sctpSent) dry() {
+// dry notes that the kernel has said: all are acknowledged, and reports whether that is news. It may have said so before the latest ones
+// were sent; all that were sent when it had last told everything are meant for certain.
+func (s *sctpSent) dry() (news bool) {
 	n := int(int32(s.before - s.first))
 	if n <= 0 {
-		return
+		return false
 	}
 	s.first = s.before
 	s.contexts = s.contexts[:copy(s.contexts, s.contexts[n:])]
 	if len(s.contexts) == 0 && cap(s.contexts) > 256 {
 		s.contexts = nil
 	}
+	return true
 }
 
 // failed notes a message, or a part of one, that the kernel gives back. Unless the association is lost, its lifetime is over.
