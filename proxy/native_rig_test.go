@@ -110,6 +110,7 @@ type wire struct {
 	sent    []mapping.Message
 	queued  int
 	left    mapping.Retrieved
+	acks    time.Duration // when nothing was sent for so long the kernel says that all is acknowledged; 0: left says
 	paused  bool
 	waiting []mapping.Message // that came while it was paused
 	ended   string            // "closed", "aborted", "down"
@@ -121,6 +122,16 @@ func (w *wire) Send(m mapping.Message, _ *loop.Buffer) error {
 	}
 	m.Data = bytes.Clone(m.Data)
 	w.sent = append(w.sent, m)
+	if w.acks > 0 {
+		w.left.Unacknowledged = append(w.left.Unacknowledged, m.Context)
+		n := len(w.sent)
+		w.rig.world.After(w.acks, func() {
+			if n == len(w.sent) {
+				w.left.Unacknowledged = nil
+				w.rig.user.Post(w.handler.(mapping.DryHandler).Dry)
+			}
+		})
+	}
 	return nil
 }
 

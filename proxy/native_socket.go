@@ -76,6 +76,13 @@ func (s *nativeSocket) Up() {
 // Drained has the leg go on writing (mapping.Handler).
 func (s *nativeSocket) Drained() { s.leg.Writable() }
 
+// Dry has the pool user go on, whose memory may be full of what was not acknowledged (mapping.DryHandler).
+func (s *nativeSocket) Dry() {
+	if leg, is := s.leg.(interface{ Delivered() }); is {
+		leg.Delivered()
+	}
+}
+
 // Down tells the leg, behind what has come before (mapping.Handler).
 func (s *nativeSocket) Down(err error) {
 	s.over, s.down = true, err

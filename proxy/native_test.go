@@ -198,6 +198,23 @@ func TestNativeSlowClient(t *testing.T) {
 	}
 }
 
+// What a client says goes on as soon as the server's kernel has acknowledged what fills the memory of its session.
+func TestNativeUpload(t *testing.T) {
+	r := newNativeRig(t, protocol.NewStream(protocol.StreamConfig{}), session.Failover{Replay: session.ReplayUnacked})
+	c := r.client()
+	w := r.last()
+	w.acks = time.Millisecond
+	c.write(strings.Repeat("x", 4<<20))
+	r.run(500 * time.Millisecond) // 16 times as much as the memory, and each full one waited for 100 ms
+	n := 0
+	for _, m := range w.sent {
+		n += len(m.Data)
+	}
+	if n != 4<<20 {
+		t.Errorf("the server has %d bytes", n)
+	}
+}
+
 // Whatever comes with ASAP's PPID, the session goes on.
 func FuzzNativeASAP(f *testing.F) {
 	f.Add([]byte{0x0b, 0, 0, 8, 0, 0xd, 0, 4})

@@ -201,6 +201,14 @@ func (g *Leg) data(p []byte) {
 	}
 }
 
+// Delivered says that more of what was written is delivered than before (ElementConfig.Undelivered). The user hears it at once if it may be
+// waiting for that, else with the next round of ACKs.
+func (g *Leg) Delivered() {
+	if !g.over && g.told < g.out.written() && farBack(g.told, g.position(), g.e.c.Memory) {
+		g.ack(false)
+	}
+}
+
 // consumed tells the user how far the server has taken its bytes: at once if it may be waiting for that, else with the next
 // round of ACKs.
 func (g *Leg) consumed() {
