@@ -5,6 +5,7 @@ import (
 	"io"
 	"net/netip"
 	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -181,5 +182,20 @@ func TestNativeOneWay(t *testing.T) {
 				r.last().heard("b\n")
 			})
 		}
+	}
+}
+
+// A message that the client does not finish is not sent as if it had: the server would take it for another one.
+func TestNativeUnfinished(t *testing.T) {
+	r := newNativeRig(t, nativeLines(t, protocol.LineConfig{Safe: anyLine}), session.Failover{})
+	c := r.client()
+	c.write("one\ntw")
+	c.finish()
+	w := r.last()
+	w.say("1\n")
+	r.run(10 * time.Millisecond)
+	w.heard("one\n")
+	if c.has("1\n"); !c.closed || w.ended != "closed" || !strings.Contains(r.log.String(), "in the middle of a message") {
+		t.Errorf("closed %t, the association is %q\n%s", c.closed, w.ended, r.log.String())
 	}
 }

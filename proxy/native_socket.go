@@ -323,6 +323,10 @@ func (s *nativeSocket) CloseWrite() error {
 		return nil
 	}
 	s.finished = true
+	if n := s.part.Len(); n > 0 { // as a message of its own it would mean something else
+		s.side.shard.log.Warn("a client has ended in the middle of a message: its beginning is not sent to a native element",
+			"pool_element", s.side.name, "bytes", n)
+	}
 	if s.side.native.paired() {
 		s.side.shard.loop.Post(s.shut)
 	} else {
