@@ -1,6 +1,8 @@
 package mapping_test
 
 import (
+	"net"
+	"net/netip"
 	"testing"
 	"time"
 
@@ -75,5 +77,41 @@ func TestSCTPAcknowledged(t *testing.T) {
 	native := mapping.SCTPMapping{Native: true}
 	for name, m := range map[string]mapping.SCTPMapping{"sidecar": {}, "native": native} {
 		t.Run(name, func(t *testing.T) { mappingtest.Acknowledged(t, mappingtest.Real(m, m)) })
+	}
+}
+
+// A host with many addresses (a node of Kubernetes has thousands) listens on all of them, and tells them all to its peers.
+func TestSCTPHostOfManyAddresses(t *testing.T) {
+	needSCTP(t)
+	if all, err := net.InterfaceAddrs(); err != nil || len(all) < 100 {
+		t.Skipf("this host has %d addresses, not 100 (%v); test/sctplab runs this on one that has", len(all), err)
+	}
+	x := mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{})(t)
+	user, element := &end{}, &end{}
+	var at netip.AddrPort
+	x.Element.Do(func() {
+		l, err := mapping.SCTPMapping{}.Listen(x.Element.Loop, netip.MustParseAddrPort("0.0.0.0:0"), beats, func(a mapping.Association) mapping.Handler {
+			element.a = a
+			return element
+		})
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		at = netip.AddrPortFrom(nowhere.Addr(), l.Addr().Port())
+	})
+	if !at.IsValid() {
+		t.FailNow()
+	}
+	x.User.Do(func() { user.a = mapping.SCTPMapping{}.Dial(x.User.Loop, at, beats, user) })
+	if !x.Element.Await(func() bool { return element.ups == 1 }, 10*time.Second) || !x.User.Await(func() bool { return user.ups == 1 }, 10*time.Second) {
+		t.Fatalf("it is not up: %v, %v", user.err, element.err)
+	}
+	for side, a := range map[*mappingtest.Side]mapping.Association{x.User: user.a, x.Element: element.a} {
+		side.Do(func() {
+			if paths := a.(mapping.Pather).Paths(); !a.Remote().IsValid() || !a.Local().IsValid() || len(paths) < 2 {
+				t.Errorf("from %v to %v, %d paths", a.Local(), a.Remote(), len(paths))
+			}
+		})
 	}
 }

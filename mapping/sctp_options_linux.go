@@ -38,6 +38,8 @@ const (
 	addressRoom    = maxAddresses * inet6Size
 	heartbeatOn    = 1    // SPP_HB_ENABLE
 	sackDelayOn    = 0x20 // SPP_SACKDELAY_ENABLE
+
+	mostAddressRoom = 512 * addressRoom // for 16384 addresses
 )
 
 // pathTimes are the kernel's times, so that it tries the other paths of an association before the peer is given up, and notices a path
@@ -159,13 +161,19 @@ func getOption(fd, option int, b []byte) (int, error) {
 	return int(size), nil
 }
 
-// addressesOf lists the addresses of one end of an association: optPeers or optLocals.
+// addressesOf lists the addresses of one end of an association: optPeers or optLocals; at most maxAddresses. The kernel answers nothing
+// where it has more than there is room for.
 func addressesOf(fd, option int) []netip.AddrPort {
-	b := make([]byte, 8+addressRoom)
-	if _, err := getOption(fd, option, b); err != nil {
-		return nil
+	for room := addressRoom; room <= mostAddressRoom; room *= 8 {
+		b := make([]byte, 8+room)
+		switch _, err := getOption(fd, option, b); {
+		case err == nil:
+			return parseSockaddrs(b[8:], int(min(binary.NativeEndian.Uint32(b[4:]), maxAddresses)))
+		case !errors.Is(err, unix.ENOMEM):
+			return nil
+		}
 	}
-	return parseSockaddrs(b[8:], int(min(binary.NativeEndian.Uint32(b[4:]), maxAddresses)))
+	return nil
 }
 
 // pathStatus asks for one path.

@@ -11,3 +11,9 @@ import (
 func TestMapping(t *testing.T) {
 	Open(t).RunTests(t, GoTest{Package: "../../mapping", Args: []string{"-test.run=SCTP"}, Race: true, Limit: 6 * time.Minute})
 }
+
+// TestManyAddresses runs one of them on a host with more addresses than a first question leaves room for.
+func TestManyAddresses(t *testing.T) {
+	Open(t).RunTests(t, GoTest{Package: "../../mapping", Args: []string{"-test.run=SCTPHostOfManyAddresses"},
+		Setup: "ip link add many type dummy; ip link set many up; i=1; while [ $i -le 120 ]; do ip addr add 10.99.0.$i/24 dev many; i=$((i+1)); done"})
+}
