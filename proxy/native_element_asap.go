@@ -53,13 +53,13 @@ func (s *nativeSession) SetCookie(cookie []byte) error {
 	}
 	s.keep(cookie)
 	s.owed = true
-	return s.sendCookie()
+	return s.sendCookie(false)
 }
 
 // sendCookie sends the cookie that is owed to the pool user, when the association has room: of those that come faster than they can be
-// sent, the newest counts.
-func (s *nativeSession) sendCookie() error {
-	if !s.owed || s.association.Queued() >= nativeWindow {
+// sent, the newest counts. What the server says next does not pass it (now): a reply must not be there before its cookie.
+func (s *nativeSession) sendCookie(now bool) error {
+	if !s.owed || !now && s.association.Queued() >= nativeWindow {
 		return nil
 	}
 	s.owed = false

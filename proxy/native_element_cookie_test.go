@@ -1,12 +1,14 @@
 package proxy
 
 import (
+	"bytes"
 	"encoding/hex"
 	"errors"
 	"strings"
 	"testing"
 
 	"github.com/poolproxy/poolproxy/asap"
+	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -115,4 +117,41 @@ func TestNativeElementASAPGarbage(t *testing.T) {
 			t.Errorf("session %d: echoed is %v, cookie %v", s.number, s.echoed, s.Cookie())
 		}
 	}
+}
+
+// crowded is an association whose queue is as full as the test says.
+type crowded struct {
+	nativeAssociation
+	queued int
+	sent   []mapping.Message
+}
+
+func (c *crowded) Queued() int { return c.queued }
+
+func (c *crowded) Send(m mapping.Message, _ *loop.Buffer) error {
+	m.Data = bytes.Clone(m.Data)
+	c.sent = append(c.sent, m)
+	return nil
+}
+
+// A cookie that found the queue full goes ahead of what the server says later, also when the queue has room for that again, but is not
+// yet so empty that it tells (Drained).
+func TestNativeElementCookieBeforeReply(t *testing.T) {
+	r := newNativeElementRig(t, 1, Limits{}, framed(t))
+	a := &crowded{nativeAssociation: r.user().Association.(nativeAssociation)}
+	h := r.side.rules.Accept(a)
+	h.Up()
+	h.Receive(mapping.Message{PPID: testPPID, Data: frame("hello")})
+	r.until("it is answered", func() bool { return len(a.sent) == 1 })
+	a.queued = nativeWindow
+	if err := h.(*nativeSession).SetCookie([]byte("1")); err != nil || len(a.sent) != 1 {
+		t.Fatalf("%v, %d messages went into a full queue", err, len(a.sent)-1)
+	}
+	a.queued--
+	r.conns[0].say(frame("later"))
+	r.until("the server is heard", func() bool { return len(a.sent) == 3 || a.sent[len(a.sent)-1].PPID == testPPID && len(a.sent) > 1 })
+	if first := a.sent[1]; first.PPID != mapping.PPIDASAP {
+		t.Errorf("the server's message goes ahead of the cookie that was set before it: %q", first.Data)
+	}
+	h.Down(mapping.ErrDown)
 }

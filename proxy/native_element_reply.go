@@ -82,7 +82,10 @@ func (s *nativeSession) finish(p []byte) error {
 // send sends a message of the server's.
 func (s *nativeSession) send(p []byte) error {
 	s.toUser += int64(len(p))
-	err := s.association.Send(mapping.Message{PPID: s.owner.ppid, Data: p}, nil)
+	err := s.sendCookie(true)
+	if err == nil {
+		err = s.association.Send(mapping.Message{PPID: s.owner.ppid, Data: p}, nil)
+	}
 	if errors.Is(err, mapping.ErrDown) {
 		return nil // which is told
 	}
@@ -94,7 +97,7 @@ func (s *nativeSession) Drained() {
 	if s.ended {
 		return
 	}
-	if err := s.sendCookie(); err != nil {
+	if err := s.sendCookie(false); err != nil {
 		s.abort(err)
 	} else if s.server != nil {
 		s.server.ReadOn()
