@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/mapping"
 )
@@ -33,7 +35,12 @@ func (s *nativeSocket) control(p []byte) {
 		return
 	}
 	if err := s.leg.SetCookie(c.Cookie); err != nil {
-		s.side.shard.log.Warn("a cookie is not kept: after a failover the next element is shown the one before it, or none",
+		level := hclog.Warn
+		if s.unkept { // an element says it as often as it likes
+			level = hclog.Debug
+		}
+		s.unkept = true
+		s.side.shard.log.Log(level, "a cookie is not kept: after a failover the next element is shown the one before it, or none",
 			"pool_element", s.side.name, "error", err)
 	}
 }

@@ -40,6 +40,7 @@ type nativeSocket struct {
 	failed   bool // the leg was told that it is broken, or is going to be
 	finished bool // CloseWrite was called
 	coming   bool // handOver is posted
+	unkept   bool // a warning has told of a cookie that is not kept
 	down     error
 	again    loop.Timer // hands over when memory was short
 	quiet    loop.Timer // ends the association behind CloseWrite

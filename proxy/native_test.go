@@ -102,9 +102,14 @@ func TestNativeRubbish(t *testing.T) {
 		{0x0c, 0, 0, 12, 0, 0xd, 0, 8, 'e', 'v', 'i', 'l'}} {
 		w.tell(asap.PPID, b)
 	}
-	w.cookie(strings.Repeat("x", session.MaxCookie+1))
+	for range 100 {
+		w.cookie(strings.Repeat("x", session.MaxCookie+1))
+	}
 	w.say("1\n")
 	c.has("1\n")
+	if n := strings.Count(r.log.String(), "[WARN]"); n != 1 {
+		t.Errorf("%d warnings, want one for the association", n)
+	}
 	w.die(io.EOF)
 	checkEcho(t, r.last(), "good")
 }
