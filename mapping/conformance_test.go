@@ -23,5 +23,5 @@ func TestDirect(t *testing.T) {
 }
 
 func TestTCPManyMessages(t *testing.T) {
-	mappingtest.Flood(t, mappingtest.Real(mapping.TCPMapping{}, mapping.TCPMapping{}), 10_000, 100)
+	mappingtest.Flood(t, mappingtest.Real(mapping.TCPMapping{}, mapping.TCPMapping{}), 10_000, 100, 65519)
 }

@@ -29,14 +29,14 @@ func TestSCTPReal(t *testing.T) {
 // Ten thousand messages each way, of 1 byte to 1 MiB, over 100 streams: every one whole, and in order on its stream.
 func TestSCTPManyMessages(t *testing.T) {
 	needSCTP(t)
-	mappingtest.Flood(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}), 10_000, 100)
+	mappingtest.Flood(t, mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{}), 10_000, 100, 1<<20)
 }
 
 // Native peers have no sidecars: the same messages without introductions.
 func TestSCTPNativeMessages(t *testing.T) {
 	needSCTP(t)
 	native := mapping.SCTPMapping{Native: true}
-	mappingtest.Flood(t, mappingtest.Real(native, native), 1_000, 10)
+	mappingtest.Flood(t, mappingtest.Real(native, native), 1_000, 10, 1<<20)
 }
 
 // A peer that has not learned our rules, or lies, is told off: the association ends with ErrProtocol, another one does not notice.

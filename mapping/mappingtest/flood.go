@@ -13,15 +13,15 @@ import (
 // floodPatience bounds a Flood; emulated machines are slow.
 const floodPatience = 3 * time.Minute
 
-// Flood sends count messages each way at once over so many streams, 1 byte to the longest that the mapping takes, and 1 MiB at most. Every one
-// must come whole, unchanged, and in order on its stream.
-func Flood(t *testing.T, f Factory, count, streams int) {
+// Flood sends count messages each way at once over so many streams, 1 byte to longest, which the association has to take. Every one must come
+// whole, unchanged, and in order on its stream.
+func Flood(t *testing.T, f Factory, count, streams, longest int) {
 	x := &fixture{T: t, Env: f(t)}
 	t.Cleanup(x.stop)
 	user, element := x.pair(beats)
 	ends := []*flooder{{r: user, side: x.User, seed: 1, peer: 2}, {r: element, side: x.Element, seed: 2, peer: 1}}
 	for _, e := range ends {
-		e.listen(x, count, streams)
+		e.listen(x, count, streams, longest)
 	}
 	for _, e := range ends {
 		e.side.Do(e.more)
@@ -46,9 +46,11 @@ type flooder struct {
 }
 
 // listen prepares the end: from then on what comes, and room in the queue, are its reasons to send more.
-func (e *flooder) listen(x *fixture, count, streams int) {
+func (e *flooder) listen(x *fixture, count, streams, longest int) {
 	e.side.Do(func() {
-		longest := min(e.r.Association.Capabilities().MaxMessage, 1<<20)
+		if most := e.r.Association.Capabilities().MaxMessage; most < longest {
+			x.Errorf("%s: the association takes messages of %d bytes at most, not of %d", e.r.name, most, longest)
+		}
 		e.next = make([]int, streams)
 		for i := range e.next {
 			e.next[i] = i
@@ -79,12 +81,15 @@ func (e *flooder) check(x *fixture, m mapping.Message, streams, longest int) {
 	e.received++
 }
 
-// noise is the i-th message of a seed: most are short, one in a thousand has the full length.
+// noise is the i-th message of a seed: most are short, one in two hundred is of any length, one in a thousand has the full one.
 func noise(seed uint64, i, longest int) []byte {
 	r := rand.New(rand.NewPCG(seed, uint64(i)))
 	n := 1 + r.IntN(1<<r.IntN(13))
-	if i%1000 == 7 {
+	switch {
+	case i%1000 == 7:
 		n = longest - r.IntN(2)
+	case i%200 == 3:
+		n = min(n<<r.IntN(9)+r.IntN(5), longest)
 	}
 	b := make([]byte, 0, n+8)
 	for len(b) < n {
