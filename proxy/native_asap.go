@@ -42,7 +42,9 @@ func (s *nativeSocket) control(p []byte) {
 		s.unkept = true
 		s.side.shard.log.Log(level, "a cookie is not kept: after a failover the next element is shown the one before it, or none",
 			"pool_element", s.side.name, "error", err)
+		return
 	}
+	s.log("cookie kept", "bytes", len(c.Cookie))
 }
 
 func (s *nativeSocket) log(message string, args ...any) {

@@ -30,6 +30,15 @@ proxy
 talk pingpong 127.0.0.1:5000 200ms > talk.log 2>&1 & client=$!
 waitfor "3 pongs" '[ $(pongs) -ge 3 ]'
 
+# settled stops the client, if each of its pings was answered and the cookie behind the answer is kept: rspserver sends the two one after
+# the other, and whoever kills it between them takes the cookie away.
+settled() {
+  kill -STOP $client
+  [ $(grep -c " sent" talk.log) = $(grep -c "cookie kept" pp.log) ] && return
+  kill -CONT $client
+  false
+}
+
 for round in 1 2 3 4; do
   before=$(serving)
   case $before in
@@ -37,13 +46,16 @@ for round in 1 2 3 4; do
     2) victim=$pe2; after=1 ;;
     *) poolproxy status; fail "an element that nobody started serves: '$before'" ;;
   esac
+  waitfor "nothing under way" settled
   how="with nothing to do"
   if [ $((round % 2)) = 0 ]; then
     how="with a ping that it has not read"
     kill -STOP $victim
+    kill -CONT $client
     waitfor "a ping waits" 'tail -n 1 talk.log | grep -q sent'
   fi
   kill -9 $victim
+  kill -CONT $client
   say "element $before is killed $how"
   waitfor "element $after serves" '[ "$(serving)" = $after ]'
   seen=$(pongs)
