@@ -258,6 +258,7 @@ func (a *sctpAssociation) Queued() int { return a.queue.size }
 // Retrieve lists what was not acknowledged; see Association. After Down it is what the kernel has given back, and what it was never
 // given.
 func (a *sctpAssociation) Retrieve() Retrieved {
+	a.ask()
 	left := a.sent.left()
 	now := a.loop.Now()
 	for _, h := range a.heads[a.first:] {

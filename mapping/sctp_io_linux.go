@@ -185,14 +185,22 @@ func (a *sctpAssociation) notified(b []byte) {
 }
 
 // dry follows the kernel's word that all is acknowledged. The word may be older than what was sent last, and if that is acknowledged by
-// now, too, no other word comes: so the kernel is asked.
+// now, too, no other word comes.
 func (a *sctpAssociation) dry() {
-	if a.lost == nil && len(a.sent.contexts) > 0 && holdsNothing(a.file.FD()) {
-		a.sent.told()
-	}
-	if h, can := a.handler.(DryHandler); a.sent.dry() && can && a.talk.up && !a.closing {
+	news := a.sent.dry()
+	if h, can := a.handler.(DryHandler); (a.ask() || news) && can && a.talk.up && !a.closing {
 		h.Dry()
 	}
+}
+
+// ask asks the kernel whether all is acknowledged, and reports whether that is news. Its word may not be read: while the association is
+// paused nothing is.
+func (a *sctpAssociation) ask() (news bool) {
+	if a.ended || !a.connected || a.lost != nil || len(a.sent.contexts) == 0 || !holdsNothing(a.file.FD()) {
+		return false
+	}
+	a.sent.told()
+	return a.sent.dry()
 }
 
 // pathChanged follows a report of the kernel about a path. It also reports what is no news: that a path works, when the association

@@ -8,7 +8,7 @@ import (
 )
 
 // Acknowledged tests that a mapping knows of messages that were acknowledged although nothing is said behind them: they are not retrieved
-// any more while the association goes on, neither the only one nor the last ones of many.
+// any more while the association goes on, neither the only one nor the last ones of many, nor those that are sent while it is paused.
 func Acknowledged(t *testing.T, f Factory) {
 	x := &fixture{T: t, Env: f(t)}
 	t.Cleanup(x.stop)
@@ -16,8 +16,11 @@ func Acknowledged(t *testing.T, f Factory) {
 	received := 0
 	x.Element.Do(func() { element.OnReceive = func(mapping.Message) { element.Messages = nil; received++ } })
 	sent := 0
-	for _, n := range []int{1, 1, 100, 1} {
+	for i, n := range []int{1, 1, 100, 1, 1, 100} {
 		x.User.Do(func() {
+			if i == 4 {
+				user.Association.(mapping.Pauser).Pause()
+			}
 			for range n {
 				x.send(user, mapping.Message{PPID: mapping.PPIDEnd, Data: pattern(5000, sent), Context: uint64(sent)})
 				sent++
