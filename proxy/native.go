@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -17,11 +19,25 @@ type native struct {
 	association mapping.Config
 	protocol    protocol.Protocol // of the pool_user: it tells where the client's messages end
 	ppid        uint32            // of the application's messages, both ways
+	begun       uint64            // associations, those of legs
+	sockets     map[uint64]*nativeSocket
+}
+
+// links calls f for every association of a leg, in the order in which they began. Those between the two sides in this process are none.
+func (n *native) links(f func(a mapping.Association, up bool, legs int)) {
+	for _, number := range slices.Sorted(maps.Keys(n.sockets)) {
+		if s := n.sockets[number]; !s.over {
+			f(s.a, s.up, 1)
+		}
+	}
 }
 
 // connectNative begins an association of a leg's own with the server.
 func (e *elementSide) connectNative(leg *session.Leg) session.Socket {
 	s := newNativeSocket(e, leg)
+	e.native.begun++
+	s.number = e.native.begun
+	e.native.sockets[s.number] = s
 	s.a = e.native.dialer.Dial(e.shard.loop, e.server, e.native.association, s)
 	return s
 }

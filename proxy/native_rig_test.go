@@ -59,6 +59,9 @@ func newNativeRig(t *testing.T, p protocol.Protocol, f session.Failover) *native
 		if n := r.user.Buffers().Out(); n != 0 {
 			t.Errorf("%d bytes of buffers are left", n)
 		}
+		if n := len(r.shard.users[0].native.sockets); n != 0 {
+			t.Errorf("%d associations are kept that have ended", n)
+		}
 	})
 	return r
 }

@@ -28,6 +28,7 @@ type nativeRules interface {
 type nativeSocket struct {
 	side     *elementSide
 	leg      nativeRules
+	number   uint64 // among the associations of its native
 	a        mapping.Association
 	requests protocol.Requests // nil: bytes go as they come
 	part     retrieval.Log     // the beginning of a message whose end was not written yet
@@ -366,6 +367,7 @@ func (s *nativeSocket) Reset() {
 
 func (s *nativeSocket) leave() {
 	s.gone = true
+	delete(s.side.native.sockets, s.number)
 	s.side.shard.loop.Cancel(&s.again)
 	s.side.shard.loop.Cancel(&s.quiet)
 	s.part.Clear()

@@ -237,3 +237,30 @@ func FuzzNativeASAP(f *testing.F) {
 		}
 	})
 }
+
+// The status has the associations with the elements, of which each session has one, and not what is between the two sides in this process.
+func TestNativeStatus(t *testing.T) {
+	r := newNativeRig(t, nativeLines(t, protocol.LineConfig{Safe: anyLine}), session.Failover{})
+	r.absent[r.user.Addr(1)] = true
+	for range 2 {
+		r.client().write("one\n")
+	}
+	r.run(time.Second)
+	var s Status
+	r.shard.status(&s)
+	if len(s.Associations) != 2 {
+		t.Fatalf("%+v", s.Associations)
+	}
+	for _, a := range s.Associations {
+		if a.Remote != r.user.Addr(2).String() || !a.Up || a.Sessions != 1 || a.Mapping != "sctp" || a.Side != "pool_user" {
+			t.Errorf("%+v", a)
+		}
+	}
+	r.last().die(io.EOF)
+	r.absent[r.user.Addr(2)] = true
+	s = Status{}
+	r.shard.status(&s)
+	if len(s.Associations) != 1 {
+		t.Errorf("after the end of one: %+v", s.Associations)
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"slices"
 
 	"github.com/poolproxy/poolproxy/mapping"
-	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -56,7 +55,7 @@ func (s *Shard) status(to *Status) {
 		to.Users[i].add(u)
 		u.rules.Sessions(func(x *session.Session) { to.Sessions = append(to.Sessions, sessionStatus(u.config.Name, x.Info())) })
 		m := s.poolConfig(u.config.Pool).Mapping
-		u.rules.Links(func(e pool.Element, a mapping.Association, up bool, legs int) {
+		u.links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_user", u.config.Name, m, a, up, legs))
 		})
 	}

@@ -6,6 +6,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -19,6 +20,7 @@ type userSide struct {
 	programs *runner        // of callbacks; nil: none is a program
 	servers  []*elementSide // mapping none: the element's rules, in this process
 	asker    *asker         // protocol redis; else nil
+	native   *native        // native elements; else nil
 
 	counted session.Traffic // what the metrics have of it
 }
@@ -67,7 +69,8 @@ func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	var n *native
 	if p.Native {
 		n = &native{dialer: u.shard.watched(p.sctp(u.config), "pool_user", u.config.Name), association: associationConfig(u.config.Heartbeat),
-			protocol: u.config.Protocol, ppid: p.PPID}
+			protocol: u.config.Protocol, ppid: p.PPID, sockets: make(map[uint64]*nativeSocket)}
+		u.native = n
 		if p.dialer != nil {
 			n.dialer = p.dialer
 		}
@@ -80,6 +83,15 @@ func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 		u.servers = append(u.servers, side)
 	}
 	return direct, nil
+}
+
+// links calls f for every association with an element: of native ones those of the legs.
+func (u *userSide) links(f func(a mapping.Association, up bool, legs int)) {
+	if u.native != nil {
+		u.native.links(f)
+		return
+	}
+	u.rules.Links(func(_ pool.Element, a mapping.Association, up bool, legs int) { f(a, up, legs) })
 }
 
 // instance is this shard's of the pool_user: to pool elements each shard is a pool user of its own.

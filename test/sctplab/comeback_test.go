@@ -9,6 +9,9 @@ func TestNativeComeback(t *testing.T) {
 	r := Open(t).Run(t, native(t, "native_comeback"))
 	r.Check(t)
 	checkEchoes(t, r, "native.pcap", 4)
+	if all := r.status(t, "status.json").Associations; len(all) != 1 || all[0].RTO <= 0 || all[0].PMTU <= 0 || len(all[0].Paths) != 1 {
+		t.Errorf("the associations in the status: %+v", all)
+	}
 }
 
 // Paths that flap under a download end no leg; that sidecars are killed and frozen meanwhile is found.

@@ -29,6 +29,7 @@ proxy
 talk pingpong 127.0.0.1:5000 3s > talk.log 2>&1 & client=$!
 waitfor "2 pongs" '[ $(pongs) -ge 2 ]'
 
+poolproxy status -json > status.json
 kill -STOP $pe1 $pe2
 waitfor "a ping waits" 'tail -n 1 talk.log | grep -q sent'
 kill -9 $pe1 $pe2
