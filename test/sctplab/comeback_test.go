@@ -6,6 +6,7 @@ import "testing"
 
 // Nobody is left for a while, and who comes back has another process's port: the cookie is all that there is of the session.
 func TestNativeComeback(t *testing.T) {
+	t.Parallel() // it waits most of its time, as the next one does
 	r := Open(t).Run(t, native(t, "native_comeback"))
 	r.Check(t)
 	checkEchoes(t, r, "native.pcap", 4)
@@ -16,6 +17,7 @@ func TestNativeComeback(t *testing.T) {
 
 // Paths that flap under a download end no leg; that sidecars are killed and frozen meanwhile is found.
 func TestFlappingPaths(t *testing.T) {
+	t.Parallel()
 	r := Open(t).Run(t, sidecars(t, "flap"))
 	r.Check(t)
 	moved(t, r.status(t, "after.json"))
