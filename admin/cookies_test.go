@@ -131,6 +131,11 @@ func TestCookiesAreGuarded(t *testing.T) {
 			t.Errorf("%s: %d %q", method, code, text)
 		}
 	}
+	for _, header := range []string{"Origin: http://evil.example", "Origin: null", "Sec-Fetch-Site: cross-site"} {
+		if code, text := send(t, s, "PUT", "/v1/cookies/127.0.0.1:4000", "localhost\r\n"+header, "x", 1); code != 403 {
+			t.Errorf("%s: %d %q", header, code, text)
+		}
+	}
 	if _, text := send(t, s, "GET", "/v1/cookies/127.0.0.1:4000", "localhost", "", 0); text != "mine" {
 		t.Errorf("it is %q now", text)
 	}

@@ -8,8 +8,10 @@ import (
 )
 
 // guard refuses requests that were not meant for this server. A web page may make its visitor's browser ask 127.0.0.1 under the
-// page's own host name (DNS rebinding), and so read what is not for it; but then that name is in the Host header.
+// page's own host name (DNS rebinding), and so read what is not for it; but then that name is in the Host header. What changes something
+// is not for pages of other origins either: Origin and Sec-Fetch-Site tell, which programs do not send.
 func guard(listen netip.Addr, next http.Handler) http.Handler {
+	next = http.NewCrossOriginProtection().Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !ours(r.Host, listen) {
 			http.Error(w, "the Host header names neither localhost nor the address of this admin API", http.StatusForbidden)
