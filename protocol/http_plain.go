@@ -171,9 +171,16 @@ func (r *requestHead) readPlain(head []byte, label string) (ok bool) {
 	if len(head) > maxPlain || !h.line() || !r.startPlain(h.value, label) {
 		return false
 	}
+	hosted := false
 	for h.line() {
 		if !h.field() || !h.common() || is(h.name, "upgrade") || is(h.name, "idempotency-key") {
 			return false
+		}
+		if is(h.name, "host") {
+			if hosted {
+				return false // two are malformed
+			}
+			hosted = true
 		}
 		r.detail.ranged = r.detail.ranged || is(h.name, "range")
 	}
