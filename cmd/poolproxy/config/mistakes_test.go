@@ -56,8 +56,8 @@ element "b" { address = "10.0.0.1:1" }`), []string{"have the address 10.0.0.1:1"
 	{"element without address", minimal + poolBlockText(`"p"`, `element "a" {}`), []string{`"address" is missing`, "address = ..."}},
 	{"policy of later", minimal + poolBlockText(`"p"`, `policy = "least_used"
 element "a" { address = "10.0.0.1:1" }`), []string{`policy = "least_used" is not available`}},
-	{"mapping", minimal + poolBlockText(`"p"`, `mapping = "scpt"
-element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "scpt"`, `Write one of: "tcp", "sctp", "none".`}},
+	{"mapping", minimal + poolBlockText(`"p"`, `mapping = "quic"
+element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "quic"`, `Write one of: "tcp", "sctp", "none".`}},
 	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
 element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}},
 	{"priority under round_robin", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npriority = 1\n}"),

@@ -1,14 +1,30 @@
 package config
 
-// nearest is the name that was probably meant: the one fewest typing errors away, if they are few for its length. "" is none.
+import (
+	"bytes"
+	"slices"
+)
+
+// nearest is the name that was probably meant: one of the same letters in another order, or the one fewest typing errors away, if they
+// are few for its length. "" is none.
 func nearest(given string, names []string) string {
 	best, found := 3, ""
 	for _, name := range names {
+		if len(given) == len(name) && bytes.Equal(letters(given), letters(name)) {
+			return name
+		}
 		if d := distance(given, name); d < best && d <= max((len(name)+1)/3, 1) {
 			best, found = d, name
 		}
 	}
 	return found
+}
+
+// letters are those of a word, in order.
+func letters(s string) []byte {
+	b := []byte(s)
+	slices.Sort(b)
+	return b
 }
 
 // distance is the number of characters to add, drop or change to make one word the other (Levenshtein). It is for the short names
