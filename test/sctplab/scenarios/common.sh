@@ -88,6 +88,30 @@ rspservers() {
   waitfor "2 elements registered" 'grep -q "Identifier  " pe1.log && grep -q "Identifier  " pe2.log'
 }
 
+# pingpong_config writes pp.hcl for a plain TCP client before the two rspservers -pingpong.
+pingpong_config() {
+  cat > pp.hcl <<'EOF'
+log { level = "debug" }
+pool "pingpong" {
+  mapping = "sctp"
+  peer    = "native"
+  ppid    = 33
+  element "1" { address = "10.1.1.2:7001" }
+  element "2" { address = "10.1.1.3:7002" }
+}
+pool_user "pp" {
+  listen = "127.0.0.1:5000"
+  pool   = "pingpong"
+  protocol "length" {
+    offset = 2
+    width  = 2
+    counts = "message"
+    safe   = [{ offset = 0, bytes = "01" }]
+  }
+}
+EOF
+}
+
 # proxy starts our sidecar with pp.hcl; its process is $pp. serving is the element that has its only session; pongs counts what talk
 # pingpong has got.
 proxy() {
@@ -96,3 +120,12 @@ proxy() {
 }
 serving() { poolproxy status | awk '$3 ~ /^127.0.0.1:/ { print $4 }'; }
 pongs() { grep -c " reply " talk.log; }
+
+# settled stops the client, talk pingpong, if each of its pings was answered and the cookie behind the answer is kept: rspserver sends
+# the two one after the other, and whoever kills it between them takes the cookie away.
+settled() {
+  kill -STOP $client
+  [ $(grep -c " sent" talk.log) = $(grep -c "cookie kept" pp.log) ] && return
+  kill -CONT $client
+  false
+}

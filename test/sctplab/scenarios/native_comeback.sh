@@ -4,33 +4,15 @@ hosts
 capture native
 registrar
 rspservers -pingpong
-
-cat > pp.hcl <<'EOC'
-log { level = "debug" }
-pool "pingpong" {
-  mapping = "sctp"
-  peer    = "native"
-  ppid    = 33
-  element "1" { address = "10.1.1.2:7001" }
-  element "2" { address = "10.1.1.3:7002" }
-}
-pool_user "pp" {
-  listen = "127.0.0.1:5000"
-  pool   = "pingpong"
-  protocol "length" {
-    offset = 2
-    width  = 2
-    counts = "message"
-    safe   = [{ offset = 0, bytes = "01" }]
-  }
-}
-EOC
+pingpong_config
 proxy
 talk pingpong 127.0.0.1:5000 3s > talk.log 2>&1 & client=$!
 waitfor "2 pongs" '[ $(pongs) -ge 2 ]'
 
 poolproxy status -json > status.json
+waitfor "nothing under way" settled
 kill -STOP $pe1 $pe2
+kill -CONT $client
 waitfor "a ping waits" 'tail -n 1 talk.log | grep -q sent'
 kill -9 $pe1 $pe2
 say "both elements are killed"
@@ -41,8 +23,9 @@ waitfor "2 more pongs from the one that has come back" '[ $(pongs) -ge $((seen +
 [ "$(serving)" = 2 ] || { poolproxy status; fail "element 2 does not serve"; }
 
 for round in 1 2; do
-  waitfor "a pong" 'tail -n 1 talk.log | grep -q reply' 60
+  waitfor "nothing under way" settled
   kill -9 $pe2; wait $pe2
+  kill -CONT $client
   rspserver_2 -pingpong
   say "the element is killed and begun again, the client idle"
   seen=$(pongs)

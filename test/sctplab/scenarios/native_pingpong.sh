@@ -5,39 +5,10 @@ hosts
 capture native
 registrar
 rspservers -pingpong
-
-cat > pp.hcl <<'EOF'
-log { level = "debug" }
-pool "pingpong" {
-  mapping = "sctp"
-  peer    = "native"
-  ppid    = 33
-  element "1" { address = "10.1.1.2:7001" }
-  element "2" { address = "10.1.1.3:7002" }
-}
-pool_user "pp" {
-  listen = "127.0.0.1:5000"
-  pool   = "pingpong"
-  protocol "length" {
-    offset = 2
-    width  = 2
-    counts = "message"
-    safe   = [{ offset = 0, bytes = "01" }]
-  }
-}
-EOF
+pingpong_config
 proxy
 talk pingpong 127.0.0.1:5000 200ms > talk.log 2>&1 & client=$!
 waitfor "3 pongs" '[ $(pongs) -ge 3 ]'
-
-# settled stops the client, if each of its pings was answered and the cookie behind the answer is kept: rspserver sends the two one after
-# the other, and whoever kills it between them takes the cookie away.
-settled() {
-  kill -STOP $client
-  [ $(grep -c " sent" talk.log) = $(grep -c "cookie kept" pp.log) ] && return
-  kill -CONT $client
-  false
-}
 
 for round in 1 2 3 4; do
   before=$(serving)
