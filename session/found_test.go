@@ -316,3 +316,31 @@ func TestFoundQuit(t *testing.T) {
 	}
 	r.close()
 }
+
+// A client that takes the rest of its reply while its next element is not in touch yet is no reason to acknowledge anything there: the
+// acknowledgement came before HELLO, and the element ended the association.
+func TestFoundAckBeforeHello(t *testing.T) {
+	for _, part := range []int{12 << 10, 100} { // one is acknowledged at once, one with the next round
+		t.Run(fmt.Sprint(part), func(t *testing.T) {
+			r := newRig(t, options{elements: 2, priority: true})
+			r.w.Delay(r.host, r.stations[1].host, 200*time.Millisecond, 200*time.Millisecond)
+			reply := strings.Repeat("a", part) + strings.Repeat("b", 100) + "\n"
+			r.stations[0].app = silent
+			r.stations[1].app = func(e *end) { e.says(reply, false) }
+			client := r.client()
+			client.room = 0
+			client.says("GET 1\n", false)
+			r.until("the request has come", func() bool { s := r.serving(); return s != nil && len(s.got) > 0 })
+			r.serving().says(reply[:part], false)
+			r.w.RunFor(time.Second)
+			r.stations[0].die(true)
+			r.w.RunFor(100 * time.Millisecond)
+			client.reads(-1)
+			r.until("the whole reply", func() bool { return string(client.got) == reply })
+			if r.logged("came before HELLO") {
+				t.Error("the association was ended by the element")
+			}
+			r.close()
+		})
+	}
+}

@@ -215,7 +215,7 @@ func (g *userLeg) data(p []byte) {
 
 // consumed tells the element how far its bytes were taken: at once if it may be waiting for that, else with the next round of ACKs.
 func (g *userLeg) consumed() {
-	if g.over || g.lost || g.link == nil {
+	if !g.begun || g.over || g.lost || g.link == nil {
 		return
 	}
 	credit := g.window()

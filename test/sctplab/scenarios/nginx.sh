@@ -10,8 +10,7 @@ waitfor "1 MB is there" 'got 1000000'
 first=$(serving)
 [ -n "$first" ] || fail "nobody serves: $(status c)"
 killweb $first
-waitfor "the session has moved from $first" '[ -n "$(serving)" ] && [ "$(serving)" != $first ]'
-second=$(serving)
+waitfor "the session has moved from $first" 'second=$(serving); [ -n "$second" ] && [ "$second" != $first ]'
 got 6000000 && fail "it goes too fast to be cut"
 cutoff $second 1
 waitfor "the path is reported" 'status c | grep -q inactive'
