@@ -74,4 +74,4 @@ e2e:
 
 # In a machine that has SCTP, which qemu emulates: see test/sctplab/README.md.
 sctp:
-	POOLPROXY_CHECK=1 go test -count=1 -timeout 20m -v ./test/sctplab/
+	POOLPROXY_CHECK=1 go test -count=1 -timeout 20m -parallel 3 -v ./test/sctplab/

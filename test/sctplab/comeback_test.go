@@ -25,6 +25,7 @@ func TestFlappingPaths(t *testing.T) {
 
 // Peers of native sidecars are anybody: rubbish, huge messages, cookies without end and silence harm nobody but who sends them.
 func TestNativeRude(t *testing.T) {
+	t.Parallel()
 	s := native(t, "native_rude")
 	s.Programs = append(s.Programs, Build(t, "./element"), Build(t, "./rude"))
 	Open(t).Run(t, s).Check(t)
