@@ -38,7 +38,7 @@ func startLink(l link) (*process, error) {
 		return nil, err
 	}
 	for until := time.Now().Add(readyWithin); ; time.Sleep(5 * time.Millisecond) {
-		if hasAddress() {
+		if isUp() {
 			return p, nil
 		}
 		if err := p.ended(); err != nil {
@@ -50,14 +50,15 @@ func startLink(l link) (*process, error) {
 	}
 }
 
-// hasAddress tells whether linkHere can be listened on.
-func hasAddress() bool {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+// isUp tells whether linkHere can be listened on, and there is a way to linkThere: the device has its address before it is up.
+func isUp() bool {
+	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return false
 	}
 	defer unix.Close(fd)
-	return unix.Bind(fd, &unix.SockaddrInet4{Addr: linkHere.As4()}) == nil
+	return unix.Bind(fd, &unix.SockaddrInet4{Addr: linkHere.As4()}) == nil &&
+		unix.Connect(fd, &unix.SockaddrInet4{Addr: linkThere.As4(), Port: 9}) == nil // which sends nothing
 }
 
 // linkMissing says why there can be no bad link here; nil if there can.
