@@ -39,6 +39,12 @@ func ask(t *testing.T, s *Server, method, path, host string) (int, http.Header, 
 	}
 	defer conn.Close()
 	fmt.Fprintf(conn, "%s %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", method, path, host)
+	return answered(t, conn, method)
+}
+
+// answered reads the answer to a request.
+func answered(t *testing.T, conn net.Conn, method string) (int, http.Header, string) {
+	t.Helper()
 	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
 	if err != nil {
 		t.Fatal(err)

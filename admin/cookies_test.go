@@ -1,10 +1,8 @@
 package admin
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/netip"
@@ -66,16 +64,8 @@ func send(t *testing.T, s *Server, method, path, host, body string, length int) 
 	if length > len(body) {
 		conn.(*net.TCPConn).CloseWrite()
 	}
-	answer, err := http.ReadResponse(bufio.NewReader(conn), &http.Request{Method: method})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return answer.StatusCode, string(text)
+	code, _, text := answered(t, conn, method)
+	return code, text
 }
 
 func TestCookies(t *testing.T) {

@@ -17,6 +17,9 @@ func tshark(t *testing.T, messages [][]byte, fields ...string) [][]string {
 	t.Helper()
 	for _, tool := range []string{"text2pcap", "tshark"} {
 		if _, err := exec.LookPath(tool); err != nil {
+			if os.Getenv("POOLPROXY_CHECK") != "" {
+				t.Fatalf("%s is not installed, and this is make check: %v", tool, err)
+			}
 			t.Skipf("%s is not installed: %v", tool, err)
 		}
 	}

@@ -126,3 +126,19 @@ func appendStorage(dst []byte, a netip.AddrPort) []byte {
 	}
 	return append(dst, s...)
 }
+
+// layOut lays numbers out as the kernel does, packed: uint16, uint32, and bytes as they are.
+func layOut(parts ...any) []byte {
+	var b []byte
+	for _, part := range parts {
+		switch v := part.(type) {
+		case uint16:
+			b = binary.NativeEndian.AppendUint16(b, v)
+		case uint32:
+			b = binary.NativeEndian.AppendUint32(b, v)
+		case []byte:
+			b = append(b, v...)
+		}
+	}
+	return b
+}

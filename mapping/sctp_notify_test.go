@@ -1,44 +1,27 @@
 package mapping
 
 import (
-	"encoding/binary"
 	"errors"
 	"net/netip"
 	"slices"
 	"testing"
 )
 
-// words lays numbers out as the kernel does.
-func native(parts ...any) []byte {
-	var b []byte
-	for _, p := range parts {
-		switch v := p.(type) {
-		case uint16:
-			b = binary.NativeEndian.AppendUint16(b, v)
-		case uint32:
-			b = binary.NativeEndian.AppendUint32(b, v)
-		case []byte:
-			b = append(b, v...)
-		}
-	}
-	return b
-}
-
 func TestParseNotification(t *testing.T) {
 	path := netip.MustParseAddrPort("10.1.0.2:7001")
-	head := func(kind, flags uint16) []byte { return native(kind, flags, uint32(0)) }
+	head := func(kind, flags uint16) []byte { return layOut(kind, flags, uint32(0)) }
 	for _, tt := range []struct {
 		name  string
 		bytes []byte
 		want  notification
 	}{
-		{"up", native(head(notifyAssociation, 0), uint16(associationUp), uint16(0), uint16(100), uint16(200), uint32(5)),
+		{"up", layOut(head(notifyAssociation, 0), uint16(associationUp), uint16(0), uint16(100), uint16(200), uint32(5)),
 			notification{kind: notifyAssociation, state: associationUp, out: 100, in: 200}},
-		{"lost", native(head(notifyAssociation, 0), uint16(associationLost), uint16(12), uint16(0), uint16(0), uint32(5), []byte("chunk")),
+		{"lost", layOut(head(notifyAssociation, 0), uint16(associationLost), uint16(12), uint16(0), uint16(0), uint32(5), []byte("chunk")),
 			notification{kind: notifyAssociation, state: associationLost, cause: 12}},
-		{"path", native(head(notifyPath, 0), appendStorage(nil, path), uint32(1), uint32(0), uint32(5)),
+		{"path", layOut(head(notifyPath, 0), appendStorage(nil, path), uint32(1), uint32(0), uint32(5)),
 			notification{kind: notifyPath, state: 1, path: path}},
-		{"send failed", native(head(notifySendFailed, 1), uint32(3), uint16(7), uint16(3), uint32(9), uint32(77), uint32(5), uint32(5), []byte("text")),
+		{"send failed", layOut(head(notifySendFailed, 1), uint32(3), uint16(7), uint16(3), uint32(9), uint32(77), uint32(5), uint32(5), []byte("text")),
 			notification{kind: notifySendFailed, flags: 1, cause: 3, context: 77, sent: true}},
 		{"dry", head(notifyDry, 0), notification{kind: notifyDry}},
 		{"unknown", head(0x80ff, 4), notification{kind: 0x80ff, flags: 4}},
@@ -73,8 +56,8 @@ func TestParseSockaddrs(t *testing.T) {
 }
 
 func FuzzNotification(f *testing.F) {
-	f.Add(native(uint16(notifyPath), uint16(0), uint32(0), make([]byte, 140)))
-	f.Add(native(uint16(notifySendFailed), uint16(1), uint32(0), make([]byte, 40)))
+	f.Add(layOut(uint16(notifyPath), uint16(0), uint32(0), make([]byte, 140)))
+	f.Add(layOut(uint16(notifySendFailed), uint16(1), uint32(0), make([]byte, 40)))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		n, err := parseNotification(b)
 		if err == nil && len(b) < notifyHeader || err != nil && !errors.Is(err, errNotification) {

@@ -134,17 +134,7 @@ func (o *options) set(option int, parts ...any) {
 	if o.err != nil {
 		return
 	}
-	var b []byte
-	for _, part := range parts {
-		switch v := part.(type) {
-		case uint16:
-			b = binary.NativeEndian.AppendUint16(b, v)
-		case uint32:
-			b = binary.NativeEndian.AppendUint32(b, v)
-		case []byte:
-			b = append(b, v...)
-		}
-	}
+	b := layOut(parts...)
 	if err := unix.SetsockoptString(o.fd, unix.IPPROTO_SCTP, option, string(b)); err != nil {
 		o.err = fmt.Errorf("mapping: set SCTP option %d (%d bytes): %w", option, len(b), err)
 	}

@@ -148,8 +148,7 @@ type connecting interface {
 	rules
 	Connected()
 	ConnectFailed(err error)
-	SetCookie(cookie []byte) error
-	Cookie() []byte
+	cookieHolder
 }
 
 // dial begins to connect to the server for a leg, or for rules that have none (nil).

@@ -14,20 +14,11 @@ import (
 	"github.com/poolproxy/poolproxy/retrieval"
 )
 
-// nativeRules is what a native association belongs to: a session.Leg.
-type nativeRules interface {
-	rules
-	Connected()
-	ConnectFailed(err error)
-	SetCookie(p []byte) error
-	Cookie() []byte
-}
-
 // nativeSocket is the socket of a leg whose server is a native element (session.Socket): one SCTP association. What is written is split
 // into messages, each of which is one SCTP message on stream 0; what comes are bytes for the leg. It is its mapping.Handler.
 type nativeSocket struct {
 	side     *elementSide
-	leg      nativeRules
+	leg      connecting
 	number   uint64 // among the associations of its native
 	a        mapping.Association
 	requests protocol.Requests // nil: bytes go as they come
@@ -59,7 +50,7 @@ const (
 	noOffset = math.MaxUint64
 )
 
-func newNativeSocket(e *elementSide, leg nativeRules) *nativeSocket {
+func newNativeSocket(e *elementSide, leg connecting) *nativeSocket {
 	s := &nativeSocket{side: e, leg: leg, requests: e.native.splitter()}
 	s.again.Func, s.quiet.Func = s.handOver, s.shut
 	return s
