@@ -16,11 +16,34 @@ type Wish struct {
 type Choice struct {
 	Element
 	Wait  time.Duration
-	Asked bool // by the failover order of Wish.After, and not by the policy
+	Asked bool  // by the failover order of Wish.After, and not by the policy
+	Err   error // the application's policy failed, see NewSorted; the element was chosen by round robin. To be told an operator
 }
 
 // refuses reports whether an element is of no use.
 func (w *Wish) refuses(m *member) bool { return w.Not != nil && w.Not(m.Name) }
+
+// health is what is known of those that may be chosen.
+type health uint8
+
+const (
+	alive  health = iota // they are believed alive
+	again                // they failed, and may be tried again
+	either               // they may be alive or not
+)
+
+// may reports whether an element of that health is of use.
+func (w *Wish) may(m *member, h health, now time.Time) bool {
+	switch {
+	case w.refuses(m):
+		return false
+	case h == alive:
+		return m.failures == 0
+	case h == again:
+		return m.failures > 0 && !m.retry.After(now)
+	}
+	return true
+}
 
 // Prefer notes in which order other elements should be tried for the sessions of the element called name, should it fail
 // (RFC 5352 §3.9), in place of what was noted before; by is the incarnation of it that asks. They are named by address; what is no element of
@@ -66,7 +89,7 @@ func (p *Pool) preferred(w Wish) *member {
 		return nil
 	}
 	for _, name := range after.order {
-		if m := p.find(name); m != nil && m.failures == 0 && !w.refuses(m) {
+		if m := p.find(name); m != nil && !m.idle(p.Policy) && m.failures == 0 && !w.refuses(m) {
 			return m
 		}
 	}

@@ -3,27 +3,23 @@
 package pool
 
 import (
+	"encoding/binary"
+	"math/rand/v2"
 	"net/netip"
 	"sync"
 	"time"
 )
-
-// Policy is a pool member selection policy.
-type Policy uint8
-
-const (
-	RoundRobin Policy = iota // RFC 5356 §4.1
-	Priority                 // RFC 5356 §4.5: the element with the largest number that is alive
-)
-
-func (p Policy) String() string { return [...]string{"round_robin", "priority"}[p] }
 
 // Element is one pool element: where it is reached, and its policy values.
 type Element struct {
 	Name     string // unique in its pool
 	Address  netip.AddrPort
 	Paths    []netip.Addr // further addresses of its host, for a mapping that uses several; not to be changed
-	Priority uint32
+	Priority uint32       // larger is better
+
+	Weight      uint32 // its share of service among the pool's elements; 0: it gives none (RFC 5356 §3.2)
+	Load        uint32 // how much it is used: 0xffffffff is 100 % (RFC 5356 §3.1)
+	Degradation uint32 // the load that one more session adds
 }
 
 // The pause before an element that failed is tried again while others are alive doubles from the first to the last. It is kept
@@ -42,6 +38,10 @@ type Pool struct {
 	mu       sync.Mutex
 	elements []member // guarded by mu
 	next     int      // guarded by mu: where the round goes on
+
+	source rand.PCG                // guarded by mu
+	random *rand.Rand              // guarded by mu: draws from source
+	sort   func([]Values) []Values // of the application; nil: there is none
 }
 
 // member is an element and what is known of its health.
@@ -53,6 +53,8 @@ type member struct {
 	serves   bool      // it has carried a session since it last failed
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 	orderBy  [16]byte  // the incarnation of it that has said so
+	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
+	credit   int64     // of weighted round robin: how far its turn is overdue
 }
 
 // State is an element with its health, for people and programs to see.
@@ -63,52 +65,104 @@ type State struct {
 	Order    []string  // who should be tried first for its sessions if it fails, as it has asked for; not to be changed
 }
 
-// New makes a pool of the elements. The order of round robin is theirs.
+// New makes a pool of the elements. The order of round robin is theirs. Policies that draw want a Seed.
 func New(handle string, policy Policy, elements []Element) *Pool {
 	p := &Pool{Handle: handle, Policy: policy}
+	p.random = rand.New(&p.source)
 	for _, e := range elements {
 		p.elements = append(p.elements, member{Element: e})
 	}
 	return p
 }
 
+// Seed says where the numbers begin that policies draw. Sidecars with the same seed would all choose alike.
+func (p *Pool) Seed(seed [16]byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.source.Seed(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:]))
+}
+
+// Update takes the policy values of e for the element of its name, as at a registration (RFC 5356 §5.2.2); its name and addresses do not
+// count. It is false if there is no such element.
+func (p *Pool) Update(e Element) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.find(e.Name)
+	if m == nil {
+		return false
+	}
+	if m.Weight != e.Weight { // the circular list is made anew: what was due by the old weights may be out of all proportion
+		for i := range p.elements {
+			p.elements[i].credit = 0
+		}
+	}
+	m.Priority, m.Weight, m.Load, m.Degradation, m.given = e.Priority, e.Weight, e.Load, e.Degradation, 0
+	return true
+}
+
 // ChooseFor is Choose for a session with a wish.
 func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
+	names, err := p.ask(now, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m := p.preferred(w); m != nil {
+		m.give()
 		return Choice{Element: m.Element, Asked: true}, true
 	}
-	best := -1
-	wait := LastPause
-	for i := range p.elements {
-		at := i
-		if p.Policy == RoundRobin {
-			at = (p.next + i) % len(p.elements)
-		}
-		m := &p.elements[at]
-		if w.refuses(m) {
-			continue
-		}
-		if m.failures > 0 && m.retry.After(now) {
-			wait = min(wait, m.retry.Sub(now))
-			continue
-		}
-		if best < 0 || better(m, &p.elements[best], p.Policy) {
-			best = at
-		}
+	r := p.round(now, &w, names)
+	i := r.pick()
+	if i < 0 {
+		r.health = again
+		i = r.pick()
 	}
-	if best < 0 {
-		return Choice{Wait: wait}, false
+	if i < 0 {
+		return Choice{Wait: p.wait(now, w)}, false
 	}
-	if p.Policy == RoundRobin {
-		p.next = (best + 1) % len(p.elements)
-	}
-	m := &p.elements[best]
+	r.took(i)
+	p.next = r.head
+	m := &p.elements[i]
 	if m.failures > 0 { // one try at a time: the next one waits for this one's outcome, or a pause
 		m.retry = now.Add(pause(m.failures))
 	}
-	return Choice{Element: m.Element}, true
+	return Choice{Element: m.Element, Err: err}, true
+}
+
+// Resolve answers a handle resolution: at most the given number of elements, none twice, in the order of the policy. They are those that
+// are believed alive; if there are none, those that have failed: the last known is better than nothing. They are handed out by that. An
+// error is that of an application's policy; the order is that of round robin then.
+func (p *Pool) Resolve(now time.Time, most int) ([]Element, error) {
+	var w Wish
+	names, err := p.ask(now, w)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	r := p.round(now, &w, names)
+	list := r.list(most)
+	if len(list) == 0 {
+		r.health = either
+		list = r.list(most)
+	}
+	p.next = r.head
+	elements := make([]Element, len(list))
+	for k, i := range list {
+		elements[k] = p.elements[i].Element
+	}
+	return elements, err
+}
+
+// round is what the policy chooses from, at first those that are alive; names are the application's order. It is called with p.mu held.
+func (p *Pool) round(now time.Time, w *Wish, names []string) round {
+	return round{policy: p.Policy, members: p.elements, head: p.next, sorted: p.indexes(names), random: p.random, wish: w, now: now}
+}
+
+// wait is how long it takes until a member may be tried again. It is called with p.mu held.
+func (p *Pool) wait(now time.Time, w Wish) time.Duration {
+	wait := LastPause
+	for i := range p.elements {
+		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.idle(p.Policy) && !w.refuses(m) {
+			wait = min(wait, m.retry.Sub(now))
+		}
+	}
+	return wait
 }
 
 // Suspect names an element that failed and whose pause has passed, for somebody to find out how it is, while another one that
@@ -117,20 +171,12 @@ func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) {
+		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.idle(p.Policy) {
 			m.retry = now.Add(pause(m.failures))
 			return m.Element, true
 		}
 	}
 	return Element{}, false
-}
-
-// better reports whether a is to be preferred to b, which stands before it in the order of the policy.
-func better(a, b *member, policy Policy) bool {
-	if (a.failures > 0) != (b.failures > 0) {
-		return b.failures > 0
-	}
-	return policy == Priority && a.Priority > b.Priority
 }
 
 // Failed reports that the element called name could not be reached, or died.
@@ -209,7 +255,7 @@ func (p *Pool) Others(now time.Time, name string) bool {
 	defer p.mu.Unlock()
 	for i := range p.elements {
 		m := &p.elements[i]
-		if m.Name != name && (m.failures == 0 || !m.retry.After(now)) {
+		if m.Name != name && !m.idle(p.Policy) && (m.failures == 0 || !m.retry.After(now)) {
 			return true
 		}
 	}
