@@ -52,6 +52,11 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 		places: newPlaces(n, c.Limits.Shards == 0), slack: int64(n-1) * slackEach}
 	for _, x := range c.Pools {
 		p.pools[x.Handle] = pool.New(x.Handle, x.Policy, x.Elements)
+		if x.Policy.Draws() {
+			var seed [16]byte
+			random(seed[:])
+			p.pools[x.Handle].Seed(seed)
+		}
 	}
 	token := func(name string) {
 		var t session.Token

@@ -8,7 +8,6 @@ import (
 	"github.com/hashicorp/hcl/v2"
 
 	"github.com/poolproxy/poolproxy/mapping"
-	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -73,9 +72,9 @@ func (r *reader) checkPool(p *poolBlock) {
 	for _, e := range p.elements {
 		r.once(given, "element", e.Name, e.at)
 		r.checkReached(p, &e, addresses)
-		if at, set := e.seen["priority"]; set && p.Policy == pool.RoundRobin && !p.broken {
-			r.fail(at, `"priority" has no effect under policy round_robin`, `Write policy = "priority" in the pool, or leave the number out.`)
-		}
+	}
+	if !p.broken {
+		r.checkPolicy(p)
 	}
 }
 

@@ -54,8 +54,27 @@ element "a" { address = "10.0.0.1:2" }`), []string{`two elements "a"`}},
 	{"one address twice", minimal + poolBlockText(`"p"`, `element "a" { address = "10.0.0.1:1" }
 element "b" { address = "10.0.0.1:1" }`), []string{"have the address 10.0.0.1:1"}},
 	{"element without address", minimal + poolBlockText(`"p"`, `element "a" {}`), []string{`"address" is missing`, "address = ..."}},
-	{"policy of later", minimal + poolBlockText(`"p"`, `policy = "least_used"
-element "a" { address = "10.0.0.1:1" }`), []string{`policy = "least_used" is not available`}},
+	{"policy", minimal + poolBlockText(`"p"`, `policy = "least_use"
+element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "least_use"`, `Did you mean "least_used"?`, `at: "least_use"`}},
+	{"policy of the application", minimal + poolBlockText(`"p"`, `policy = "application"
+element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "application"`, `"round_robin", "weighted_round_robin", "random"`}},
+	{"least_used without a load", values("least_used", ""), []string{`Element "a" has no load: policy least_used needs it`, `Write load = "50%" in it`, `at: element "a"`}},
+	{"randomized_least_used without a load", values("randomized_least_used", ""), []string{`Element "a" has no load`}},
+	{"least_used_degradation without one", values("least_used_degradation", `load = "1%"`), []string{`Element "a" has no degradation`, `degradation = "1%"`}},
+	{"priority_least_used without a load", values("priority_least_used", `degradation = "1%"`), []string{`Element "a" has no load`}},
+	{"weight under random", values("random", `weight = 3`), []string{`"weight" has no effect under policy random`,
+		`policy = "weighted_round_robin" or policy = "weighted_random" in the pool`, "at: 3"}},
+	{"weight 0 under round_robin", values("round_robin", `weight = 0`), []string{`"weight" has no effect under policy round_robin`}},
+	{"load under priority", values("priority", `load = "3%"`), []string{`"load" has no effect under policy priority`, `at: "3%"`}},
+	{"degradation under least_used", values("least_used", "load = \"3%\"\ndegradation = \"1%\""), []string{`"degradation" has no effect under policy least_used`,
+		`policy = "least_used_degradation" or policy = "priority_least_used"`}},
+	{"no weight at all", values("weighted_random", `weight = 0`), []string{`All elements of pool "p" have weight 0`, `at: pool "p"`}},
+	{"negative weight", values("weighted_random", `weight = -1`), []string{`"weight" is out of range`, "from 0 to 2147483647"}},
+	{"load as a number", values("least_used", `load = 0.5`), []string{`"load" must be a string`, `"12.5%"`}},
+	{"load without a sign", values("least_used", `load = "50"`), []string{`"load" is not a share`, `"12.5%"`, `at: "50"`}},
+	{"load of words", values("least_used", `load = "NaN%"`), []string{`"load" is not a share`}},
+	{"negative load", values("least_used", `load = "-1%"`), []string{`"load" is not a share`}},
+	{"more than full", values("least_used", `load = "100.1%"`), []string{`"load" is out of range`, "from 0% to 100%"}},
 	{"mapping", minimal + poolBlockText(`"p"`, `mapping = "quic"
 element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "quic"`, `Write one of: "tcp", "sctp", "none".`}},
 	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
@@ -173,6 +192,11 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}}
 }
 
 func poolBlockText(name, body string) string { return "pool " + name + " {\n" + body + "\n}\n" }
+
+// values is a configuration with a pool of one element, which has these lines in it.
+func values(policy, lines string) string {
+	return minimal + poolBlockText(`"p"`, "policy = \""+policy+"\"\nelement \"a\" {\naddress = \"10.0.0.1:1\"\n"+lines+"\n}")
+}
 
 func withAddress(address string) string {
 	return minimal + poolBlockText(`"p"`, `element "x" { address = "`+address+`" }`)

@@ -31,10 +31,12 @@ type poolElement struct {
 // inPool is where what concerns all elements of a pool stands.
 const inPool = "the pool itself"
 
-// laterPolicies are the policies of RFC 5356 that are not made yet.
-var laterPolicies = []string{
-	"weighted_round_robin", "random", "weighted_random", "least_used", "least_used_degradation",
-	"priority_least_used", "randomized_least_used",
+// policies are the words for the policies of RFC 5356.
+func policies() (all []choice[pool.Policy]) {
+	for _, p := range pool.Standard() {
+		all = append(all, choice[pool.Policy]{p.String(), p})
+	}
+	return all
 }
 
 func (r *reader) readPool(b *hclsyntax.Block) {
@@ -47,7 +49,7 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 		what:   "a pool",
 		labels: []string{"name"},
 		attributes: map[string]setter{
-			"policy":  word(r, &p.Policy, []choice[pool.Policy]{{"round_robin", pool.RoundRobin}, {"priority", pool.Priority}}, laterPolicies...),
+			"policy":  word(r, &p.Policy, policies()),
 			"mapping": word(r, &p.Mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
 
 			"udp_port": r.port(&p.UDPPort),
@@ -67,7 +69,7 @@ func (p *poolBlock) asksTLS(at hcl.Range) { p.tls = append(p.tls, at) }
 func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 	e := poolElement{at: b.DefRange()}
 	e.Name = label(b)
-	priority := 0
+	priority, weight := 0, 1
 	e.seen = r.block(b, &shape{
 		what:   "an element of a pool",
 		labels: []string{"name"},
@@ -75,13 +77,16 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 			"address":  r.address(&e.Address),
 			"paths":    r.paths(&e.Paths),
 			"priority": r.integer(&priority, 0, math.MaxInt32),
+			"weight":   r.integer(&weight, 0, math.MaxInt32),
+
+			"load":        r.share(&e.Load),
+			"degradation": r.share(&e.Degradation),
 		},
 		required:  []string{"address"},
-		later:     []string{"weight", "load", "degradation"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool},
 	})
-	e.Priority = uint32(priority)
+	e.Priority, e.Weight = uint32(priority), uint32(weight)
 	p.elements = append(p.elements, e)
 }
 
