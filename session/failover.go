@@ -261,6 +261,9 @@ func (s *Session) place(next *plan) {
 		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(choice.Wait), s.deadline))
 		return
 	}
+	if choice.Err != nil {
+		s.u.policyFailed(choice.Err)
+	}
 	e := choice.Element
 	delete(s.u.waiting, s)
 	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) && !choice.Asked && s.shunned == nil {

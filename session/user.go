@@ -57,6 +57,8 @@ type User struct {
 	traffic  Traffic
 	waiting  map[*Session]bool    // for an element that may be tried
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
+
+	policySaid time.Time // when the application's policy was last said to have failed
 }
 
 // NewUser returns a User without sessions.
@@ -120,6 +122,14 @@ func (u *User) lookAt(e pool.Element) bool {
 	}
 	u.linkTo(e)
 	return false
+}
+
+// policyFailed says that the application's policy did not do its work, and not again and again.
+func (u *User) policyFailed(err error) {
+	if now := u.c.Loop.Now(); u.policySaid.IsZero() || now.Sub(u.policySaid) >= sayEvery {
+		u.policySaid = now
+		u.c.Trace.log('w', "the application's policy failed", "reason", err)
+	}
 }
 
 // found notes that the server of an element has taken a session. Of an element that had failed only one session at a time finds that
