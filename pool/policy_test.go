@@ -6,7 +6,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 )
 
 // sized is a pool of n elements e0, e1 …, of different values.
@@ -313,5 +315,32 @@ func TestPolicyNames(t *testing.T) {
 	}
 	if len(seen) != 10 || Policy(200).String() != "policy 200" || Policy(200).Needs() != nil {
 		t.Errorf("%d policies", len(seen))
+	}
+}
+
+// Shards share a pool of any policy: run with -race.
+func TestPoliciesFromManyGoroutines(t *testing.T) {
+	for _, policy := range append(Standard(), Application) {
+		p := sized(policy, 9)
+		p.sort = byLoad
+		var g sync.WaitGroup
+		for k := range 4 {
+			g.Go(func() {
+				p.Seed([16]byte{byte(k)})
+				for i := range 100 {
+					now := start.Add(time.Duration(i) * time.Millisecond)
+					e, _, ok := p.Choose(now)
+					if ok && i%3 == 0 {
+						p.Failed(now, e.Name)
+					}
+					if list, err := p.Resolve(now, 3); err != nil || len(list) == 0 {
+						t.Errorf("%v: %v, %v", policy, list, err)
+					}
+					p.Update(Element{Name: e.Name, Weight: uint32(1 + i), Load: uint32(i)})
+					p.Alive(e.Name)
+				}
+			})
+		}
+		g.Wait()
 	}
 }
