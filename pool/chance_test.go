@@ -80,6 +80,8 @@ func TestShares(t *testing.T) {
 	full := uint32(math.MaxUint32)
 	fits(t, "all at full load", drawn(t, seeded(with(RandomizedLeastUsed, load, full, full, full, full, full))), even)
 
+	wants(t, seeded(with(RandomizedLeastUsed, load, full, full-1)), "bbbbbbbbbbbb")
+
 	p := seeded(with(WeightedRandom, weight, 1, 2, 3, 4))
 	p.Failed(start, "c")
 	fits(t, "one has failed", drawn(t, p), []float64{1, 2, 0, 4})
@@ -132,13 +134,19 @@ func TestSharesOfTheSecond(t *testing.T) {
 // The same seed draws the same, another one does not, so that sidecars do not all choose alike.
 func TestSeeds(t *testing.T) {
 	for _, policy := range Standard() {
-		a, b, c := sized(policy, 9), sized(policy, 9), sized(policy, 9)
-		a.Seed([16]byte{1})
-		b.Seed([16]byte{1})
-		c.Seed([16]byte{15: 1})
-		x, y, z := choices(a, start, 100), choices(b, start, 100), choices(c, start, 100)
-		if x != y || (x != z) != policy.Draws() {
-			t.Errorf("%v:\n%s\n%s\n%s", policy, x, y, z)
+		by := func(seed [16]byte) string {
+			p := sized(policy, 9)
+			p.Seed(seed)
+			return choices(p, start, 100)
+		}
+		want := by([16]byte{7: 1, 8: 1})
+		if again := by([16]byte{7: 1, 8: 1}); again != want {
+			t.Errorf("%v:\n%s\n%s", policy, want, again)
+		}
+		for _, seed := range [][16]byte{{}, {7: 1}, {8: 1}, {7: 1, 8: 1, 15: 1}, {0: 1, 7: 1, 8: 1}} {
+			if other := by(seed); (other != want) != policy.Draws() {
+				t.Errorf("%v, %v:\n%s\n%s", policy, seed, want, other)
+			}
 		}
 	}
 }

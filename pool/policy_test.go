@@ -145,9 +145,19 @@ func TestDegradationKeepsPace(t *testing.T) {
 	if got := choices(p, start, 1000); strings.Contains(got, "a") || strings.Count(got, "b") != 500 {
 		t.Errorf("%d of b", strings.Count(got, "b"))
 	}
+	if a, b := p.elements[0].given, p.elements[1].given; a != 499 || b != 500 { // it would be next
+		t.Errorf("a counts as given %d times, b %d", a, b)
+	}
 	p.Alive("a")
 	if got := strings.Count(choices(p, start, 30), "a"); got < 10 || got > 12 {
 		t.Errorf("a is back and gets %d of 30", got)
+	}
+	before := p.elements[0].given
+	for range 30 { // a is well, and only of no use to these sessions
+		p.ChooseFor(start, Wish{Not: func(name string) bool { return name == "a" }})
+	}
+	if got := p.elements[0].given; got != before {
+		t.Errorf("a was passed over by others' wish, and counts as given %d times, not %d", got, before)
 	}
 }
 
@@ -226,10 +236,11 @@ func TestWeightOfNothing(t *testing.T) {
 			t.Errorf("%v: who else is there?", policy)
 		}
 		p.Failed(start, "b")
-		if _, wait, ok := p.Choose(start); ok || wait != FirstPause {
+		p.Failed(start, "b")
+		p.Failed(start, "a") // which nobody waits for
+		if _, wait, ok := p.Choose(start); ok || wait != 2*FirstPause {
 			t.Errorf("%v: %v, %t", policy, wait, ok)
 		}
-		p.Failed(start, "a")
 		later := start.Add(LastPause)
 		if e, ok := p.Suspect(later); !ok || e.Name != "b" {
 			t.Errorf("%v: a look at %q", policy, e.Name)
@@ -237,7 +248,6 @@ func TestWeightOfNothing(t *testing.T) {
 		if e, ok := p.Suspect(later); ok {
 			t.Errorf("%v: a look at %q", policy, e.Name)
 		}
-		p.Prefer("b", [16]byte{}, nil)
 		p = with(policy, weight, 0, 0)
 		if _, wait, ok := p.Choose(start); ok || wait != LastPause {
 			t.Errorf("%v: %v, %t", policy, wait, ok)
@@ -291,7 +301,7 @@ func TestOrderBeforeEveryPolicy(t *testing.T) {
 	for _, policy := range append(Standard(), Application) {
 		p := ordered(RoundRobin)
 		p.Policy = policy
-		p.sort = func([]Values) []Values { panic("it is not asked") }
+		p.sort = func(v []Values) []Values { t.Error("the application is asked"); return v }
 		p.Update(Element{Name: "d", Weight: 1, Load: math.MaxUint32})
 		p.Update(Element{Name: "c", Weight: 1})
 		if c, ok := p.ChooseFor(start, Wish{After: "a"}); !ok || !c.Asked || c.Name != "d" || c.Err != nil || p.elements[3].given != 1 {

@@ -47,7 +47,9 @@ func TestSortedSees(t *testing.T) {
 	var seen [][]Values
 	p := sortedBy(func(v []Values) []Values { seen = append(seen, slices.Clone(v)); return v })
 	p.Failed(start, "c")
-	wants(t, p, "aa")
+	if got := choices(p, start.Add(LastPause), 2); got != "aa" { // c might be tried again, if the others were not alive
+		t.Error(got)
+	}
 	want := []Values{{Name: "a", Load: 4, Weight: 1, Given: 1}, {Name: "b", Load: 3, Priority: 2}, {Name: "d", Load: 1, Degradation: 5}}
 	if len(seen) != 2 || !slices.Equal(seen[1], want) {
 		t.Errorf("%+v", seen)
