@@ -97,7 +97,7 @@ func TestLeastUsed(t *testing.T) {
 	wants(t, p, "debdeb")
 	p.Failed(start, "d")
 	wants(t, p, "ebeb")
-	p.Update(Element{Name: "c", Load: 1})
+	retell(p, Element{Name: "c", Load: 1})
 	wants(t, p, "cccc")
 	wantsList(t, p, 3, "ceb")
 	wants(t, with(LeastUsed, load, math.MaxUint32, math.MaxUint32-1), "bbb")
@@ -117,7 +117,7 @@ func TestPriorityLeastUsed(t *testing.T) {
 func TestLeastUsedDegradation(t *testing.T) {
 	p := New("p", LeastUsedDegradation, []Element{{Name: "a", Load: 10, Degradation: 5}, {Name: "b", Load: 12, Degradation: 20}})
 	wants(t, p, "abaaaaba") // a 10; b 12; a 15, 20, 25, 30 (b is at 32); b 32; a 35
-	p.Update(Element{Name: "a", Load: 10, Degradation: 5})
+	retell(p, Element{Name: "a", Load: 10, Degradation: 5})
 	wants(t, p, "aaaaaaaaa") // b is at 52
 	p = New("p", LeastUsedDegradation, []Element{{Name: "a", Degradation: 3}, {Name: "b", Degradation: 3}, {Name: "c", Load: 4, Degradation: 1}})
 	wantsList(t, p, 2, "ab", "ba") // each answer counts for both
@@ -207,11 +207,11 @@ func TestWeightedRoundRobinIsSmooth(t *testing.T) {
 func TestWeightedRoundRobinChanges(t *testing.T) {
 	p := with(WeightedRoundRobin, weight, 1000, 1, 1)
 	choices(p, start, 300)
-	p.Update(Element{Name: "a", Weight: 1})
+	retell(p, Element{Name: "a", Weight: 1})
 	wants(t, p, "abcabc")
-	p.Update(Element{Name: "b", Weight: 1, Priority: 3})
+	retell(p, Element{Name: "b", Weight: 1, Priority: 3})
 	p.Choose(start)
-	p.Update(Element{Name: "b", Weight: 1}) // the weight is what it was
+	retell(p, Element{Name: "b", Weight: 1}) // the weight is what it was
 	wants(t, p, "bcab")
 	p.Failed(start, "c")
 	wants(t, p, "abab")
@@ -252,7 +252,7 @@ func TestWeightOfNothing(t *testing.T) {
 		if _, wait, ok := p.Choose(start); ok || wait != LastPause {
 			t.Errorf("%v: %v, %t", policy, wait, ok)
 		}
-		if !p.Update(Element{Name: "b", Weight: 1}) || p.Update(Element{Name: "x", Weight: 1}) {
+		if !retell(p, Element{Name: "b", Weight: 1}) || retell(p, Element{Name: "x", Weight: 1}) {
 			t.Errorf("%v: who is there?", policy)
 		}
 		wants(t, p, "bb")
@@ -302,12 +302,12 @@ func TestOrderBeforeEveryPolicy(t *testing.T) {
 		p := ordered(RoundRobin)
 		p.Policy = policy
 		p.sort = func(v []Values) []Values { t.Error("the application is asked"); return v }
-		p.Update(Element{Name: "d", Weight: 1, Load: math.MaxUint32})
-		p.Update(Element{Name: "c", Weight: 1})
+		retell(p, Element{Name: "d", Weight: 1, Load: math.MaxUint32})
+		retell(p, Element{Name: "c", Weight: 1})
 		if c, ok := p.ChooseFor(start, Wish{After: "a"}); !ok || !c.Asked || c.Name != "d" || c.Err != nil || p.elements[3].given != 1 {
 			t.Errorf("%v: %+v, given %d", policy, c, p.elements[3].given)
 		}
-		p.Update(Element{Name: "d", Weight: 0})
+		retell(p, Element{Name: "d", Weight: 0})
 		if c, _ := p.ChooseFor(start, Wish{After: "a"}); (c.Name == "c") != (policy == WeightedRoundRobin || policy == WeightedRandom) {
 			t.Errorf("%v: d has weight 0, and %s is chosen", policy, c.Name)
 		}
@@ -346,11 +346,27 @@ func TestPoliciesFromManyGoroutines(t *testing.T) {
 					if list, err := p.Resolve(now, 3); err != nil || len(list) == 0 {
 						t.Errorf("%v: %v, %v", policy, list, err)
 					}
-					p.Update(Element{Name: e.Name, Weight: uint32(1 + i), Load: uint32(i)})
+					retell(p, Element{Name: e.Name, Weight: uint32(1 + i), Load: uint32(i)})
 					p.Alive(e.Name)
 				}
 			})
 		}
 		g.Wait()
 	}
+}
+
+// retell has a source tell new values of the element of this name, as at a registration. It is false if there is no such element.
+func retell(p *Pool, told Element) (there bool) {
+	var elements []Element
+	for _, s := range p.States() {
+		e := s.Element
+		if e.Name == told.Name {
+			there = true
+			e.Priority, e.Weight, e.Load, e.Degradation = told.Priority, told.Weight, told.Load, told.Degradation
+			e.Revision++
+		}
+		elements = append(elements, e)
+	}
+	p.Update(elements)
+	return there
 }

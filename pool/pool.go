@@ -20,6 +20,8 @@ type Element struct {
 	Weight      uint32 // its share of service among the pool's elements; 0: it gives none (RFC 5356 §3.2)
 	Load        uint32 // how much it is used: 0xffffffff is 100 % (RFC 5356 §3.1)
 	Degradation uint32 // the load that one more session adds
+
+	Revision int64 // of its registration, as its source counts: another one is a new registration, also with the same values
 }
 
 // The pause before an element that failed is tried again while others are alive doubles from the first to the last. It is kept
@@ -38,6 +40,7 @@ type Pool struct {
 	mu       sync.Mutex
 	elements []member // guarded by mu
 	next     int      // guarded by mu: where the round goes on
+	standing Standing // guarded by mu
 
 	source rand.PCG                // guarded by mu
 	random *rand.Rand              // guarded by mu: draws from source
@@ -80,24 +83,6 @@ func (p *Pool) Seed(seed [16]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.source.Seed(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:]))
-}
-
-// Update takes the policy values of e for the element of its name, as at a registration (RFC 5356 §5.2.2); its name and addresses do not
-// count. It is false if there is no such element.
-func (p *Pool) Update(e Element) bool {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	m := p.find(e.Name)
-	if m == nil {
-		return false
-	}
-	if m.Weight != e.Weight { // the circular list is made anew: what was due by the old weights may be out of all proportion
-		for i := range p.elements {
-			p.elements[i].credit = 0
-		}
-	}
-	m.Priority, m.Weight, m.Load, m.Degradation, m.given = e.Priority, e.Weight, e.Load, e.Degradation, 0
-	return true
 }
 
 // ChooseFor is Choose for a session with a wish.

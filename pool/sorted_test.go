@@ -25,7 +25,7 @@ func TestSorted(t *testing.T) {
 	wantsList(t, p, 9, "dcba")
 	p.Failed(start, "d")
 	wants(t, p, "cc")
-	p.Update(Element{Name: "a"})
+	retell(p, Element{Name: "a"})
 	wants(t, p, "aa")
 	if c, ok := p.ChooseFor(start, Wish{Not: func(name string) bool { return name == "a" }}); !ok || c.Name != "c" || c.Err != nil {
 		t.Errorf("%+v", c)

@@ -1,0 +1,155 @@
+package pool
+
+import (
+	"slices"
+	"time"
+)
+
+// Source is where the elements of pools come from: a configuration, DNS, a registrar. What it does to know them it does elsewhere, on a
+// goroutine of its own; this package has the rules of what becomes of what it says.
+type Source interface {
+	// Follow has told called with what the source says of the pool: as soon as it knows or fails to, again with each change, and while
+	// nothing changes often enough for the pool's age to mean something (Standing.Told). The calls come one after another, from any
+	// goroutine, and must not block; they may come before Follow returns. When stop returns there will be no further call. stop may be
+	// called twice, but not from told.
+	Follow(handle string, told func(News)) (stop func())
+}
+
+// News is what a source says of a pool at one time.
+type News struct {
+	Elements []Element // all that there are, each name once; not to be changed by anybody afterwards. Of no meaning with Err
+	Err      error     // why the source does not know them now: the elements known before stay
+}
+
+// Static is the source that knows the elements from the beginning, by the pool handle.
+type Static map[string][]Element
+
+// Follow tells the elements once (Source). Nothing happens afterwards.
+func (s Static) Follow(handle string, told func(News)) (stop func()) {
+	told(News{Elements: s[handle]})
+	return func() {}
+}
+
+// Standing is how a pool stands to its source.
+type Standing struct {
+	Told time.Time // when the source last said which elements there are; zero: it never has
+	Err  error     // why it could not the last time it was asked; nil: it could
+	From time.Time // when the pool began to follow it, or Told; what Age counts from
+}
+
+// Age is how old that is which is known of the elements.
+func (s Standing) Age(now time.Time) time.Duration { return max(0, now.Sub(s.From)) }
+
+// Change is what an update has changed, by the names of elements.
+type Change struct {
+	Added []string // there was no element of that name
+	Gone  []string // there is none any more: it gets no new sessions
+	Moved []string // it is at another address now, which is another element: nothing is known of its health
+}
+
+// None reports whether the same elements are where they were.
+func (c Change) None() bool { return len(c.Added)+len(c.Gone)+len(c.Moved) == 0 }
+
+// Learn takes what the source says. A source that fails changes nothing but its own standing: the last known elements stay, however
+// long it takes.
+func (p *Pool) Learn(now time.Time, n News) Change {
+	p.mu.Lock()
+	p.standing.Err = n.Err
+	if n.Err == nil {
+		p.standing.Told, p.standing.From = now, now
+	} else if p.standing.From.IsZero() {
+		p.standing.From = now
+	}
+	p.mu.Unlock()
+	if n.Err != nil {
+		return Change{}
+	}
+	return p.Update(n.Elements)
+}
+
+// Follows says that the pool has a source from now on, which has not said anything yet.
+func (p *Pool) Follows(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.standing = Standing{From: now}
+}
+
+// Standing tells how the pool stands to its source.
+func (p *Pool) Standing() Standing {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.standing
+}
+
+// Update makes these the elements of the pool. Those that stay keep their place in the round and what is known of their health; their
+// policy values are the new ones. New ones come behind them, so that a source that tells the same elements in another order each time
+// (DNS does) changes nothing. Of elements with the same name the first counts.
+func (p *Pool) Update(elements []Element) (c Change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	told := make(map[string]*Element, len(elements))
+	for i := range elements {
+		if e := &elements[i]; told[e.Name] == nil {
+			told[e.Name] = e
+		}
+	}
+	kept, next, weighed := make([]member, 0, len(told)), 0, false
+	for i := range p.elements {
+		m := p.elements[i]
+		if i == p.next {
+			next = len(kept)
+		}
+		e := told[m.Name]
+		switch {
+		case e == nil:
+			c.Gone = append(c.Gone, m.Name)
+			continue
+		case e.Address != m.Address || !slices.Equal(e.Paths, m.Paths):
+			c.Moved = append(c.Moved, m.Name)
+			m = member{total: m.total + 1} // what was learned of it is outdated (Failures)
+		}
+		weighed = m.take(*e) || weighed
+		kept = append(kept, m)
+		delete(told, m.Name)
+	}
+	for i := range elements {
+		if e := &elements[i]; told[e.Name] == e {
+			c.Added = append(c.Added, e.Name)
+			kept = append(kept, member{Element: *e})
+		}
+	}
+	p.elements, p.next = kept, next
+	if weighed || len(c.Added)+len(c.Gone) > 0 {
+		p.level()
+	}
+	return c
+}
+
+// take takes the element as it is told. If it is registered anew, or with other policy values, what has been given since the last time
+// does not count any more (RFC 5356 §5.2.2). It reports whether it has another weight.
+func (m *member) take(e Element) (weighed bool) {
+	if m.Revision != e.Revision || m.Priority != e.Priority || m.Weight != e.Weight || m.Load != e.Load || m.Degradation != e.Degradation {
+		m.given = 0
+	}
+	weighed = m.Weight != e.Weight
+	m.Element = e
+	return weighed
+}
+
+// level begins the circular list of weighted round robin anew: what was due by the old weights may be out of all proportion. It is called
+// with p.mu held.
+func (p *Pool) level() {
+	for i := range p.elements {
+		p.elements[i].credit = 0
+	}
+}
+
+// Element finds an element by its name.
+func (p *Pool) Element(name string) (e Element, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if m := p.find(name); m != nil {
+		return m.Element, true
+	}
+	return Element{}, false
+}

@@ -1,0 +1,124 @@
+package pool
+
+import (
+	"errors"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+)
+
+// at are elements with one letter each, at addresses that go with the letter.
+func at(names string) (elements []Element) {
+	for _, n := range names {
+		elements = append(elements, Element{Name: string(n), Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, 0, byte(n)}), 7001)})
+	}
+	return elements
+}
+
+func names(p *Pool) (s string) {
+	for _, e := range p.States() {
+		s += e.Name
+	}
+	return s
+}
+
+// Who stays keeps health and place, who is new is used at once, who is gone is not chosen any more.
+func TestUpdate(t *testing.T) {
+	p := New("p", RoundRobin, at("abc"))
+	p.Failed(start, "a")
+	if got := choices(p, start, 1); got != "b" {
+		t.Fatal(got)
+	}
+	c := p.Update(at("dcad"))
+	if !slices.Equal(c.Added, []string{"d"}) || !slices.Equal(c.Gone, []string{"b"}) || len(c.Moved) > 0 || c.None() {
+		t.Errorf("%+v", c)
+	}
+	if got := choices(p, start, 4); got != "cdcd" { // a has failed, and the round goes on where it was
+		t.Error(got)
+	}
+	if s := p.States()[0]; s.Name != "a" || s.Failures != 1 || !s.Retry.Equal(start.Add(FirstPause)) {
+		t.Errorf("%+v", s)
+	}
+	if c := p.Update(at("cda")); !c.None() || names(p) != "acd" {
+		t.Errorf("another order is no change: %+v %s", c, names(p))
+	}
+}
+
+// The same name at another address is another element.
+func TestUpdateMoved(t *testing.T) {
+	p := New("p", RoundRobin, at("ab"))
+	p.Failed(start, "a")
+	p.Serves("b")
+	before := p.Failures("a")
+	elements := at("ab")
+	elements[0].Address = netip.MustParseAddrPort("10.1.1.1:1")
+	elements[1].Priority = 7
+	if c := p.Update(elements); !slices.Equal(c.Moved, []string{"a"}) || len(c.Added)+len(c.Gone) > 0 {
+		t.Errorf("%+v", c)
+	}
+	if s := p.States(); s[0].Failures != 0 || s[0].Address != elements[0].Address || s[1].Priority != 7 {
+		t.Errorf("%+v", s)
+	}
+	if p.Failures("a") == before {
+		t.Error("what was learned of the one before looks as if it were true of this one")
+	}
+	if p.Serves("b") {
+		t.Error("b stands where it was: that it serves is known")
+	}
+	if e, ok := p.Element("a"); !ok || e.Address != elements[0].Address {
+		t.Error(e, ok)
+	}
+	if e, ok := p.Element("c"); ok {
+		t.Error(e)
+	}
+}
+
+// The round survives that all is gone and comes again.
+func TestUpdateEmpty(t *testing.T) {
+	p := New("p", RoundRobin, at("abc"))
+	choices(p, start, 2)
+	p.Update(nil)
+	if e, wait, ok := p.Choose(start); ok || wait <= 0 {
+		t.Error(e, wait)
+	}
+	p.Update(at("xy"))
+	if got := choices(p, start, 3); got != "xyx" {
+		t.Error(got)
+	}
+}
+
+// A source that fails takes nothing away, and how old the knowledge is can be told.
+func TestLearn(t *testing.T) {
+	p := New("p", RoundRobin, nil)
+	p.Follows(start)
+	down := errors.New("down")
+	p.Learn(start.Add(time.Second), News{Err: down})
+	if s := p.Standing(); !s.Told.IsZero() || s.Err != down || s.Age(start.Add(5*time.Second)) != 5*time.Second {
+		t.Errorf("%+v", s)
+	}
+	told := start.Add(6 * time.Second)
+	if c := p.Learn(told, News{Elements: at("ab")}); len(c.Added) != 2 {
+		t.Errorf("%+v", c)
+	}
+	if c := p.Learn(told.Add(time.Minute), News{Err: down, Elements: at("z")}); !c.None() || names(p) != "ab" {
+		t.Errorf("%+v %s", c, names(p))
+	}
+	if s := p.Standing(); s.Told != told || s.Err != down || s.Age(told.Add(time.Hour)) != time.Hour {
+		t.Errorf("%+v", s)
+	}
+	p.Learn(told.Add(2*time.Hour), News{Elements: at("ab")})
+	if s := p.Standing(); s.Err != nil || s.Age(told.Add(2*time.Hour)) != 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStatic(t *testing.T) {
+	var got []News
+	stop := Static{"p": at("ab")}.Follow("p", func(n News) { got = append(got, n) })
+	stop()
+	stop()
+	if len(got) != 1 || got[0].Err != nil || !slices.EqualFunc(got[0].Elements, at("ab"), func(a, b Element) bool { return a.Name == b.Name }) {
+		t.Errorf("%+v", got)
+	}
+}
