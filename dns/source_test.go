@@ -1,0 +1,303 @@
+package dns
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	wire "github.com/miekg/dns"
+
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// of makes a Source that asks these servers, and soon again.
+func of(t *testing.T, name string, port uint16, servers ...netip.AddrPort) *Source {
+	t.Helper()
+	s, err := New(Config{Servers: servers, Name: name, Port: port, Least: 10 * time.Millisecond, Most: 30 * time.Millisecond, Timeout: 300 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// text shows elements in one line.
+func text(elements []pool.Element) string {
+	var s []string
+	for _, e := range elements {
+		if e.Name != e.Address.String() {
+			s = append(s, "misnamed")
+		}
+		s = append(s, fmt.Sprintf("%v/%d/%d", e.Address, math.MaxUint16-int(e.Priority), e.Weight))
+	}
+	return strings.Join(s, " ")
+}
+
+func look1(t *testing.T, s *Source) (string, time.Duration) {
+	t.Helper()
+	elements, ttl, err := s.Look(t.Context(), "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text(elements), ttl
+}
+
+// What a real server says: hosts, services, aliases, answers too long for UDP.
+func TestLook(t *testing.T) {
+	n := startNamed(t)
+	n.set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
+	n.set("orders.test. 5 AAAA 2001:db8::1")
+	n.set("alias.test. 4 CNAME orders.test.")
+	n.set("_x._tcp.orders.test. 30 SRV 1 10 7002 a.test.", "_x._tcp.orders.test. 30 SRV 0 3 7001 a.test.", "_x._tcp.orders.test. 30 SRV 0 1 7001 b.test.")
+	n.set("a.test. 20 A 10.0.1.1")
+	n.set("b.test. 20 A 10.0.1.2")
+	n.set("b.test. 3 AAAA 2001:db8::2")
+	n.set("_none._tcp.orders.test. 9 SRV 0 0 0 .")
+	n.set("odd.test. 9 A 0.0.0.0", "odd.test. 9 A 224.0.0.1", "odd.test. 9 A 10.0.0.9")
+	n.set("loop1.test. 9 CNAME loop2.test.")
+	n.set("loop2.test. 9 CNAME loop1.test.")
+	hosts := "10.0.0.1:80/65535/1 10.0.0.2:80/65535/1 [2001:db8::1]:80/65535/1"
+	for _, c := range []struct {
+		name string
+		port uint16
+		want string
+		ttl  time.Duration
+	}{
+		{"{pool}.test", 80, hosts, 5 * time.Second},
+		{"alias.test.", 80, hosts, 4 * time.Second},
+		{"OrderS.tesT", 80, hosts, 5 * time.Second},
+		{"_x._tcp.{pool}.test", 0, "10.0.1.1:7001/0/3 10.0.1.1:7002/1/10 10.0.1.2:7001/0/1 [2001:db8::2]:7001/0/1", 3 * time.Second},
+		{"odd.test", 1, "10.0.0.9:1/65535/1", 2 * time.Second}, // that there is no AAAA is true for 2 s
+	} {
+		if got, ttl := look1(t, of(t, c.name, c.port, n.at)); got != c.want || ttl != c.ttl {
+			t.Errorf("%s: %s for %v, not %s for %v", c.name, got, ttl, c.want, c.ttl)
+		}
+	}
+	for name, want := range map[string]string{"nobody.test": ErrNone.Error(), "ns.test": ErrNone.Error(), "_none._tcp.{pool}.test": ErrNone.Error(),
+		"x.broken": "SERVFAIL", "x.elsewhere": "REFUSED"} {
+		_, _, err := of(t, name, 0, n.at).Look(t.Context(), "orders")
+		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrNone) != (want == ErrNone.Error()) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, _, err := of(t, "loop1.test", 80, n.at).Look(t.Context(), "orders"); err == nil || errors.Is(err, ErrNone) {
+		t.Error("aliases in a circle: ", err)
+	}
+}
+
+// An answer that has no room in a datagram is asked for over TCP, with all that belongs to it.
+func TestLookTruncated(t *testing.T) {
+	n := startNamed(t)
+	var services, want []string
+	for i := range 300 {
+		host := fmt.Sprintf("host-%03d.test.", i)
+		n.set(fmt.Sprintf("%s 60 A 10.1.%d.%d", host, i/200, i%200+1))
+		services = append(services, fmt.Sprintf("_x._tcp.many.test. 60 SRV 0 5 7001 %s", host))
+		want = append(want, fmt.Sprintf("10.1.%d.%d:7001/0/5", i/200, i%200+1))
+	}
+	n.set(services...)
+	a, err := askServer(t.Context(), n.at, time.Second, "_x._tcp.many.test.", wire.TypeSRV)
+	if err != nil || !a.whole || len(a.Answer) != 300 {
+		t.Fatal(err, len(a.Answer))
+	}
+	if got, _ := look1(t, of(t, "_x._tcp.many.test", 0, n.at)); got != strings.Join(want, " ") {
+		t.Errorf("got %s", got)
+	}
+}
+
+// The next server is asked when one does not answer, refuses, or is not there.
+func TestServersInTurn(t *testing.T) {
+	n, silent := startNamed(t), startNamed(t)
+	n.set("orders.test. 7 A 10.0.0.1")
+	silent.freeze()
+	if got, _ := look1(t, of(t, "orders.test", 80, freePort(t), silent.at, n.at)); got != "10.0.0.1:80/65535/1" {
+		t.Error(got)
+	}
+	_, _, err := of(t, "orders.test", 80, freePort(t), silent.at).Look(t.Context(), "")
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), silent.at.String()) {
+		t.Errorf("the error says what became of each: %v", err)
+	}
+}
+
+// kept is what a follower was told.
+type kept struct {
+	mu   sync.Mutex
+	pool *pool.Pool
+	errs []error
+}
+
+func (k *kept) told(n pool.News) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.pool.Learn(time.Now(), n)
+	k.errs = append(k.errs, n.Err)
+}
+
+func (k *kept) names() (s string) {
+	for _, e := range k.pool.States() {
+		s += " " + e.Name
+	}
+	return strings.TrimSpace(s)
+}
+
+func (k *kept) failing(want string) func() bool {
+	return func() bool {
+		err := k.pool.Standing().Err
+		return want == "" && err == nil || want != "" && err != nil && strings.Contains(err.Error(), want)
+	}
+}
+
+// A pool follows the zone, and keeps what it knows while the server is silent, dead, or says that there is nothing.
+func TestFollow(t *testing.T) {
+	n := startNamed(t)
+	n.set("orders.test. 7 A 10.0.0.1")
+	k := &kept{pool: pool.New("orders", pool.RoundRobin, nil)}
+	stop := of(t, "{pool}.test", 80, n.at).Follow("orders", k.told)
+	defer stop()
+	waitFor(t, "the first answer", func() bool { return k.names() == "10.0.0.1:80" })
+	n.set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
+	waitFor(t, "a new element", func() bool { return k.names() == "10.0.0.1:80 10.0.0.2:80" })
+	n.set("orders.test. 7 A 10.0.0.2")
+	waitFor(t, "an element less", func() bool { return k.names() == "10.0.0.2:80" })
+
+	n.remove("orders.test.")
+	waitFor(t, "NXDOMAIN", k.failing(ErrNone.Error()))
+	n.set("orders.test. 7 A 10.0.0.3")
+	waitFor(t, "it is there again", func() bool { return k.names() == "10.0.0.3:80" })
+
+	n.freeze()
+	waitFor(t, "silence", k.failing("no answer"))
+	n.thaw()
+	waitFor(t, "an end of the silence", k.failing(""))
+
+	n.kill()
+	waitFor(t, "death", k.failing("refused"))
+	if got := k.names(); got != "10.0.0.3:80" {
+		t.Errorf("a dead server has left %q", got)
+	}
+	n.start()
+	n.set("orders.test. 7 A 10.0.0.4")
+	waitFor(t, "it goes on", func() bool { return k.names() == "10.0.0.4:80" })
+	stop()
+	stop()
+	k.mu.Lock()
+	told := len(k.errs)
+	k.mu.Unlock()
+	n.set("orders.test. 7 A 10.0.0.5")
+	if k.names() != "10.0.0.4:80" || len(k.errs) != told {
+		t.Error("it was told something behind stop")
+	}
+}
+
+// With Empty, DNS is believed at last that there is nothing.
+func TestFollowEmpty(t *testing.T) {
+	n := startNamed(t)
+	n.set("orders.test. 7 A 10.0.0.1")
+	s := of(t, "orders.test", 80, n.at)
+	s.c.Empty = 300 * time.Millisecond
+	k := &kept{pool: pool.New("orders", pool.RoundRobin, nil)}
+	defer s.Follow("orders", k.told)()
+	waitFor(t, "the first answer", func() bool { return k.names() != "" })
+	n.remove("orders.test.")
+	waitFor(t, "doubt", k.failing(ErrNone.Error()))
+	if k.names() == "" {
+		t.Error("it was believed at once")
+	}
+	waitFor(t, "nothing", func() bool { return k.names() == "" && k.failing("")() })
+}
+
+// stop ends a look-up that waits for an answer.
+func TestStopAtOnce(t *testing.T) {
+	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	s, err := New(Config{Servers: []netip.AddrPort{silent.LocalAddr().(*net.UDPAddr).AddrPort()}, Name: "x.test", Port: 1, Timeout: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop := s.Follow("x", func(n pool.News) { t.Error("told: ", n) })
+	if _, _, err := silent.ReadFrom(make([]byte, 512)); err != nil { // it waits now
+		t.Fatal(err)
+	}
+	began := time.Now()
+	stop()
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("stop took %v", took)
+	}
+}
+
+// Servers that lie, or send garbage, are servers that do not answer.
+func TestHostileServers(t *testing.T) {
+	for name, reply := range map[string]func(m *wire.Msg) []byte{
+		"garbage":          func(*wire.Msg) []byte { return []byte("\x00\x01garbage garbage") },
+		"one byte":         func(*wire.Msg) []byte { return []byte{1} },
+		"another question": func(m *wire.Msg) []byte { m.Question[0].Name = "other.test."; return packed(m) },
+		"another id":       func(m *wire.Msg) []byte { m.Id++; return packed(m) },
+		"the question":     func(m *wire.Msg) []byte { m.Response = false; return packed(m) },
+		"a referral":       func(m *wire.Msg) []byte { return packed(m) },
+		"cut":              func(m *wire.Msg) []byte { p := packed(m); return p[:len(p)-3] },
+		"truncated":        func(m *wire.Msg) []byte { m.Truncated = true; return packed(m) }, // and nobody is there over TCP
+	} {
+		t.Run(name, func(t *testing.T) {
+			server, err := net.ListenPacket("udp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer server.Close()
+			go serve(server, reply)
+			c := Config{Name: "x.test", Port: 1, Timeout: 50 * time.Millisecond, Servers: []netip.AddrPort{server.LocalAddr().(*net.UDPAddr).AddrPort()}}
+			s, err := New(c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if elements, _, err := s.Look(context.Background(), ""); err == nil || errors.Is(err, ErrNone) {
+				t.Error(elements, err)
+			}
+		})
+	}
+}
+
+// serve answers until the socket is closed.
+func serve(server net.PacketConn, reply func(*wire.Msg) []byte) {
+	buffer := make([]byte, 2048)
+	for {
+		n, from, err := server.ReadFrom(buffer)
+		if err != nil {
+			return
+		}
+		m, r := new(wire.Msg), new(wire.Msg)
+		if m.Unpack(buffer[:n]) == nil {
+			r.SetReply(m)
+			_, _ = server.WriteTo(reply(r), from)
+		}
+	}
+}
+
+func packed(m *wire.Msg) []byte {
+	p, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
+func TestNew(t *testing.T) {
+	for _, name := range []string{"", "{pol}.test", "a..b", strings.Repeat("a", 70) + ".test"} {
+		if _, err := New(Config{Name: name}); err == nil {
+			t.Errorf("%q is taken for a name", name)
+		}
+	}
+	s, err := New(Config{Name: "{pool}.x", Least: time.Hour})
+	if err != nil || s.c.Most != time.Hour || s.c.Timeout != DefaultTimeout {
+		t.Error(err, s)
+	}
+}
