@@ -16,6 +16,7 @@ import (
 // of those that are being begun. All of an element's are begun together, when it is first used or has none any more; one that broke
 // is begun again by later sessions.
 func (u *User) linkTo(e pool.Element) *userLink {
+	u.moved(e)
 	all := u.links[e.Name]
 	if all == nil {
 		all = make([]*userLink, max(u.c.Associations, 1))

@@ -1,0 +1,83 @@
+package session
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// The elements of a User's pool may change under it (pool.Pool.Update). New sessions only go where the pool says. Sessions at an element
+// that is gone stay, and their legs may be resumed there: that its name is not told any more does not say that it has died.
+
+// Updated says that the pool may have other elements: sessions that wait for one look at once, and associations with elements that are
+// gone are ended as soon as they carry nothing. So it should be called again now and then while sessions end there.
+func (u *User) Updated() {
+	known := make(map[string]bool)
+	for _, e := range u.c.Pool.States() {
+		known[e.Name] = true
+		u.moved(e.Element)
+	}
+	for _, name := range slices.Sorted(maps.Keys(u.links)) {
+		if !known[name] {
+			u.leave(name)
+		}
+	}
+	forgotten := func(name string) bool { return !known[name] && u.links[name] == nil }
+	for name := range u.broke {
+		if forgotten(name) {
+			delete(u.broke, name)
+		}
+	}
+	for name := range u.said {
+		if forgotten(name) {
+			delete(u.said, name)
+		}
+	}
+	u.Wake()
+}
+
+// leave ends the associations with an element that carry no leg and are to carry none.
+func (u *User) leave(name string) {
+	for n, l := range u.links[name] {
+		if l == nil || l.legs() > 0 {
+			continue
+		}
+		l.stop()
+		u.links[name][n] = nil
+		u.c.Trace.log('i', "association ended: the element has left the pool", "pool_element", name, "address", l.element.Address)
+	}
+	if u.spread(name, nil) == nil {
+		delete(u.links, name)
+	}
+}
+
+// moved gives associations another name if the element that has theirs now is at another address: so it gets its own, and what becomes
+// of the one that they lead to is not held against it.
+func (u *User) moved(e pool.Element) {
+	var old *userLink
+	for _, l := range u.links[e.Name] {
+		if l != nil {
+			old = l
+		}
+	}
+	if old == nil || old.element.Address == e.Address {
+		return
+	}
+	all, name := u.links[e.Name], e.Name+" at "+old.element.Address.String()
+	delete(u.links, e.Name)
+	for _, l := range all {
+		if l != nil {
+			l.element.Name, l.n = name, l.n+len(u.links[name])
+		}
+	}
+	u.links[name] = append(u.links[name], all...)
+	for _, s := range u.sessions {
+		if s.leg != nil && s.leg.link != nil && s.leg.link.element.Name == name {
+			s.from = name
+			if s.served == e.Name {
+				s.served = name
+			}
+		}
+	}
+}
