@@ -55,7 +55,7 @@ func (l Limits) MostShards() int {
 	return int(max(1, min(l.Memory/ShardMemory, MaxShards)))
 }
 
-// Pool is a static pool.
+// Pool is a pool: a static one, or one whose elements a source knows.
 type Pool struct {
 	Handle  string
 	Policy  pool.Policy
@@ -66,6 +66,10 @@ type Pool struct {
 	dialer   mapping.Dialer // of tests, in place of SCTP, for native elements
 	UDPPort  uint16         // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
+
+	Source     pool.Source   // where its elements come from; nil: they are Elements
+	SourceName string        // what the configuration calls it: "dns.k8s"
+	Stale      time.Duration // how old what is known of the elements may become until that is an alarm; 0: there is none
 }
 
 // User is the pool_user side: it stands beside clients.

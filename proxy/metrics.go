@@ -55,6 +55,9 @@ func (s *Shard) measured() gauges {
 			to[gauge{"healthy", e.name}] = healthy
 		}
 	}
+	for _, f := range s.feeds {
+		f.measure(to)
+	}
 	to[gauge{"buffers.bytes", "all"}] = s.loop.Buffers().Out()
 	return to
 }

@@ -17,6 +17,7 @@ import (
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -95,6 +96,9 @@ func (r *shardRunner) do(f func()) bool {
 	}
 }
 
+// Pools are the pools that the proxy knows, by their handles. The map is not to be changed.
+func (p *Proxy) Pools() map[string]*pool.Pool { return p.common.pools }
+
 // Status tells what the proxy is doing. Each shard is asked in its turn.
 func (p *Proxy) Status() Status {
 	s := Status{Version: Version, Started: p.started}
@@ -161,6 +165,7 @@ type Shard struct {
 	metrics  *metrics.Metrics
 	users    []*userSide    // in the order of the configuration, in every shard
 	elements []*elementSide // likewise
+	feeds    []*feed        // of the first shard
 	records  []Record       // at least the last keptRecords, oldest first
 	changes  []PathChange   // likewise
 	scratch  *loop.Buffer
@@ -214,6 +219,9 @@ func (s *Shard) listen() error {
 		}
 		s.users = append(s.users, side)
 	}
+	if s.index == 0 {
+		s.follow()
+	}
 	if s.metrics != nil && s.index == 0 {
 		s.gauges.Func = s.gauge
 		s.gauge()
@@ -250,6 +258,9 @@ func (s *Shard) Busy() bool {
 func (s *Shard) Close() {
 	s.closed = true
 	s.StopAccepting()
+	for _, f := range s.feeds {
+		f.close()
+	}
 	for _, u := range s.users {
 		u.close()
 	}

@@ -157,3 +157,15 @@ func (f *firstAsker) Reset() {
 
 // ReadOn has nothing to read on (session.Socket).
 func (f *firstAsker) ReadOn() {}
+
+// updated forgets the elements that the pool does not have any more.
+func (a *asker) updated() {
+	if a == nil {
+		return
+	}
+	for name := range a.asked {
+		if _, known := a.pool.Element(name); !known {
+			delete(a.asked, name)
+		}
+	}
+}

@@ -138,7 +138,7 @@ func (m *simulation) checkNothingLeft() {
 			m.violated("%d sessions are left%s", n, m.hanging())
 		}
 		links += len(m.elements) * m.spread
-		for _, e := range u.servers {
+		for _, e := range u.direct.all() {
 			m.checkLegs(e)
 		}
 	}

@@ -26,6 +26,7 @@ type PoolStatus struct {
 	Policy   string        `json:"policy"`
 	Mapping  string        `json:"mapping"`
 	Elements []PoolElement `json:"elements"`
+	Source   *SourceStatus `json:"source,omitempty"` // nil: the configuration has the elements
 }
 
 // PoolElement is one element as a pool user sees it.

@@ -101,6 +101,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
 			Failures: e.Failures, Order: append([]string{}, e.Order...)})
 	}
+	p.Source = s.sourceStatus(c)
 	return p
 }
 

@@ -18,7 +18,7 @@ type userSide struct {
 	rules    *session.User
 	listener loop.Listener  // nil: the first shard's hands clients over
 	programs *runner        // of callbacks; nil: none is a program
-	servers  []*elementSide // mapping none: the element's rules, in this process
+	direct   *directSides   // mapping none: the elements' rules, in this process; else nil
 	asker    *asker         // protocol redis; else nil
 	native   *native        // native elements; else nil
 
@@ -65,7 +65,6 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 
 // serve makes the element sides of a pool without sidecars, which run in this process.
 func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
-	direct := mapping.NewDirect()
 	var n *native
 	if p.Native {
 		n = &native{dialer: u.shard.watched(p.sctp(u.config), "pool_user", u.config.Name), association: associationConfig(u.config.Heartbeat),
@@ -75,14 +74,13 @@ func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 			n.dialer = p.dialer
 		}
 	}
+	u.direct = newDirectSides(u, n)
 	for _, e := range p.Elements {
-		side, err := newDirectSide(u.shard, direct, e, u.config, n)
-		if err != nil {
+		if err := u.direct.add(e); err != nil {
 			return nil, err
 		}
-		u.servers = append(u.servers, side)
 	}
-	return direct, nil
+	return u.direct, nil
 }
 
 // links calls f for every association with an element: of native ones those of the legs.
@@ -201,9 +199,7 @@ func (u *userSide) close() {
 		u.rules.Close()
 	}
 	u.programs.close()
-	for _, e := range u.servers {
-		e.close()
-	}
+	u.direct.close()
 }
 
 func (s *Shard) poolConfig(handle string) Pool {

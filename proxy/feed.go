@@ -1,0 +1,156 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// feed brings what a source says of a pool to the shards. It belongs to the first shard's goroutine; the source has its own, and posts.
+type feed struct {
+	shard   *Shard // the first
+	config  Pool
+	pool    *pool.Pool
+	stop    func()
+	old     loop.Timer // runs out when what is known has become too old
+	failing bool       // it was said that the source fails
+	alarm   bool
+}
+
+// follow begins to follow the sources of all pools.
+func (s *Shard) follow() {
+	for _, c := range s.config.Pools {
+		if c.Source == nil {
+			continue
+		}
+		f := &feed{shard: s, config: c, pool: s.common.pools[c.Handle]}
+		f.old.Func = f.stale
+		f.pool.Follows(s.loop.Now())
+		f.fresh()
+		s.feeds = append(s.feeds, f)
+		f.stop = c.Source.Follow(c.Handle, f.told)
+	}
+}
+
+// told is called on the source's goroutine.
+func (f *feed) told(n pool.News) {
+	f.shard.loop.Post(func() { f.learn(n) }) // if the loop has ended nobody wants to know
+}
+
+// learn takes what the source says.
+func (f *feed) learn(n pool.News) {
+	if f.shard.closed {
+		return
+	}
+	change := f.pool.Learn(f.shard.loop.Now(), n)
+	if n.Err != nil {
+		f.failed(n.Err)
+		return
+	}
+	if f.failing || f.alarm {
+		f.shard.log.Info("the source of a pool answers again", "pool", f.config.Handle, "source", f.config.SourceName)
+	}
+	f.failing, f.alarm = false, false
+	f.fresh()
+	if !change.None() {
+		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", f.config.SourceName, "elements", len(f.pool.States()),
+			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved))
+	}
+	f.shard.updated(f.config.Handle) // without a change, too: sessions at elements that are gone may have ended
+	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
+}
+
+// updated tells this shard's pool users of their pool.
+func (s *Shard) updated(handle string) {
+	for _, u := range s.users {
+		if u.config.Pool == handle {
+			u.rules.Updated()
+			u.direct.updated()
+			u.asker.updated()
+		}
+	}
+}
+
+// failed says that the source does not know, once until it knows again.
+func (f *feed) failed(err error) {
+	args := []any{"pool", f.config.Handle, "source", f.config.SourceName, "elements", len(f.pool.States()), "error", err}
+	if f.failing {
+		f.shard.log.Debug("the source of a pool still fails", args...)
+		return
+	}
+	f.failing = true
+	f.shard.log.Warn("the source of a pool fails: the elements known last stay", args...)
+}
+
+// fresh puts off the alarm.
+func (f *feed) fresh() {
+	if f.config.Stale > 0 {
+		f.shard.loop.Schedule(&f.old, f.shard.loop.Now().Add(f.config.Stale))
+	}
+}
+
+// stale is the alarm: it is true until the source knows again.
+func (f *feed) stale() {
+	f.alarm = true
+	s := f.pool.Standing()
+	f.shard.log.Error("what is known of a pool is too old: its source has said nothing of use for too long", "pool", f.config.Handle,
+		"source", f.config.SourceName, "age", s.Age(f.shard.loop.Now()).Round(time.Second), "bound", f.config.Stale, "error", s.Err)
+}
+
+func (f *feed) close() {
+	if f.stop != nil {
+		f.stop()
+	}
+	f.shard.loop.Cancel(&f.old)
+}
+
+// measure says how old it is what is known, in seconds, of how many elements, and whether that is an alarm.
+func (f *feed) measure(to gauges) {
+	alarm := 0
+	if f.alarm {
+		alarm = 1
+	}
+	to[gauge{"pool.elements", f.config.Handle}] = len(f.pool.States())
+	to[gauge{"pool.age.seconds", f.config.Handle}] = int(f.pool.Standing().Age(f.shard.loop.Now()).Seconds())
+	to[gauge{"pool.alarm", f.config.Handle}] = alarm
+}
+
+// SourceStatus is how a pool stands to the source of its elements.
+type SourceStatus struct {
+	Name  string        `json:"name"`
+	Told  *time.Time    `json:"told"` // when it last said which elements there are; nil: it never has
+	Age   time.Duration `json:"age_ns"`
+	Alarm bool          `json:"alarm"` // it is older than it may be
+	Error string        `json:"error"` // why the source does not know now; "": it does
+}
+
+// sourceStatus is asked on the first shard.
+func (s *Shard) sourceStatus(c Pool) *SourceStatus {
+	for _, f := range s.feeds {
+		if f.config.Handle != c.Handle {
+			continue
+		}
+		standing := f.pool.Standing()
+		to := &SourceStatus{Name: c.SourceName, Age: standing.Age(s.loop.Now()), Alarm: f.alarm}
+		if !standing.Told.IsZero() {
+			to.Told = &standing.Told
+		}
+		if standing.Err != nil {
+			to.Error = standing.Err.Error()
+		}
+		return to
+	}
+	return nil
+}
+
+// some lists names for people, not all of a thousand.
+func some(names []string) string {
+	const most = 5
+	if len(names) <= most {
+		return strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+}

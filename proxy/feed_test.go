@@ -1,0 +1,195 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/loop/looptest"
+	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/session"
+)
+
+// feedRig is a pool_user whose pool has a source that the test plays, servers without sidecars, and clients, in virtual time.
+type feedRig struct {
+	*testing.T
+	world *looptest.World
+	user  *looptest.Host
+	shard *Shard
+	log   logged
+	told  func(pool.News)
+	ends  int
+	taken map[string]int // sessions that the servers have taken
+}
+
+// Follow is that of the source (pool.Source).
+func (r *feedRig) Follow(handle string, told func(pool.News)) (stop func()) {
+	if handle != "data" {
+		r.Errorf("the source is asked for %q", handle)
+	}
+	r.told = told
+	return func() { r.ends++ }
+}
+
+const staleAfter = time.Minute
+
+func newFeedRig(t *testing.T) *feedRig {
+	r := &feedRig{T: t, world: looptest.NewWorld(1), taken: make(map[string]int)}
+	r.user = r.world.Host("user")
+	c := Config{
+		Pools: []Pool{{Handle: "data", Mapping: mapping.None, Source: r, SourceName: "test.x", Stale: staleAfter}},
+		Users: []User{{Name: "data", Listen: r.user.Addr(clientPort), Pool: "data", Protocol: protocol.NewStream(protocol.StreamConfig{}), Memory: 64 << 10,
+			Failover: session.Failover{Deadline: 5 * time.Minute, Attempts: 3}}},
+	}
+	random := func(p []byte) {
+		for i := range p {
+			p[i] = byte(r.world.Rand().Uint32())
+		}
+	}
+	var err error
+	r.shard, err = NewVirtualShard(r.user, c, hclog.New(&hclog.LoggerOptions{Output: &r.log, Level: hclog.Debug}), nil, random)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		r.shard.Close()
+		r.world.RunFor(time.Second)
+		if r.ends != 1 {
+			t.Errorf("the source was stopped %d times", r.ends)
+		}
+		if n := r.user.Timers(); n != 0 {
+			t.Errorf("%d timers are left", n)
+		}
+	})
+	return r
+}
+
+// server runs one, which takes connections and says nothing.
+func (r *feedRig) server(name string) pool.Element {
+	r.Helper()
+	h := r.world.Host(name)
+	if _, err := h.Listen(h.Addr(1), func(c loop.Conn) loop.Handler { r.taken[name]++; return quiet{c} }); err != nil {
+		r.Fatal(err)
+	}
+	return pool.Element{Name: name, Address: h.Addr(1)}
+}
+
+// quiet is one end of a connection: it reads, and says nothing.
+type quiet struct{ loop.Conn }
+
+func (q quiet) Ready(loop.Event) {
+	for p := make([]byte, 4096); ; {
+		if _, err := q.Read(p); err != nil {
+			if !errors.Is(err, loop.ErrAgain) {
+				q.Close()
+			}
+			return
+		}
+	}
+}
+
+// client begins a session.
+func (r *feedRig) client(n int) *quiet {
+	h, c := r.world.Host(fmt.Sprintf("client%d", n)), &quiet{}
+	h.Post(func() { c.Conn = h.Dial(r.user.Addr(clientPort), c) })
+	r.world.RunFor(50 * time.Millisecond)
+	return c
+}
+
+func (r *feedRig) says(n pool.News) {
+	r.told(n)
+	r.world.RunFor(50 * time.Millisecond)
+}
+
+func (r *feedRig) status() *SourceStatus {
+	var s Status
+	r.shard.status(&s)
+	return s.Pools[0].Source
+}
+
+// What the source says holds for the next session, and for those that wait; sides of servers come and go with it.
+func TestFeed(t *testing.T) {
+	r := newFeedRig(t)
+	a, b := r.server("a"), r.server("b")
+	waiting := r.client(0)
+	if s := r.status(); s.Name != "test.x" || s.Told != nil || s.Error != "" || s.Alarm || len(r.taken) > 0 {
+		t.Errorf("%+v %v", s, r.taken)
+	}
+	r.says(pool.News{Elements: []pool.Element{a}})
+	if r.taken["a"] != 1 {
+		t.Error("the session that waits has no server")
+	}
+	r.client(1)
+	r.says(pool.News{Elements: []pool.Element{b}})
+	for n := range 3 {
+		r.client(2 + n)
+	}
+	if r.taken["a"] != 2 || r.taken["b"] != 3 {
+		t.Errorf("the sessions went to %v", r.taken)
+	}
+	if n := len(r.shard.users[0].direct.sides); n != 2 {
+		t.Errorf("%d sides, with sessions at both servers", n)
+	}
+	waiting.Conn.Reset()
+	r.world.Host("client1").Post(func() {})
+	r.shard.users[0].rules.Sessions(func(s *session.Session) {
+		if s.Info().Element == "a" {
+			s.Broken(errors.New("the client has gone"))
+		}
+	})
+	for range 3 { // the last step of each ending lets the next one be
+		r.world.RunFor(time.Second)
+		r.says(pool.News{Elements: []pool.Element{b}})
+	}
+	if n := len(r.shard.users[0].direct.sides); n != 1 {
+		t.Errorf("%d sides are left, with one server", n)
+	}
+	if text := r.log.String(); strings.Count(text, "a pool has changed") != 2 {
+		t.Errorf("the log tells changes, and no others:\n%s", text)
+	}
+}
+
+// A source that fails leaves everything as it is. How old that is can be seen; when it is too old, once, there is an alarm.
+func TestFeedFails(t *testing.T) {
+	r := newFeedRig(t)
+	a := r.server("a")
+	r.says(pool.News{Elements: []pool.Element{a}})
+	for range 5 {
+		r.world.RunFor(staleAfter / 6)
+		r.says(pool.News{Err: errors.New("nobody answers")})
+	}
+	r.client(0)
+	if r.taken["a"] != 1 {
+		t.Error("the pool was emptied")
+	}
+	s := r.status()
+	if s.Error != "nobody answers" || s.Alarm || s.Age < staleAfter*5/6 || s.Age > staleAfter || s.Told == nil {
+		t.Errorf("%+v", s)
+	}
+	r.world.RunFor(2 * staleAfter)
+	if s := r.status(); !s.Alarm {
+		t.Errorf("%+v", s)
+	}
+	var to = make(gauges)
+	r.shard.feeds[0].measure(to)
+	if to[gauge{"pool.alarm", "data"}] != 1 || to[gauge{"pool.elements", "data"}] != 1 || to[gauge{"pool.age.seconds", "data"}] < 120 {
+		t.Error(to)
+	}
+	r.says(pool.News{Elements: []pool.Element{a}})
+	if s := r.status(); s.Alarm || s.Error != "" || s.Age > time.Second {
+		t.Errorf("%+v", s)
+	}
+	text := r.log.String()
+	for _, line := range []string{"[WARN]  the source of a pool fails", "[ERROR] what is known of a pool is too old", "answers again"} {
+		if strings.Count(text, line) != 1 {
+			t.Errorf("%q is there %d times:\n%s", line, strings.Count(text, line), text)
+		}
+	}
+}
