@@ -16,11 +16,11 @@ type userSide struct {
 	index    int // in Shard.users
 	config   User
 	rules    *session.User
-	listener loop.Listener  // nil: the first shard's hands clients over
-	programs *runner        // of callbacks; nil: none is a program
-	direct   *directSides   // mapping none: the elements' rules, in this process; else nil
-	asker    *asker         // protocol redis; else nil
-	native   *native        // native elements; else nil
+	listener loop.Listener // nil: the first shard's hands clients over
+	programs *runner       // of callbacks; nil: none is a program
+	direct   *directSides  // mapping none: the elements' rules, in this process; else nil
+	asker    *asker        // protocol redis; else nil
+	native   *native       // native elements; else nil
 
 	counted session.Traffic // what the metrics have of it
 }
