@@ -28,7 +28,7 @@ func (a *Answerer) ServeDNS(w wire.ResponseWriter, question *wire.Msg) {
 		size = min(max(int(opt.UDPSize()), size), payload)
 	}
 	r := a.answer(question, size, time.Now())
-	r.Truncate(size) // what is left out now is additional
+	r.Truncate(size)  // what is left out now is additional
 	_ = w.WriteMsg(r) // who has asked does not hear us, and asks again
 }
 

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Log      Log
 	Admin    Admin
+	DNS      DNS
 	Limits   Limits
 	Grace    time.Duration // how long sessions may go on after a stop was asked for
 	Pools    []Pool
@@ -30,6 +31,12 @@ type Log struct {
 // Admin is where the admin API listens; an invalid address is none.
 type Admin struct {
 	Listen netip.AddrPort
+}
+
+// DNS is where questions for the pools are answered; an invalid address is nowhere. It is run beside the proxy (package dns).
+type DNS struct {
+	Listen netip.AddrPort
+	TTL    time.Duration
 }
 
 // Limits bound the process.

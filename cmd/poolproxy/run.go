@@ -16,6 +16,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
+	"github.com/poolproxy/poolproxy/dns"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -64,7 +65,36 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal) error {
 	if err != nil {
 		return err
 	}
+	answerer, err := answerDNS(c.DNS, p, log)
+	if err != nil {
+		stopNow(p)
+		return err
+	}
+	if answerer != nil {
+		defer answerer.Close()
+	}
 	return serve(c, p, metricsPage, log, signals)
+}
+
+// answerDNS begins to answer questions for the pools; nil: nobody wants that.
+func answerDNS(c proxy.DNS, p *proxy.Proxy, log hclog.Logger) (*dns.Answerer, error) {
+	if !c.Listen.IsValid() {
+		return nil, nil
+	}
+	a, err := dns.Listen(dns.AnswererConfig{Listen: c.Listen, TTL: c.TTL, Pools: p.Pools(),
+		Log: func(err error) { log.Error("DNS is not answered any more", "error", err) }})
+	if err != nil {
+		return nil, fmt.Errorf("starting: %w", err)
+	}
+	log.Info("answering DNS for the pools", "address", a.Addr(), "names", "<pool>.pool.")
+	return a, nil
+}
+
+// stopNow stops a proxy that nobody uses yet.
+func stopNow(p running) {
+	now, cancel := context.WithCancel(context.Background())
+	cancel()
+	p.Stop(now)
 }
 
 // running is what serve needs of a *proxy.Proxy.
@@ -92,9 +122,7 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 			Log:       log.Named("admin"),
 		})
 		if err != nil {
-			now, cancel := context.WithCancel(context.Background())
-			cancel()
-			p.Stop(now)
+			stopNow(p)
 			return fmt.Errorf("starting: %w", err)
 		}
 		defer api.Close() // after the proxy: it shows how the stop goes

@@ -22,6 +22,8 @@ type reader struct {
 
 	adminAt  hcl.Range
 	limits   map[string]hcl.Range // where each of them is set
+	dns      map[string]hcl.Range // likewise
+	sources  []*sourceBlock
 	pools    []*poolBlock
 	users    []*userBlock
 	elements []*elementBlock

@@ -13,11 +13,15 @@ import (
 
 // checkAll checks what only all blocks together can show.
 func (r *reader) checkAll() {
-	if len(r.users) == 0 && len(r.elements) == 0 && !r.diags.HasErrors() {
-		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element.")
+	if len(r.users) == 0 && len(r.elements) == 0 && !r.config.DNS.Listen.IsValid() && !r.diags.HasErrors() {
+		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element, nor a dns block.")
 	}
 	r.checkNames()
+	for _, s := range r.sources {
+		r.checkSource(s)
+	}
 	for _, p := range r.pools {
+		r.checkPoolSource(p)
 		r.checkPool(p)
 	}
 	for _, u := range r.users {
@@ -28,6 +32,7 @@ func (r *reader) checkAll() {
 	}
 	r.checkShards()
 	r.checkAdmin()
+	r.checkDNS()
 	r.checkListeners()
 }
 
@@ -47,7 +52,10 @@ func (r *reader) once(given names, what, name string, at hcl.Range) {
 }
 
 func (r *reader) checkNames() {
-	pools, users, elements := names{}, names{}, names{}
+	sources, pools, users, elements := names{}, names{}, names{}, names{}
+	for _, s := range r.sources {
+		r.once(sources, "source", s.name, s.at)
+	}
 	for _, p := range r.pools {
 		r.once(pools, "pool", p.Handle, p.at)
 	}
@@ -60,7 +68,7 @@ func (r *reader) checkNames() {
 }
 
 func (r *reader) checkPool(p *poolBlock) {
-	if len(p.elements) == 0 {
+	if _, source := p.seen["source"]; len(p.elements) == 0 && !source {
 		r.fail(p.at, fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`)
 	}
 	if p.Mapping != mapping.SCTP && !p.broken {

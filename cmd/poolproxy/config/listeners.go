@@ -35,6 +35,7 @@ func (r *reader) checkListeners() {
 	} else {
 		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt, false})
 	}
+	all = append(all, listener{"the DNS answerer", r.config.DNS.Listen, r.dns["listen"], false})
 	for i, second := range all {
 		for _, first := range all[:i] {
 			if first.sctp == second.sctp && first.who != second.who && collide(first.address, second.address) {

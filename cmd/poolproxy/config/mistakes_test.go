@@ -39,7 +39,7 @@ var mistakes = []struct {
 	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{`"sessions" is out of range`, "whole number"}},
 	{"admin beyond loopback", minimal + `admin { listen = "10.0.0.1:7878" }`, []string{"beyond loopback", `"off"`}},
 	{"admin option of later", minimal + `admin { token_file = "x" }`, []string{`"token_file" is not available in this version`}},
-	{"later at the top", minimal + `source "etcd" {}`, []string{`"source" is not available in this version`}},
+	{"later at the top", minimal + `chaos {}`, []string{`"chaos" is not available in this version`}},
 	{"nothing to run", `log {}`, []string{"neither a pool_user nor a pool_element"}},
 	{"syntax", "grace =\n", []string{"Invalid expression"}},
 
@@ -78,7 +78,22 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "applicat
 	{"mapping", minimal + poolBlockText(`"p"`, `mapping = "quic"
 element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "quic"`, `Write one of: "tcp", "sctp", "none".`}},
 	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
-element "a" { address = "10.0.0.1:1" }`), []string{`"source" is not available`}},
+element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has elements and a source", `at: "dns.k8s"`}},
+	{"source of later", minimal + `source "etcd" "prod" {}`, []string{`source "etcd" is not available in this version`, `at: "etcd"`}},
+	{"source of no kind", minimal + `source "nds" "prod" {}`, []string{`no source of the kind "nds"`, `"dns"`}},
+	{"source without a name", minimal + `source "dns" { name = "x" }`, []string{`source "dns" "name" { ... }`}},
+	{"source without records", poolOf("dns.a") + `source "dns" "a" {}`, []string{`"name" is missing`}},
+	{"unknown source", poolOf("dns.k9s") + poolBlockText(`"q"`, `source = "dns.k8s"`) + dnsSource("k8s", ""), []string{`There is no source "dns.k9s"`, `Did you mean "dns.k8s"?`}},
+	{"source of a pool of later", poolOf("etcd.prod"), []string{`There is no source "etcd.prod"`, "not available in this version"}},
+	{"two sources", poolOf("dns.a") + dnsSource("a", "") + dnsSource("a", ""), []string{`two sources "dns.a"`}},
+	{"source with a bad name", poolOf("dns.a") + `source "dns" "a" { name = "{handle}.x" }`, []string{"is no name in DNS", "{pool}"}},
+	{"bounds of a TTL", poolOf("dns.a") + dnsSource("a", `min_ttl = "2m"`), []string{"min_ttl (2m) is longer than max_ttl (1m)"}},
+	{"a TTL longer than the alarm", poolOf("dns.a") + dnsSource("a", `stale_after = "1m"`), []string{"stale_after (1m) must be longer"}},
+	{"no servers", poolOf("dns.a") + dnsSource("a", "servers = []"), []string{"has 0 entries", "1 to 8"}},
+	{"server without port", poolOf("dns.a") + dnsSource("a", `servers = ["10.0.0.1"]`), []string{"is not an address", "10.96.0.10:53"}},
+	{"dns without address", minimal + `dns {}`, []string{`"listen" is missing`}},
+	{"dns where others are", minimal + `dns { listen = "127.0.0.1:8080" }`, []string{"The DNS answerer cannot listen"}},
+	{"dns with a broken ttl", minimal + "dns {\nlisten = \"127.0.0.1:53\"\nttl = \"1500ms\"\n}", []string{"whole seconds"}},
 	{"priority under round_robin", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npriority = 1\n}"),
 		[]string{"no effect under policy round_robin", "at: 1"}},
 	{"negative priority", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npriority = -1\n}"),
@@ -286,4 +301,14 @@ func TestDistance(t *testing.T) {
 			t.Errorf("%q, %q: %d, want %d", c.a, c.b, got, c.want)
 		}
 	}
+}
+
+// dnsSource is a source with these settings.
+func dnsSource(name, settings string) string {
+	return "\nsource \"dns\" \"" + name + "\" {\nname = \"{pool}.x\"\n" + settings + "\n}\n"
+}
+
+// poolOf is a pool with this source, and its user.
+func poolOf(source string) string {
+	return poolBlockText(`"p"`, `source = "`+source+`"`) + "\npool_user \"p\" {\nlisten = \"127.0.0.1:8080\"\npool = \"p\"\nprotocol \"http\" {}\n}\n"
 }

@@ -52,12 +52,13 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 			"policy":  word(r, &p.Policy, policies()),
 			"mapping": word(r, &p.Mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
 
+			"source":   r.str(&p.SourceName, 255),
 			"udp_port": r.port(&p.UDPPort),
 			"peer":     word(r, &p.Native, peers),
 			"ppid":     r.ppid(&p.PPID),
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
-		later:     []string{"source", "dns", "asap", "etcd"},
+		later:     []string{"dns", "asap", "etcd"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})

@@ -58,13 +58,15 @@ func (r *reader) topLevel() *shape {
 			"log":    r.readLog,
 			"admin":  r.readAdmin,
 			"limits": r.readLimits,
+			"dns":    r.readDNS,
 		},
 		many: map[string]func(*hclsyntax.Block){
+			"source":       r.readSource,
 			"pool":         r.readPool,
 			"pool_user":    r.readUser,
 			"pool_element": r.readElement,
 		},
-		later:     []string{"source", "dns", "etcd", "asap", "tls", "peer", "chaos"},
+		later:     []string{"etcd", "asap", "tls", "peer", "chaos"},
 		misplaced: map[string]string{"callback": inFailover, "health_check": inElement},
 	}
 }
