@@ -15,6 +15,7 @@ import (
 
 	wire "github.com/miekg/dns"
 
+	"github.com/poolproxy/poolproxy/dns/dnstest"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -263,7 +264,7 @@ func TestFewConnections(t *testing.T) {
 	for _, c := range open {
 		c.Close()
 	}
-	waitFor(t, "room", func() bool {
+	dnstest.WaitFor(t, "room", func() bool {
 		c, err := wire.DialTimeout("tcp", a.Addr().String(), 5*time.Second)
 		if err != nil {
 			return false

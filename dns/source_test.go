@@ -15,6 +15,7 @@ import (
 
 	wire "github.com/miekg/dns"
 
+	"github.com/poolproxy/poolproxy/dns/dnstest"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -51,18 +52,18 @@ func look1(t *testing.T, s *Source) (string, time.Duration) {
 
 // What a real server says: hosts, services, aliases, answers too long for UDP.
 func TestLook(t *testing.T) {
-	n := startNamed(t)
-	n.set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
-	n.set("orders.test. 5 AAAA 2001:db8::1")
-	n.set("alias.test. 4 CNAME orders.test.")
-	n.set("_x._tcp.orders.test. 30 SRV 1 10 7002 a.test.", "_x._tcp.orders.test. 30 SRV 0 3 7001 a.test.", "_x._tcp.orders.test. 30 SRV 0 1 7001 b.test.")
-	n.set("a.test. 20 A 10.0.1.1")
-	n.set("b.test. 20 A 10.0.1.2")
-	n.set("b.test. 3 AAAA 2001:db8::2")
-	n.set("_none._tcp.orders.test. 9 SRV 0 0 0 .")
-	n.set("odd.test. 9 A 0.0.0.0", "odd.test. 9 A 224.0.0.1", "odd.test. 9 A 10.0.0.9")
-	n.set("loop1.test. 9 CNAME loop2.test.")
-	n.set("loop2.test. 9 CNAME loop1.test.")
+	n := dnstest.Start(t)
+	n.Set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
+	n.Set("orders.test. 5 AAAA 2001:db8::1")
+	n.Set("alias.test. 4 CNAME orders.test.")
+	n.Set("_x._tcp.orders.test. 30 SRV 1 10 7002 a.test.", "_x._tcp.orders.test. 30 SRV 0 3 7001 a.test.", "_x._tcp.orders.test. 30 SRV 0 1 7001 b.test.")
+	n.Set("a.test. 20 A 10.0.1.1")
+	n.Set("b.test. 20 A 10.0.1.2")
+	n.Set("b.test. 3 AAAA 2001:db8::2")
+	n.Set("_none._tcp.orders.test. 9 SRV 0 0 0 .")
+	n.Set("odd.test. 9 A 0.0.0.0", "odd.test. 9 A 224.0.0.1", "odd.test. 9 A 10.0.0.9")
+	n.Set("loop1.test. 9 CNAME loop2.test.")
+	n.Set("loop2.test. 9 CNAME loop1.test.")
 	hosts := "10.0.0.1:80/65535/1 10.0.0.2:80/65535/1 [2001:db8::1]:80/65535/1"
 	for _, c := range []struct {
 		name string
@@ -76,52 +77,52 @@ func TestLook(t *testing.T) {
 		{"_x._tcp.{pool}.test", 0, "10.0.1.1:7001/0/3 10.0.1.1:7002/1/10 10.0.1.2:7001/0/1 [2001:db8::2]:7001/0/1", 3 * time.Second},
 		{"odd.test", 1, "10.0.0.9:1/65535/1", 2 * time.Second}, // that there is no AAAA is true for 2 s
 	} {
-		if got, ttl := look1(t, of(t, c.name, c.port, n.at)); got != c.want || ttl != c.ttl {
+		if got, ttl := look1(t, of(t, c.name, c.port, n.At)); got != c.want || ttl != c.ttl {
 			t.Errorf("%s: %s for %v, not %s for %v", c.name, got, ttl, c.want, c.ttl)
 		}
 	}
 	for name, want := range map[string]string{"nobody.test": ErrNone.Error(), "ns.test": ErrNone.Error(), "_none._tcp.{pool}.test": ErrNone.Error(),
 		"x.broken": "SERVFAIL", "x.elsewhere": "REFUSED"} {
-		_, _, err := of(t, name, 0, n.at).Look(t.Context(), "orders")
+		_, _, err := of(t, name, 0, n.At).Look(t.Context(), "orders")
 		if err == nil || !strings.Contains(err.Error(), want) || errors.Is(err, ErrNone) != (want == ErrNone.Error()) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, _, err := of(t, "loop1.test", 80, n.at).Look(t.Context(), "orders"); err == nil || errors.Is(err, ErrNone) {
+	if _, _, err := of(t, "loop1.test", 80, n.At).Look(t.Context(), "orders"); err == nil || errors.Is(err, ErrNone) {
 		t.Error("aliases in a circle: ", err)
 	}
 }
 
 // An answer that has no room in a datagram is asked for over TCP, with all that belongs to it.
 func TestLookTruncated(t *testing.T) {
-	n := startNamed(t)
+	n := dnstest.Start(t)
 	var services, want []string
 	for i := range 300 {
 		host := fmt.Sprintf("host-%03d.test.", i)
-		n.set(fmt.Sprintf("%s 60 A 10.1.%d.%d", host, i/200, i%200+1))
+		n.Set(fmt.Sprintf("%s 60 A 10.1.%d.%d", host, i/200, i%200+1))
 		services = append(services, fmt.Sprintf("_x._tcp.many.test. 60 SRV 0 5 7001 %s", host))
 		want = append(want, fmt.Sprintf("10.1.%d.%d:7001/0/5", i/200, i%200+1))
 	}
-	n.set(services...)
-	a, err := askServer(t.Context(), n.at, time.Second, "_x._tcp.many.test.", wire.TypeSRV)
+	n.Set(services...)
+	a, err := askServer(t.Context(), n.At, time.Second, "_x._tcp.many.test.", wire.TypeSRV)
 	if err != nil || !a.whole || len(a.Answer) != 300 {
 		t.Fatal(err, len(a.Answer))
 	}
-	if got, _ := look1(t, of(t, "_x._tcp.many.test", 0, n.at)); got != strings.Join(want, " ") {
+	if got, _ := look1(t, of(t, "_x._tcp.many.test", 0, n.At)); got != strings.Join(want, " ") {
 		t.Errorf("got %s", got)
 	}
 }
 
 // The next server is asked when one does not answer, refuses, or is not there.
 func TestServersInTurn(t *testing.T) {
-	n, silent := startNamed(t), startNamed(t)
-	n.set("orders.test. 7 A 10.0.0.1")
-	silent.freeze()
-	if got, _ := look1(t, of(t, "orders.test", 80, freePort(t), silent.at, n.at)); got != "10.0.0.1:80/65535/1" {
+	n, silent := dnstest.Start(t), dnstest.Start(t)
+	n.Set("orders.test. 7 A 10.0.0.1")
+	silent.Freeze()
+	if got, _ := look1(t, of(t, "orders.test", 80, dnstest.FreePort(t), silent.At, n.At)); got != "10.0.0.1:80/65535/1" {
 		t.Error(got)
 	}
-	_, _, err := of(t, "orders.test", 80, freePort(t), silent.at).Look(t.Context(), "")
-	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), silent.at.String()) {
+	_, _, err := of(t, "orders.test", 80, dnstest.FreePort(t), silent.At).Look(t.Context(), "")
+	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), silent.At.String()) {
 		t.Errorf("the error says what became of each: %v", err)
 	}
 }
@@ -156,41 +157,41 @@ func (k *kept) failing(want string) func() bool {
 
 // A pool follows the zone, and keeps what it knows while the server is silent, dead, or says that there is nothing.
 func TestFollow(t *testing.T) {
-	n := startNamed(t)
-	n.set("orders.test. 7 A 10.0.0.1")
+	n := dnstest.Start(t)
+	n.Set("orders.test. 7 A 10.0.0.1")
 	k := &kept{pool: pool.New("orders", pool.RoundRobin, nil)}
-	stop := of(t, "{pool}.test", 80, n.at).Follow("orders", k.told)
+	stop := of(t, "{pool}.test", 80, n.At).Follow("orders", k.told)
 	defer stop()
-	waitFor(t, "the first answer", func() bool { return k.names() == "10.0.0.1:80" })
-	n.set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
-	waitFor(t, "a new element", func() bool { return k.names() == "10.0.0.1:80 10.0.0.2:80" })
-	n.set("orders.test. 7 A 10.0.0.2")
-	waitFor(t, "an element less", func() bool { return k.names() == "10.0.0.2:80" })
+	dnstest.WaitFor(t, "the first answer", func() bool { return k.names() == "10.0.0.1:80" })
+	n.Set("orders.test. 7 A 10.0.0.2", "orders.test. 7 A 10.0.0.1")
+	dnstest.WaitFor(t, "a new element", func() bool { return k.names() == "10.0.0.1:80 10.0.0.2:80" })
+	n.Set("orders.test. 7 A 10.0.0.2")
+	dnstest.WaitFor(t, "an element less", func() bool { return k.names() == "10.0.0.2:80" })
 
-	n.remove("orders.test.")
-	waitFor(t, "NXDOMAIN", k.failing(ErrNone.Error()))
-	n.set("orders.test. 7 A 10.0.0.3")
-	waitFor(t, "it is there again", func() bool { return k.names() == "10.0.0.3:80" })
+	n.Remove("orders.test.")
+	dnstest.WaitFor(t, "NXDOMAIN", k.failing(ErrNone.Error()))
+	n.Set("orders.test. 7 A 10.0.0.3")
+	dnstest.WaitFor(t, "it is there again", func() bool { return k.names() == "10.0.0.3:80" })
 
-	n.freeze()
-	waitFor(t, "silence", k.failing("no answer"))
-	n.thaw()
-	waitFor(t, "an end of the silence", k.failing(""))
+	n.Freeze()
+	dnstest.WaitFor(t, "silence", k.failing("no answer"))
+	n.Thaw()
+	dnstest.WaitFor(t, "an end of the silence", k.failing(""))
 
-	n.kill()
-	waitFor(t, "death", k.failing("refused"))
+	n.Kill()
+	dnstest.WaitFor(t, "death", k.failing("refused"))
 	if got := k.names(); got != "10.0.0.3:80" {
 		t.Errorf("a dead server has left %q", got)
 	}
-	n.start()
-	n.set("orders.test. 7 A 10.0.0.4")
-	waitFor(t, "it goes on", func() bool { return k.names() == "10.0.0.4:80" })
+	n.Start()
+	n.Set("orders.test. 7 A 10.0.0.4")
+	dnstest.WaitFor(t, "it goes on", func() bool { return k.names() == "10.0.0.4:80" })
 	stop()
 	stop()
 	k.mu.Lock()
 	told := len(k.errs)
 	k.mu.Unlock()
-	n.set("orders.test. 7 A 10.0.0.5")
+	n.Set("orders.test. 7 A 10.0.0.5")
 	if k.names() != "10.0.0.4:80" || len(k.errs) != told {
 		t.Error("it was told something behind stop")
 	}
@@ -198,19 +199,19 @@ func TestFollow(t *testing.T) {
 
 // With Empty, DNS is believed at last that there is nothing.
 func TestFollowEmpty(t *testing.T) {
-	n := startNamed(t)
-	n.set("orders.test. 7 A 10.0.0.1")
-	s := of(t, "orders.test", 80, n.at)
+	n := dnstest.Start(t)
+	n.Set("orders.test. 7 A 10.0.0.1")
+	s := of(t, "orders.test", 80, n.At)
 	s.c.Empty = 300 * time.Millisecond
 	k := &kept{pool: pool.New("orders", pool.RoundRobin, nil)}
 	defer s.Follow("orders", k.told)()
-	waitFor(t, "the first answer", func() bool { return k.names() != "" })
-	n.remove("orders.test.")
-	waitFor(t, "doubt", k.failing(ErrNone.Error()))
+	dnstest.WaitFor(t, "the first answer", func() bool { return k.names() != "" })
+	n.Remove("orders.test.")
+	dnstest.WaitFor(t, "doubt", k.failing(ErrNone.Error()))
 	if k.names() == "" {
 		t.Error("it was believed at once")
 	}
-	waitFor(t, "nothing", func() bool { return k.names() == "" && k.failing("")() })
+	dnstest.WaitFor(t, "nothing", func() bool { return k.names() == "" && k.failing("")() })
 }
 
 // stop ends a look-up that waits for an answer.

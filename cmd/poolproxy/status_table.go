@@ -22,6 +22,7 @@ const (
 func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	fmt.Fprintf(w, "poolproxy %s, running for %s\n", s.Version, shortDuration(now.Sub(s.Started)))
 	printPools(w, s.Pools)
+	printSources(w, s.Pools)
 	printSides(w, s)
 	printAssociations(w, s.Associations)
 	printPaths(w, s.Associations)
@@ -67,6 +68,28 @@ func printPools(w io.Writer, pools []proxy.PoolStatus) {
 		}
 	}
 	table(w, "Pools", []string{"POOL", "POLICY", "MAPPING", "ELEMENT", "ADDRESS", "STATE", "SESSIONS"}, rows)
+}
+
+// printSources writes where pools have their elements from, and how old that is which is known.
+func printSources(w io.Writer, pools []proxy.PoolStatus) {
+	var rows [][]string
+	for _, p := range pools {
+		if p.Source == nil {
+			continue
+		}
+		told, state := "never told", "ok"
+		if p.Source.Told != nil {
+			told = shortDuration(p.Source.Age) + " old"
+		}
+		if p.Source.Error != "" {
+			state = "fails: " + p.Source.Error
+		}
+		if p.Source.Alarm {
+			state = "TOO OLD, " + state
+		}
+		rows = append(rows, []string{p.Handle, p.Source.Name, fmt.Sprint(len(p.Elements)), told, state})
+	}
+	table(w, "Sources", []string{"POOL", "SOURCE", "ELEMENTS", "KNOWLEDGE", "STATE"}, rows)
 }
 
 // printSides writes the pool_users and pool_elements of the process.

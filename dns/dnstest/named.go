@@ -1,4 +1,5 @@
-package dns
+// Package dnstest runs real name servers for tests.
+package dnstest
 
 import (
 	"bytes"
@@ -15,11 +16,11 @@ import (
 	wire "github.com/miekg/dns"
 )
 
-// named is a real authoritative server: BIND's, with the zone test. that can be updated, and the zone broken. whose file is no zone file.
-type named struct {
-	t    *testing.T
+// Named is a real authoritative server: BIND's, with the zone test. that can be updated, and the zone broken. whose file is no zone file.
+type Named struct {
+	t    testing.TB
 	dir  string
-	at   netip.AddrPort
+	At   netip.AddrPort // where it answers
 	cmd  *exec.Cmd
 	gone chan struct{} // closed when the process is reaped
 }
@@ -40,8 +41,8 @@ const testZone = `$TTL 7
 ns IN A 127.0.0.1
 `
 
-// startNamed starts one at a free port.
-func startNamed(t *testing.T) *named {
+// Start starts one at a free port.
+func Start(t testing.TB) *Named {
 	t.Helper()
 	if _, err := exec.LookPath(namedPath()); err != nil {
 		if os.Getenv("POOLPROXY_CHECK") != "" {
@@ -49,12 +50,12 @@ func startNamed(t *testing.T) *named {
 		}
 		t.Skipf("%s SKIPPED: named is not installed (apt-get install bind9): no real name server was asked", t.Name())
 	}
-	n := &named{t: t, dir: t.TempDir(), at: freePort(t)}
-	n.write("named.conf", fmt.Sprintf(namedConf, n.dir, n.at.Port()))
+	n := &Named{t: t, dir: t.TempDir(), At: FreePort(t)}
+	n.write("named.conf", fmt.Sprintf(namedConf, n.dir, n.At.Port()))
 	n.write("test.zone", testZone)
 	n.write("broken.zone", "this is no zone\n")
-	n.start()
-	t.Cleanup(n.kill)
+	n.Start()
+	t.Cleanup(n.Kill)
 	return n
 }
 
@@ -65,8 +66,8 @@ func namedPath() string {
 	return "/usr/sbin/named" // not everybody's PATH has that
 }
 
-// freePort is a port at which nobody listens, neither over UDP nor over TCP.
-func freePort(t *testing.T) netip.AddrPort {
+// FreePort is a port at which nobody listens, neither over UDP nor over TCP.
+func FreePort(t testing.TB) netip.AddrPort {
 	t.Helper()
 	for range 20 {
 		l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -85,14 +86,14 @@ func freePort(t *testing.T) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-func (n *named) write(name, text string) {
+func (n *Named) write(name, text string) {
 	if err := os.WriteFile(filepath.Join(n.dir, name), []byte(text), 0o644); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
-// start starts the process, and waits until it answers.
-func (n *named) start() {
+// Start starts the process, and waits until it answers.
+func (n *Named) Start() {
 	n.t.Helper()
 	log, err := os.Create(filepath.Join(n.dir, "log"))
 	if err != nil {
@@ -106,10 +107,10 @@ func (n *named) start() {
 	}
 	n.gone = make(chan struct{})
 	go n.reap(n.cmd, n.gone)
-	waitFor(n.t, "named answers", func() bool {
+	WaitFor(n.t, "named answers", func() bool {
 		m := new(wire.Msg)
 		m.SetQuestion("test.", wire.TypeSOA)
-		r, err := wire.Exchange(m, n.at.String())
+		r, err := wire.Exchange(m, n.At.String())
 		if text, _ := os.ReadFile(log.Name()); err != nil && n.cmd.ProcessState != nil {
 			n.t.Fatalf("named has ended:\n%s", text)
 		}
@@ -118,22 +119,22 @@ func (n *named) start() {
 }
 
 // reap ends with the process; who kills it waits for gone.
-func (n *named) reap(cmd *exec.Cmd, gone chan struct{}) {
+func (n *Named) reap(cmd *exec.Cmd, gone chan struct{}) {
 	_ = cmd.Wait()
 	close(gone)
 }
 
-// kill kills the process as kill -9 does, and waits until it is gone.
-func (n *named) kill() {
+// Kill kills the process as kill -9 does, and waits until it is gone.
+func (n *Named) Kill() {
 	_ = n.cmd.Process.Kill()
 	<-n.gone
 }
 
-// freeze stops the process, and waits until each of its threads has stopped: until then it may answer. thaw has it go on.
-func (n *named) freeze() {
+// Freeze stops the process, and waits until each of its threads has stopped: until then it may answer. Thaw has it go on.
+func (n *Named) Freeze() {
 	n.t.Helper()
 	n.signal(syscall.SIGSTOP)
-	waitFor(n.t, "named has stopped", func() bool {
+	WaitFor(n.t, "named has stopped", func() bool {
 		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
 		for _, thread := range threads {
 			if stat, err := os.ReadFile(thread); err == nil && !bytes.Contains(stat, []byte(") T ")) {
@@ -144,17 +145,18 @@ func (n *named) freeze() {
 	})
 }
 
-func (n *named) thaw() { n.signal(syscall.SIGCONT) }
+// Thaw has a frozen process go on.
+func (n *Named) Thaw() { n.signal(syscall.SIGCONT) }
 
-func (n *named) signal(s syscall.Signal) {
+func (n *Named) signal(s syscall.Signal) {
 	n.t.Helper()
 	if err := n.cmd.Process.Signal(s); err != nil {
 		n.t.Fatal(err)
 	}
 }
 
-// set makes these the only records of the name and type of the first, which are as in a zone file.
-func (n *named) set(records ...string) {
+// Set makes these the only records of the name and type of the first, which are as in a zone file.
+func (n *Named) Set(records ...string) {
 	n.t.Helper()
 	m := new(wire.Msg)
 	m.SetUpdate("test.")
@@ -164,8 +166,8 @@ func (n *named) set(records ...string) {
 	n.update(m)
 }
 
-// remove removes all records of a name.
-func (n *named) remove(name string) {
+// Remove removes all records of a name.
+func (n *Named) Remove(name string) {
 	n.t.Helper()
 	m := new(wire.Msg)
 	m.SetUpdate("test.")
@@ -173,7 +175,7 @@ func (n *named) remove(name string) {
 	n.update(m)
 }
 
-func (n *named) parse(records []string) (rrs []wire.RR) {
+func (n *Named) parse(records []string) (rrs []wire.RR) {
 	n.t.Helper()
 	for _, text := range records {
 		rr, err := wire.NewRR(text)
@@ -185,16 +187,16 @@ func (n *named) parse(records []string) (rrs []wire.RR) {
 	return rrs
 }
 
-func (n *named) update(m *wire.Msg) {
+func (n *Named) update(m *wire.Msg) {
 	n.t.Helper()
-	r, _, err := (&wire.Client{Net: "tcp"}).Exchange(m, n.at.String())
+	r, _, err := (&wire.Client{Net: "tcp"}).Exchange(m, n.At.String())
 	if err != nil || r.Rcode != wire.RcodeSuccess {
 		n.t.Fatalf("the zone was not updated: %v %v", err, r)
 	}
 }
 
-// waitFor polls until it is so, with a deadline.
-func waitFor(t *testing.T, what string, so func() bool) {
+// WaitFor polls until it is so, with a deadline.
+func WaitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
