@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net/netip"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 )
@@ -120,5 +121,34 @@ func TestStatic(t *testing.T) {
 	stop()
 	if len(got) != 1 || got[0].Err != nil || !slices.EqualFunc(got[0].Elements, at("ab"), func(a, b Element) bool { return a.Name == b.Name }) {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A source changes the pool while shards use it: run with -race.
+func TestUpdateFromManyGoroutines(t *testing.T) {
+	p := New("p", RoundRobin, at("abc"))
+	var g sync.WaitGroup
+	for n := range 4 {
+		g.Go(func() {
+			for i := range 200 {
+				now := start.Add(time.Duration(i) * time.Millisecond)
+				if n == 0 {
+					p.Learn(now, News{Elements: at("abcde")[i%3:]})
+				} else if e, _, ok := p.Choose(now); ok {
+					p.Failed(now, e.Name)
+					p.Serves(e.Name)
+				}
+				p.Standing()
+				p.Element("d")
+			}
+		})
+	}
+	g.Wait()
+	p.Update(at("abc"))
+	for _, name := range "abc" {
+		p.Alive(string(name))
+	}
+	if got := []byte(choices(p, start, 3)); len(slices.Compact(slices.Sorted(slices.Values(got)))) != 3 {
+		t.Errorf("the round has %s", got)
 	}
 }

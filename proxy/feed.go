@@ -2,10 +2,14 @@ package proxy
 
 import (
 	"fmt"
+	"net"
+	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -17,6 +21,7 @@ type feed struct {
 	stop    func()
 	old     loop.Timer // runs out when what is known has become too old
 	failing bool       // it was said that the source fails
+	looped  bool       // it was said that it names ourselves
 	alarm   bool
 }
 
@@ -45,6 +50,7 @@ func (f *feed) learn(n pool.News) {
 	if f.shard.closed {
 		return
 	}
+	n.Elements = f.others(n.Elements)
 	change := f.pool.Learn(f.shard.loop.Now(), n)
 	if n.Err != nil {
 		f.failed(n.Err)
@@ -61,6 +67,49 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.shard.updated(f.config.Handle) // without a change, too: sessions at elements that are gone may have ended
 	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
+}
+
+// others leaves out elements with mapping none that are the pool's own users: a pool_user would connect to itself, again and again until
+// nothing is left. What the configuration says is checked when it is read; a source may say so later.
+func (f *feed) others(elements []pool.Element) []pool.Element {
+	if f.config.Mapping != mapping.None {
+		return elements
+	}
+	own := make(map[netip.AddrPort]bool)
+	for _, u := range f.shard.config.Users {
+		if u.Pool == f.config.Handle {
+			own[u.Listen] = true
+			own[netip.AddrPortFrom(netip.IPv6Unspecified(), u.Listen.Port())] = u.Listen.Addr().IsUnspecified()
+		}
+	}
+	var others []pool.Element
+	for _, e := range elements {
+		anywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), e.Address.Port())
+		if !own[e.Address] && !(own[anywhere] && ofThisHost(e.Address.Addr())) {
+			others = append(others, e)
+		} else if !f.looped {
+			f.looped = true
+			f.shard.log.Warn("the source of a pool names the pool_user itself: that element is left out", "pool", f.config.Handle,
+				"source", f.config.SourceName, "address", e.Address)
+		}
+	}
+	return others
+}
+
+// ofThisHost reports whether the address is one of this host's; if that cannot be known, whether it is loopback.
+func ofThisHost(ip netip.Addr) bool {
+	addresses, err := net.InterfaceAddrs()
+	if err != nil {
+		return ip.IsLoopback()
+	}
+	return ip.IsLoopback() || slices.ContainsFunc(addresses, func(a net.Addr) bool {
+		prefix, is := a.(*net.IPNet)
+		if !is {
+			return false
+		}
+		own, ok := netip.AddrFromSlice(prefix.IP)
+		return ok && own.Unmap() == ip
+	})
 }
 
 // updated tells this shard's pool users of their pool.

@@ -193,3 +193,14 @@ func TestFeedFails(t *testing.T) {
 		}
 	}
 }
+
+// A source that names the pool_user as an element of its own pool makes no loop.
+func TestFeedNamesItself(t *testing.T) {
+	r := newFeedRig(t)
+	r.says(pool.News{Elements: []pool.Element{{Name: "self", Address: r.user.Addr(clientPort)}, r.server("a")}})
+	r.client(0)
+	r.client(1)
+	if r.taken["a"] != 2 || r.shard.users[0].rules.Count() != 2 || !strings.Contains(r.log.String(), "names the pool_user itself") {
+		t.Errorf("%v, %d sessions\n%s", r.taken, r.shard.users[0].rules.Count(), r.log.String())
+	}
+}
