@@ -12,6 +12,7 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+	"unicode"
 
 	wire "github.com/miekg/dns"
 
@@ -60,15 +61,25 @@ var _ pool.Source = (*Source)(nil)
 
 // New returns a Source. The error is that of a name which cannot be one, whatever the pool handle.
 func New(c Config) (*Source, error) {
-	if name := strings.ReplaceAll(c.Name, "{pool}", "p"); strings.ContainsAny(name, "{}") || name == "" {
+	s := &Source{c}
+	if name, err := s.Name("p"); err != nil {
+		return nil, err
+	} else if strings.ContainsAny(name, "{}") || c.Name == "" {
 		return nil, fmt.Errorf("dns: %q is no name: only {pool} may stand in it", c.Name)
-	} else if _, ok := wire.IsDomainName(name); !ok {
-		return nil, fmt.Errorf("dns: %q is no domain name", c.Name)
 	}
-	orElse(&c.Least, DefaultLeast)
-	orElse(&c.Most, max(DefaultMost, c.Least))
-	orElse(&c.Timeout, DefaultTimeout)
-	return &Source{c}, nil
+	orElse(&s.c.Least, DefaultLeast)
+	orElse(&s.c.Most, max(DefaultMost, s.c.Least))
+	orElse(&s.c.Timeout, DefaultTimeout)
+	return s, nil
+}
+
+// Name is the name that is asked for a pool. The error is that of a pool handle which makes none.
+func (s *Source) Name(handle string) (string, error) {
+	name := wire.Fqdn(strings.ReplaceAll(s.c.Name, "{pool}", handle))
+	if _, ok := wire.IsDomainName(name); !ok || strings.ContainsFunc(name, unicode.IsSpace) {
+		return name, fmt.Errorf("dns: %q is no domain name", name)
+	}
+	return name, nil
 }
 
 func orElse(d *time.Duration, otherwise time.Duration) {
@@ -79,8 +90,13 @@ func orElse(d *time.Duration, otherwise time.Duration) {
 
 // Follow asks for the pool's elements, and again when the answer has become old (pool.Source).
 func (s *Source) Follow(handle string, told func(pool.News)) (stop func()) {
+	name, err := s.Name(handle)
+	if err != nil { // it will never be known
+		told(pool.News{Err: err})
+		return func() {}
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	f := &follower{c: s.c, name: wire.Fqdn(strings.ReplaceAll(s.c.Name, "{pool}", handle)), told: told, ctx: ctx, ended: make(chan struct{})}
+	f := &follower{c: s.c, name: name, told: told, ctx: ctx, ended: make(chan struct{})}
 	go f.run()
 	return func() { cancel(); <-f.ended }
 }
@@ -88,5 +104,9 @@ func (s *Source) Follow(handle string, told func(pool.News)) (stop func()) {
 // Look asks once. It returns the elements in the order of their addresses, and how long the answer is good for by its TTL, which the
 // bounds of Config do not change here. ErrNone is wrapped where that is what DNS says; then ttl is how long it says so for.
 func (s *Source) Look(ctx context.Context, handle string) (elements []pool.Element, ttl time.Duration, err error) {
-	return look(ctx, &s.c, wire.Fqdn(strings.ReplaceAll(s.c.Name, "{pool}", handle)))
+	name, err := s.Name(handle)
+	if err != nil {
+		return nil, 0, err
+	}
+	return look(ctx, &s.c, name)
 }

@@ -298,6 +298,11 @@ func TestNew(t *testing.T) {
 		}
 	}
 	s, err := New(Config{Name: "{pool}.x", Least: time.Hour})
+	var told []pool.News
+	s.Follow("not a name", func(n pool.News) { told = append(told, n) })()
+	if _, _, e := s.Look(t.Context(), "a..b"); e == nil || len(told) != 1 || told[0].Err == nil {
+		t.Error(e, told)
+	}
 	if err != nil || s.c.Most != time.Hour || s.c.Timeout != DefaultTimeout {
 		t.Error(err, s)
 	}

@@ -87,6 +87,7 @@ element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has e
 	{"source of a pool of later", poolOf("etcd.prod"), []string{`There is no source "etcd.prod"`, "not available in this version"}},
 	{"two sources", poolOf("dns.a") + dnsSource("a", "") + dnsSource("a", ""), []string{`two sources "dns.a"`}},
 	{"source with a bad name", poolOf("dns.a") + `source "dns" "a" { name = "{handle}.x" }`, []string{"is no name in DNS", "{pool}"}},
+	{"pool with no name in DNS", minimal + poolBlockText(`"a..b"`, `source = "dns.a"`) + dnsSource("a", ""), []string{`Pool "a..b" cannot be found in DNS`}},
 	{"bounds of a TTL", poolOf("dns.a") + dnsSource("a", `min_ttl = "2m"`), []string{"min_ttl (2m) is longer than max_ttl (1m)"}},
 	{"a TTL longer than the alarm", poolOf("dns.a") + dnsSource("a", `stale_after = "1m"`), []string{"stale_after (1m) must be longer"}},
 	{"no servers", poolOf("dns.a") + dnsSource("a", "servers = []"), []string{"has 0 entries", "1 to 8"}},

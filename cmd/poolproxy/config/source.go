@@ -142,6 +142,9 @@ func (r *reader) checkPoolSource(p *poolBlock) {
 		if names = append(names, s.name); s.name == p.SourceName {
 			if s.made != nil { // else that was reported
 				p.Source, p.Stale = s.made, s.stale
+				if name, err := s.made.Name(p.Handle); err != nil {
+					r.fail(at, fmt.Sprintf("Pool %q cannot be found in DNS", p.Handle), fmt.Sprintf("Its source asks for %q, which is no domain name.", name))
+				}
 			}
 			return
 		}
