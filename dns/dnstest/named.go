@@ -1,17 +1,16 @@
-// Package dnstest runs real name servers for tests.
+//go:build unix
+
 package dnstest
 
 import (
 	"bytes"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
-	"time"
 
 	wire "github.com/miekg/dns"
 )
@@ -64,26 +63,6 @@ func namedPath() string {
 		return path
 	}
 	return "/usr/sbin/named" // not everybody's PATH has that
-}
-
-// FreePort is a port at which nobody listens, neither over UDP nor over TCP.
-func FreePort(t testing.TB) netip.AddrPort {
-	t.Helper()
-	for range 20 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		at := l.Addr().(*net.TCPAddr).AddrPort()
-		u, err := net.ListenUDP("udp", net.UDPAddrFromAddrPort(at))
-		l.Close()
-		if err == nil {
-			u.Close()
-			return at
-		}
-	}
-	t.Fatal("no port is free")
-	return netip.AddrPort{}
 }
 
 func (n *Named) write(name, text string) {
@@ -192,15 +171,5 @@ func (n *Named) update(m *wire.Msg) {
 	r, _, err := (&wire.Client{Net: "tcp"}).Exchange(m, n.At.String())
 	if err != nil || r.Rcode != wire.RcodeSuccess {
 		n.t.Fatalf("the zone was not updated: %v %v", err, r)
-	}
-}
-
-// WaitFor polls until it is so, with a deadline.
-func WaitFor(t testing.TB, what string, so func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("in 20 s not seen: %s", what)
-		}
 	}
 }
