@@ -315,3 +315,11 @@ func FuzzAnswer(f *testing.F) {
 		}
 	})
 }
+
+func packed(m *wire.Msg) []byte {
+	p, err := m.Pack()
+	if err != nil {
+		panic(err)
+	}
+	return p
+}

@@ -106,14 +106,15 @@ func askServer(ctx context.Context, server netip.AddrPort, timeout time.Duration
 
 // exchange sends the question and waits for the answer to it. When ctx is done it ends at once.
 func exchange(ctx context.Context, network string, server netip.AddrPort, timeout time.Duration, m *wire.Msg) (*wire.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
+	all := ctx
+	ctx, cancel := context.WithTimeout(all, timeout)
 	defer cancel()
 	client := wire.Client{Net: network, Timeout: timeout}
 	conn, err := client.DialContext(ctx, server.String())
 	if err != nil {
 		return nil, fmt.Errorf("over %s: %w", network, err)
 	}
-	defer context.AfterFunc(ctx, func() { conn.SetDeadline(time.Unix(1, 0)) })()
+	defer context.AfterFunc(all, func() { conn.Close() })() // a deadline would be set anew by the library
 	defer conn.Close()
 	r, _, err := client.ExchangeWithConnContext(ctx, m, conn)
 	var late net.Error

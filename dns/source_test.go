@@ -285,14 +285,6 @@ func serve(server net.PacketConn, reply func(*wire.Msg) []byte) {
 	}
 }
 
-func packed(m *wire.Msg) []byte {
-	p, err := m.Pack()
-	if err != nil {
-		panic(err)
-	}
-	return p
-}
-
 func TestNew(t *testing.T) {
 	for _, name := range []string{"", "{pol}.test", "a..b", strings.Repeat("a", 70) + ".test"} {
 		if _, err := New(Config{Name: name}); err == nil {
