@@ -115,6 +115,44 @@ func TestLookTruncated(t *testing.T) {
 	}
 }
 
+// Addresses that a server has left out of a datagram, for want of room and without saying so, are asked for.
+func TestLookAdditionalLeftOut(t *testing.T) {
+	server, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer server.Close()
+	rr := func(format string, args ...any) wire.RR {
+		r, err := wire.NewRR(fmt.Sprintf(format, args...))
+		if err != nil {
+			panic(err)
+		}
+		return r
+	}
+	go serve(server, func(m *wire.Msg) []byte {
+		m.Authoritative, m.Compress = true, true
+		var n int
+		_, _ = fmt.Sscanf(m.Question[0].Name, "quite-a-long-name-of-a-host-%d.", &n)
+		switch name := m.Question[0].Name; m.Question[0].Qtype {
+		case wire.TypeSRV:
+			for i := range 15 {
+				target := fmt.Sprintf("quite-a-long-name-of-a-host-%d.test.", i)
+				m.Answer = append(m.Answer, rr("%s 5 SRV 0 0 1 %s", name, target))
+				m.Extra = append(m.Extra, rr("%s 5 A 10.0.0.%d", target, i+1))
+			}
+		case wire.TypeA:
+			m.Answer = append(m.Answer, rr("%s 5 A 10.0.0.%d", name, n+1))
+		case wire.TypeAAAA:
+			m.Answer = append(m.Answer, rr("%s 5 AAAA 2001:db8::%d", name, n+1))
+		}
+		return packed(m)
+	})
+	got, _ := look1(t, of(t, "orders.test", 0, server.LocalAddr().(*net.UDPAddr).AddrPort()))
+	if n := len(strings.Fields(got)); n != 30 {
+		t.Errorf("%d addresses of 30: %s", n, got)
+	}
+}
+
 // The next server is asked when one does not answer, refuses, or is not there.
 func TestServersInTurn(t *testing.T) {
 	n, silent := dnstest.Start(t), dnstest.Start(t)

@@ -27,7 +27,7 @@ func (h *handFed) Follow(_ string, told func(pool.News)) (stop func()) {
 	return func() {}
 }
 
-// A source's news wakes the sessions that wait on every shard.
+// A source's news come to every shard: sessions that wait are served, and associations with who is gone are ended.
 func TestFeedShards(t *testing.T) {
 	server, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
@@ -47,12 +47,14 @@ func TestFeedShards(t *testing.T) {
 	defer p.Stop(now)
 	at := p.Status().Users[0].Listen
 	const clients = 3 * threeShards
+	var users, servers []net.Conn
 	for range clients {
 		c, err := net.Dial("tcp", at)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
+		users = append(users, c)
 	}
 	eventually(t, "all sessions are there", func() bool { return p.Status().Users[0].Sessions == clients })
 	source.told(pool.News{Elements: []pool.Element{{Name: "s", Address: server.Addr().(*net.TCPAddr).AddrPort()}}})
@@ -63,10 +65,20 @@ func TestFeedShards(t *testing.T) {
 			t.Fatal("not all sessions have found the new element: ", err)
 		}
 		defer c.Close()
+		servers = append(servers, c)
 	}
 	source.told(pool.News{Err: io.ErrUnexpectedEOF})
 	eventually(t, "the failure is shown", func() bool { return p.Status().Pools[0].Source.Error != "" })
 	if s := p.Status().Pools[0]; len(s.Elements) != 1 || s.Elements[0].Sessions != clients || s.Source.Told == nil {
 		t.Errorf("%+v", s)
 	}
+	for _, c := range append(users, servers...) {
+		c.Close()
+	}
+	eventually(t, "all sessions have ended", func() bool { return p.Status().Users[0].Sessions == 0 })
+	if n := len(p.Status().Associations); n < threeShards {
+		t.Errorf("%d associations: not every shard had sessions", n)
+	}
+	source.told(pool.News{Elements: []pool.Element{{Name: "other", Address: netip.MustParseAddrPort("127.0.0.1:1")}}})
+	eventually(t, "no shard has an association with who is gone", func() bool { return len(p.Status().Associations) == 0 })
 }
