@@ -14,6 +14,7 @@ import (
 type Element struct {
 	Name     string // unique in its pool
 	Address  netip.AddrPort
+	Mapping  string       // by which it is reached there: none, tcp, sctp; "": by that of its pool
 	Paths    []netip.Addr // further addresses of its host, for a mapping that uses several; not to be changed
 	Priority uint32       // larger is better
 

@@ -50,7 +50,7 @@ func (f *feed) learn(n pool.News) {
 	if f.shard.closed {
 		return
 	}
-	n.Elements = f.others(n.Elements)
+	n.Elements = f.others(f.reachable(n.Elements))
 	change := f.pool.Learn(f.shard.loop.Now(), n)
 	if n.Err != nil {
 		f.failed(n.Err)
@@ -67,6 +67,18 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.shard.updated(f.config.Handle) // without a change, too: sessions at elements that are gone may have ended
 	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
+}
+
+// reachable leaves out elements that are reached by another mapping than the pool's: one that is registered with several is there once
+// for each.
+func (f *feed) reachable(elements []pool.Element) []pool.Element {
+	var reachable []pool.Element
+	for _, e := range elements {
+		if e.Mapping == "" || e.Mapping == f.config.Mapping.String() {
+			reachable = append(reachable, e)
+		}
+	}
+	return reachable
 }
 
 // others leaves out elements with mapping none that are the pool's own users: a pool_user would connect to itself, again and again until
