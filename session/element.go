@@ -170,6 +170,14 @@ func (l *elementLink) violate(reason string) {
 	l.gone()
 }
 
+// lost ends an association of which this side did not know yet that its pool user has given it up. What may still come on it, as when
+// this process was frozen, is of no meaning any more.
+func (l *elementLink) lost() {
+	l.e.c.Trace.log('i', "association ended: its pool user has come back without it", "pool_user", l.a.Remote())
+	l.a.Abort()
+	l.gone()
+}
+
 // heard is when something last came from the pool user; ok is false where nothing is known of that.
 func (l *elementLink) heard() (at time.Time, ok bool) {
 	if a, can := l.a.(interface{ Heard() time.Time }); can && l.e.c.Silence > 0 {
@@ -291,6 +299,8 @@ func (l *elementLink) resume(stream uint16, m *message) {
 	case m.received < leg.log.Start() || m.received > leg.highest || !leg.grant(m.credit, m.received):
 		refuse(CodeProtocol, fmt.Sprintf("position out of range: %d is not within %d to %d, or the credit of %d is too large",
 			m.received, leg.log.Start(), leg.highest, m.credit))
+	case leg.link == l:
+		l.violate("RESUME of a leg that this association carries")
 	default:
 		leg.resumed(l, stream, m.received)
 	}

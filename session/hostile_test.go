@@ -223,6 +223,9 @@ var userLies = []struct {
 		l.tell(1, &message{typ: typeAck, received: 9, credit: 99})
 		l.tell(2, &message{typ: typeResume, token: token16(0x40), leg: 1, received: 8})
 	}, refused(2, CodeProtocol, "position out of range")},
+	{"RESUME, on the association that carries it", true, func(l *liar) {
+		l.tell(2, &message{typ: typeResume, token: token16(0x40), leg: 1, received: 9, credit: 20})
+	}, aborted("a leg that this association carries")},
 	{"OPEN, the same leg", true, func(l *liar) { l.tell(2, &message{typ: typeOpen, token: token16(0x40), leg: 1}) }, refused(2, CodeStale, "a newer leg")},
 	{"OPEN, an older leg", true, func(l *liar) { l.tell(2, &message{typ: typeOpen, token: token16(0x40)}) }, refused(2, CodeStale, "a newer leg")},
 }

@@ -183,7 +183,10 @@ func (g *Leg) expire() {
 // resumed attaches the leg to a new association and sends again what the user does not have.
 func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 	g.e.c.Loop.Cancel(&g.timer)
-	g.detach() // from an association that this side did not yet know to be dead
+	if old := g.link; old != nil {
+		g.detach()
+		old.lost()
+	}
 	g.attach(l, stream)
 	g.sent, g.endSent = received, false
 	g.granted = max(g.granted, g.out.written()+int64(g.e.c.Memory))

@@ -208,7 +208,8 @@ func TestNoResume(t *testing.T) {
 	r.close()
 }
 
-// RESUME comes while the old association still looks alive at the element: the leg is the new association's from then on.
+// RESUME comes while the old association still looks alive at the element: the leg is the new association's from then on, and the old
+// one is ended. What is late on it, as when the element was frozen, is no breach of the rules, and its other legs wait for RESUME, too.
 func TestResumeRaces(t *testing.T) {
 	r := newRig(t, options{})
 	s := r.stations[0]
@@ -216,21 +217,28 @@ func TestResumeRaces(t *testing.T) {
 	first.hello()
 	first.tell(7, &message{typ: typeOpen, token: token16(0x40), leg: 1, hold: time.Minute})
 	first.data(7, "SET 1\n")
-	r.until("it is answered", func() bool { return first.text(7) == "re SET 1\n" })
+	first.tell(8, &message{typ: typeOpen, token: token16(0x41), leg: 1, hold: time.Minute})
+	r.until("it is answered", func() bool { return first.text(7) == "re SET 1\n" && first.last(8, typeOpened) != nil })
 
 	second := r.liar("liar", s, 0x66)
 	second.hello()
 	second.tell(3, &message{typ: typeResume, token: token16(0x40), leg: 1, received: 3, credit: 1000})
+	r.until("it is resumed", func() bool { return second.last(3, typeResumed) != nil })
+	first.data(7, "late\n")
+	second.tell(4, &message{typ: typeResume, token: token16(0x41), leg: 1, credit: 1000})
+	r.until("the first association is gone, the other leg resumed", func() bool { return first.down != nil && second.last(4, typeResumed) != nil })
 	second.data(3, "SET 2\n")
 	r.until("the rest has come", func() bool { return second.text(3) == "SET 1\nre SET 2\n" })
 	if m := second.last(3, typeResumed); m == nil || m.received != 6 {
 		t.Errorf("resumed: %+v", m)
 	}
-	first.a.Abort()
 	second.data(3, "SET 3\n")
 	r.until("it goes on", func() bool { return strings.HasSuffix(second.text(3), "re SET 3\n") })
-	if got := string(s.server().got); got != "SET 1\nSET 2\nSET 3\n" || len(s.servers) != 1 {
+	if got := string(s.servers[0].got); got != "SET 1\nSET 2\nSET 3\n" || len(s.servers) != 2 {
 		t.Errorf("the server got %q", got)
+	}
+	if r.logged("broke the session protocol") || !r.logged("its pool user has come back without it") {
+		t.Error("not the right reason for the end of the first association")
 	}
 	r.close()
 }
