@@ -46,6 +46,8 @@ type Pool struct {
 	source rand.PCG                // guarded by mu
 	random *rand.Rand              // guarded by mu: draws from source
 	sort   func([]Values) []Values // of the application; nil: there is none
+
+	unreachable func(Element) // guarded by mu: told what others should know; nil: nobody wants to know
 }
 
 // member is an element and what is known of its health.
@@ -59,6 +61,8 @@ type member struct {
 	orderBy  [16]byte  // the incarnation of it that has said so
 	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
 	credit   int64     // of weighted round robin: how far its turn is overdue
+	reports  time.Time // when a failure may be told to others again
+	heard    time.Time // when others are believed again
 }
 
 // State is an element with its health, for people and programs to see.
@@ -165,16 +169,20 @@ func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	return Element{}, false
 }
 
-// Failed reports that the element called name could not be reached, or died.
+// Failed reports that the element called name did not do its work for a session. See Unreachable for one that nobody could use.
 func (p *Pool) Failed(now time.Time, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if m := p.find(name); m != nil {
-		m.failures++
-		m.total++
-		m.serves = false
-		m.retry = now.Add(pause(m.failures))
+		m.failed(now)
 	}
+}
+
+func (m *member) failed(now time.Time) {
+	m.failures++
+	m.total++
+	m.serves = false
+	m.retry = now.Add(pause(m.failures))
 }
 
 // Alive reports that the element called name does its work.

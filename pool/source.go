@@ -19,6 +19,7 @@ type Source interface {
 type News struct {
 	Elements []Element // all that there are, each name once; not to be changed by anybody afterwards. Of no meaning with Err
 	Err      error     // why the source does not know them now: the elements known before stay
+	Reported []string  // names of those that other pool users could not reach: only what is new since the last news. Also with Err
 }
 
 // Static is the source that knows the elements from the beginning, by the pool handle.

@@ -35,6 +35,9 @@ func (s *Shard) follow() {
 		f.old.Func = f.stale
 		f.pool.Follows(s.loop.Now())
 		f.fresh()
+		if r, is := c.Source.(pool.Reporter); is {
+			f.pool.OnUnreachable(func(e pool.Element) { r.Report(c.Handle, e) })
+		}
 		s.feeds = append(s.feeds, f)
 		f.stop = c.Source.Follow(c.Handle, f.told)
 	}
@@ -51,7 +54,9 @@ func (f *feed) learn(n pool.News) {
 		return
 	}
 	n.Elements = f.others(f.reachable(n.Elements))
-	change := f.pool.Learn(f.shard.loop.Now(), n)
+	now := f.shard.loop.Now()
+	change := f.pool.Learn(now, n)
+	f.pool.Reported(now, n.Reported)
 	if n.Err != nil {
 		f.failed(n.Err)
 		return
@@ -162,6 +167,7 @@ func (f *feed) stale() {
 }
 
 func (f *feed) close() {
+	f.pool.OnUnreachable(nil)
 	if f.stop != nil {
 		f.stop()
 	}

@@ -27,6 +27,16 @@ type feedRig struct {
 	told  func(pool.News)
 	ends  int
 	taken map[string]int // sessions that the servers have taken
+
+	reports []string // names of the elements that it was told of (pool.Reporter)
+}
+
+// Report is that of the source (pool.Reporter).
+func (r *feedRig) Report(handle string, e pool.Element) {
+	if handle != "data" {
+		r.Errorf("an element of %q is reported", handle)
+	}
+	r.reports = append(r.reports, e.Name)
 }
 
 // Follow is that of the source (pool.Source).
@@ -202,5 +212,34 @@ func TestFeedNamesItself(t *testing.T) {
 	r.client(1)
 	if r.taken["a"] != 2 || r.shard.users[0].rules.Count() != 2 || !strings.Contains(r.log.String(), "names the pool_user itself") {
 		t.Errorf("%v, %d sessions\n%s", r.taken, r.shard.users[0].rules.Count(), r.log.String())
+	}
+}
+
+// What sessions find out about elements is told to the source, and what others find out is taken from it, but not told again.
+func TestFeedReports(t *testing.T) {
+	r := newFeedRig(t)
+	dead := pool.Element{Name: "dead", Address: r.world.Host("dead").Addr(1)}
+	r.says(pool.News{Elements: []pool.Element{dead, r.server("a")}})
+	r.client(0)
+	r.client(1)
+	r.world.RunFor(time.Second)
+	if r.taken["a"] != 2 || len(r.reports) != 1 || r.reports[0] != "dead" {
+		t.Errorf("%v, %v", r.taken, r.reports)
+	}
+	r.says(pool.News{Err: errors.New("gone"), Reported: []string{"a"}})
+	if s := r.shard.common.pools["data"].States()[1]; s.Failures != 1 || s.Name != "a" {
+		t.Errorf("%+v", s)
+	}
+	if r.client(2); len(r.reports) > 2 {
+		t.Error(r.reports)
+	}
+	r.world.RunFor(time.Second)
+	if r.taken["a"] != 3 {
+		t.Error("an element that others report is lost for ever: ", r.taken)
+	}
+	for _, name := range r.reports {
+		if name == "a" {
+			t.Error("what others reported goes around: ", r.reports)
+		}
 	}
 }

@@ -102,7 +102,7 @@ func (s *Session) legEnded(m *message) {
 	case m.typ == typeRefused && m.code == CodeCookie:
 		s.cookieRefused(cause)
 	case m.typ == typeRefused:
-		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+		s.elementFailed(m.code)
 		s.legRefused(cause)
 	case m.typ != typeLegFailed:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
@@ -116,12 +116,24 @@ func (s *Session) legEnded(m *message) {
 	}
 }
 
+// elementFailed has the element passed over for a moment. Only if its server is not there is that of interest to others than this session.
+func (s *Session) elementFailed(code Code) {
+	switch code {
+	case CodeServer, CodeServerEnded, CodeServerReset:
+		s.u.c.Pool.Unreachable(s.u.c.Loop.Now(), s.from)
+	default:
+		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	}
+}
+
 // serverFailed takes the element's word that its server has failed.
 func (s *Session) serverFailed(m *message, cause string) {
 	leg := s.leg
 	switch {
-	case !m.listens || leg.restore != nil:
-		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
+	case !m.listens:
+		s.elementFailed(m.code)
+	case leg.restore != nil:
+		s.elementFailed(CodeNone)
 	case s.awaiting.len() == 0:
 		s.notAtOnce()
 	}

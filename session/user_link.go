@@ -147,7 +147,7 @@ func (l *userLink) Down(err error) {
 	l.u.broke[l.element.Name] = now
 	alone := l.alone(wasUp, err)
 	if !alone {
-		l.u.c.Pool.Failed(now, l.element.Name)
+		l.u.c.Pool.Unreachable(now, l.element.Name)
 	}
 	if wasUp {
 		l.breakOff(now, err)
@@ -271,7 +271,7 @@ func (l *userLink) impatient() {
 		lost = l.movable()
 	}
 	if len(lost) > 0 {
-		l.u.c.Pool.Failed(now, l.element.Name)
+		l.u.c.Pool.Unreachable(now, l.element.Name)
 	}
 	if len(l.lost) > 0 {
 		if !l.dialing {
