@@ -1,13 +1,16 @@
 package pool
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // Policy is a pool member selection policy: the nine of RFC 5356, and the application's own.
 type Policy uint8
 
 const (
 	RoundRobin           Policy = iota // RFC 5356 §4.1
-	Priority                           // §4.5: the element with the largest number that is alive
+	Priority                           // §4.5: the element with the largest number that is alive; equals in turn, by their weights
 	WeightedRoundRobin                 // §4.2: smooth, see round.took
 	Random                             // §4.3
 	WeightedRandom                     // §4.4
@@ -43,12 +46,18 @@ func (p Policy) String() string {
 	return fmt.Sprintf("policy %d", uint8(p))
 }
 
-// Needs names the values of elements that the policy reads: "weight", "priority", "load", "degradation". The slice is not to be changed.
+// Needs names the values of elements that the policy is about: "weight", "priority", "load", "degradation". They are those that RFC 5356 has
+// it tell. The slice is not to be changed.
 func (p Policy) Needs() []string {
 	if int(p) < len(policies) {
 		return policies[p].needs
 	}
 	return nil
+}
+
+// Reads reports whether the policy looks at that value of elements: what it Needs, and Priority at the weights of equals, too (RFC 2782).
+func (p Policy) Reads(value string) bool {
+	return slices.Contains(p.Needs(), value) || p == Priority && value == "weight"
 }
 
 // Draws reports whether the policy is a matter of chance, so that its pool wants a Seed.

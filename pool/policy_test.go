@@ -86,8 +86,68 @@ func TestPriorityLists(t *testing.T) {
 	wantsList(t, p, 9, "cbdea", "cbdea")
 	wantsList(t, p, 2, "cb")
 	p.Failed(start, "c")
-	wantsList(t, p, 9, "bdea")
-	wants(t, p, "bbb")
+	wantsList(t, p, 9, "bdea", "dbea", "bdea")
+	wants(t, p, "dbdb")
+}
+
+// valued is a pool of elements a, b … with these priorities and weights.
+func valued(values ...[2]uint32) *Pool {
+	var elements []Element
+	for i, v := range values {
+		elements = append(elements, Element{Name: string(rune('a' + i)), Priority: v[0], Weight: v[1]})
+	}
+	return New("p", Priority, elements)
+}
+
+// RFC 2782: those of the best priority take turns by their weights, those of a worse one none while one of the best is alive.
+func TestPriorityWeights(t *testing.T) {
+	p := valued([2]uint32{9, 5}, [2]uint32{1, 2}, [2]uint32{9, 1}, [2]uint32{1, 1}, [2]uint32{9, 1})
+	wants(t, p, "aacaeaaaacaeaa") // weights 5, 1, 1, as in TestWeightedRoundRobinOfOnes
+	p.Failed(start, "a")
+	wants(t, p, "cece")
+	p.Failed(start, "c")
+	p.Failed(start, "e")
+	wants(t, p, "bdbbdb")
+	p.Alive("a")
+	wants(t, p, "aaa")
+	p.Alive("c")
+	p.Alive("e")
+	if got := choices(p, start, 7000); strings.Count(got, "a") < 4995 || strings.Count(got, "a") > 5000 || strings.Count(got, "c") < 995 {
+		t.Errorf("a %d, c %d of 7000", strings.Count(got, "a"), strings.Count(got, "c"))
+	}
+	retell(p, Element{Name: "b", Priority: 9, Weight: 2}) // it rises: all begin anew
+	if got := choices(p, start, 9); strings.Count(got, "b") != 2 || strings.Count(got, "a") != 5 {
+		t.Errorf("b has risen: %s", got)
+	}
+}
+
+// RFC 2782: weight 0 is a very small chance beside others, equality where nobody has more, and a service all the same.
+func TestPriorityWeightOfNothing(t *testing.T) {
+	p := valued([2]uint32{1, 0}, [2]uint32{1, 3}, [2]uint32{1, 1})
+	if got := choices(p, start, 401); strings.Count(got, "a") != 1 || strings.Count(got, "b") != 300 || strings.Count(got, "c") != 100 {
+		t.Errorf("a %d, b %d, c %d of 401", strings.Count(got, "a"), strings.Count(got, "b"), strings.Count(got, "c"))
+	}
+	p.Failed(start, "b")
+	p.Failed(start, "c")
+	wants(t, p, "aa")
+	wants(t, valued([2]uint32{1, 0}, [2]uint32{1, 0}, [2]uint32{0, 7}), "abab")
+	p = valued([2]uint32{1, math.MaxUint32}, [2]uint32{1, math.MaxUint32}, [2]uint32{1, 0})
+	if got := choices(p, start, 10_000); strings.Count(got, "a") != 5000 {
+		t.Errorf("the largest weights: %d of a", strings.Count(got, "a"))
+	}
+}
+
+func TestReads(t *testing.T) {
+	for _, p := range append(Standard(), Application) {
+		for _, value := range []string{"weight", "priority", "load", "degradation"} {
+			if got := p.Reads(value); got != (slices.Contains(p.Needs(), value) || p == Priority && value == "weight") {
+				t.Errorf("%v reads %s: %t", p, value, got)
+			}
+		}
+	}
+	if Priority.Reads("load") || RoundRobin.Reads("weight") || !Priority.Reads("priority") || slices.Contains(Priority.Needs(), "weight") {
+		t.Error("what is told on the wire is RFC 5356's, what is read is more")
+	}
 }
 
 // RFC 5356 §5.1.2: ascending by load, none twice, in turn where the load is equal.

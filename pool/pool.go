@@ -16,9 +16,9 @@ type Element struct {
 	Address  netip.AddrPort
 	Mapping  string       // by which it is reached there: none, tcp, sctp; "": by that of its pool
 	Paths    []netip.Addr // further addresses of its host, for a mapping that uses several; not to be changed
-	Priority uint32       // larger is better
+	Priority uint32       // larger is better; of equals each has its share by Weight
 
-	Weight      uint32 // its share of service among the pool's elements; 0: it gives none (RFC 5356 §3.2)
+	Weight      uint32 // its share of service; 0: it gives none (RFC 5356 §3.2), under Priority the least (RFC 2782)
 	Load        uint32 // how much it is used: 0xffffffff is 100 % (RFC 5356 §3.1)
 	Degradation uint32 // the load that one more session adds
 
@@ -60,7 +60,7 @@ type member struct {
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 	orderBy  [16]byte  // the incarnation of it that has said so
 	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
-	credit   int64     // of weighted round robin: how far its turn is overdue
+	credit   int64     // of weighted round robin, also among equals of Priority: how far its turn is overdue
 	reports  time.Time // when a failure may be told to others again
 	heard    time.Time // when others are believed again
 }

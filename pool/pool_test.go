@@ -66,12 +66,15 @@ func TestPriority(t *testing.T) {
 		}
 	}
 	choose("high")
+	choose("also high")
 	choose("high")
 	p.Failed(start, "high")
+	choose("also high")
 	choose("also high")
 	p.Failed(start, "also high")
 	choose("low")
 	p.Alive("high")
+	choose("high")
 	choose("high")
 }
 

@@ -109,6 +109,7 @@ func (p *Pool) Update(elements []Element) (c Change) {
 			c.Moved = append(c.Moved, m.Name)
 			m = member{total: m.total + 1} // what was learned of it is outdated (Failures)
 		}
+		weighed = weighed || p.Policy == Priority && m.Priority != e.Priority // it takes turns with others now
 		weighed = m.take(*e) || weighed
 		kept = append(kept, m)
 		delete(told, m.Name)

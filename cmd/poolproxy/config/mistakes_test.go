@@ -63,7 +63,7 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "applicat
 	{"least_used_degradation without one", values("least_used_degradation", `load = "1%"`), []string{`Element "a" has no degradation`, `degradation = "1%"`}},
 	{"priority_least_used without a load", values("priority_least_used", `degradation = "1%"`), []string{`Element "a" has no load`}},
 	{"weight under random", values("random", `weight = 3`), []string{`"weight" has no effect under policy random`,
-		`policy = "weighted_round_robin" or policy = "weighted_random" in the pool`, "at: 3"}},
+		`policy = "weighted_round_robin" or policy = "weighted_random" or policy = "priority" in the pool`, "at: 3"}},
 	{"weight 0 under round_robin", values("round_robin", `weight = 0`), []string{`"weight" has no effect under policy round_robin`}},
 	{"load under priority", values("priority", `load = "3%"`), []string{`"load" has no effect under policy priority`, `at: "3%"`}},
 	{"degradation under least_used", values("least_used", "load = \"3%\"\ndegradation = \"1%\""), []string{`"degradation" has no effect under policy least_used`,

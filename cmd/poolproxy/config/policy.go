@@ -26,7 +26,7 @@ func (r *reader) checkPolicy(p *poolBlock) {
 		for _, value := range policyValues {
 			at, set := e.seen[value.name]
 			switch needed := slices.Contains(p.Policy.Needs(), value.name); {
-			case set && !needed:
+			case set && !p.Policy.Reads(value.name):
 				r.fail(at, fmt.Sprintf("%q has no effect under policy %v", value.name, p.Policy),
 					fmt.Sprintf("Leave it out, or write %s in the pool.", readers(value.name)))
 			case !set && needed && value.example != "":
@@ -45,7 +45,7 @@ func (r *reader) checkPolicy(p *poolBlock) {
 func readers(value string) string {
 	var all []string
 	for _, p := range pool.Standard() {
-		if slices.Contains(p.Needs(), value) {
+		if p.Reads(value) {
 			all = append(all, fmt.Sprintf("policy = %q", p.String()))
 		}
 	}

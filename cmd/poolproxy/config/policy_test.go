@@ -51,6 +51,16 @@ func TestPolicyDefaults(t *testing.T) {
 	}
 }
 
+// Under priority equals may have weights, all of them 0 too (RFC 2782).
+func TestPriorityWeights(t *testing.T) {
+	for _, weight := range []uint32{0, 7} {
+		l := loadText(t, values("priority", fmt.Sprintf("priority = 3\nweight = %d", weight)))
+		if e := l.Config.Pools[1].Elements[0]; len(l.Diagnostics) != 0 || e.Weight != weight || e.Priority != 3 {
+			t.Errorf("%+v, %v", e, l.Diagnostics)
+		}
+	}
+}
+
 func TestShares(t *testing.T) {
 	for text, want := range map[string]uint32{"0%": 0, "100%": math.MaxUint32, "100.000000%": math.MaxUint32, "50%": 1 << 31, "0.000001%": 43, "010%": 429496730} {
 		l := loadText(t, values("least_used", fmt.Sprintf("load = %q", text)))
