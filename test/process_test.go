@@ -4,6 +4,7 @@ package test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"fmt"
 	"net"
 	"net/netip"
@@ -200,20 +201,27 @@ func freeAddress(t *testing.T) string {
 func (p *process) waitListening(t *testing.T, address string) {
 	t.Helper()
 	want := fmt.Sprintf(" %s 00000000:0000 0A ", hexAddress(address))
+	table := "tcp"
+	if netip.MustParseAddrPort(address).Addr().Is6() {
+		want, table = fmt.Sprintf(" %s %032d:0000 0A ", hexAddress(address), 0), "tcp6"
+	}
 	waitFor(t, p.name+" to listen on "+address, func() bool {
 		select {
 		case <-p.gone:
 			t.Fatalf("%s has ended: %s", p.name, p.cmd.ProcessState)
 		default:
 		}
-		table, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/tcp", p.cmd.Process.Pid))
-		return err == nil && strings.Contains(string(table), want)
+		text, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", p.cmd.Process.Pid, table))
+		return err == nil && strings.Contains(string(text), want)
 	})
 }
 
-// hexAddress is an IPv4 address as it stands in /proc/PID/net/tcp (proc(5)).
+// hexAddress is an address as it stands in /proc/PID/net/tcp or tcp6 (proc(5)): words of 32 bits in the machine's order.
 func hexAddress(address string) string {
 	at := netip.MustParseAddrPort(address)
-	ip := at.Addr().As4()
-	return fmt.Sprintf("%02X%02X%02X%02X:%04X", ip[3], ip[2], ip[1], ip[0], at.Port())
+	ip, text := at.Addr().AsSlice(), ""
+	for i := 0; i < len(ip); i += 4 {
+		text += fmt.Sprintf("%08X", binary.NativeEndian.Uint32(ip[i:]))
+	}
+	return fmt.Sprintf("%s:%04X", text, at.Port())
 }

@@ -66,7 +66,7 @@ func TestSRV(t *testing.T) {
 	zone.Set(records...)
 	f := srvUser(t, zone.At)
 
-	const sessions, more = 10_000, 1000
+	const sessions, more = 10_000, 3000
 	began := time.Now()
 	counts := f.sessions(sessions)
 	t.Logf("%d sessions in %v: %v", sessions, time.Since(began).Round(time.Millisecond), counts)
