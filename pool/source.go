@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"net/netip"
 	"slices"
 	"time"
 )
@@ -144,6 +145,19 @@ func (p *Pool) level() {
 	for i := range p.elements {
 		p.elements[i].credit = 0
 	}
+}
+
+// Paths are the further addresses of the element that is reached at this one, none if there is no such element or it has none. They are not
+// to be changed.
+func (p *Pool) Paths(at netip.AddrPort) []netip.Addr {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.elements {
+		if e := &p.elements[i].Element; e.Address == at && len(e.Paths) > 0 {
+			return e.Paths
+		}
+	}
+	return nil
 }
 
 // Element finds an element by its name.

@@ -75,6 +75,25 @@ func TestUpdateMoved(t *testing.T) {
 	}
 }
 
+// Further addresses are those of the last update.
+func TestPaths(t *testing.T) {
+	p := New("p", Priority, at("ab"))
+	a, b := p.elements[0].Address, p.elements[1].Address
+	if p.Paths(a) != nil || p.Paths(netip.AddrPort{}) != nil {
+		t.Error("there are none yet")
+	}
+	told := at("ba")
+	told[0].Paths = []netip.Addr{netip.MustParseAddr("10.1.0.2"), netip.MustParseAddr("10.2.0.2")}
+	p.Update(told)
+	if got := p.Paths(b); !slices.Equal(got, told[0].Paths) || p.Paths(a) != nil {
+		t.Error(got)
+	}
+	p.Update(at("a"))
+	if got := p.Paths(b); got != nil {
+		t.Error("it is gone, and has ", got)
+	}
+}
+
 // The round survives that all is gone and comes again.
 func TestUpdateEmpty(t *testing.T) {
 	p := New("p", RoundRobin, at("abc"))

@@ -3,6 +3,8 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -201,6 +203,27 @@ func TestFeedFails(t *testing.T) {
 		if strings.Count(text, line) != 1 {
 			t.Errorf("%q is there %d times:\n%s", line, strings.Count(text, line), text)
 		}
+	}
+}
+
+// Over SCTP an element is dialled at all addresses that the source says it has, also one that the source names later, or anew.
+func TestFeedPaths(t *testing.T) {
+	r := newFeedRig(t)
+	dials := r.shard.sctp(r.shard.config.Pools[0], r.shard.config.Users[0])
+	e := r.server("a")
+	if got := dials.Peer(e.Address); got != nil {
+		t.Errorf("nobody has named it: %v", got)
+	}
+	for _, further := range []string{"10.1.0.1", "10.2.0.1"} {
+		e.Paths = []netip.Addr{netip.MustParseAddr(further)}
+		r.says(pool.News{Elements: []pool.Element{e, r.server("of " + further)}})
+		if got := dials.Peer(e.Address); !slices.Equal(got, e.Paths) {
+			t.Errorf("it has %v, and is dialled at %v", e.Paths, got)
+		}
+	}
+	r.says(pool.News{Err: errors.New("nobody answers")})
+	if got := dials.Peer(e.Address); !slices.Equal(got, e.Paths) {
+		t.Errorf("the source fails, and it is dialled at %v", got)
 	}
 }
 

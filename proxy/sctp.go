@@ -2,9 +2,9 @@ package proxy
 
 import (
 	"fmt"
-	"net/netip"
 
 	"github.com/poolproxy/poolproxy/mapping"
+	"github.com/poolproxy/poolproxy/pool"
 )
 
 // Supported tells whether this machine can run the configuration. The error names the block that it cannot, and what to do; it wraps
@@ -19,7 +19,7 @@ func Supported(c Config) error {
 	}
 	for _, u := range c.Users {
 		if p, ok := c.pool(u.Pool); ok && p.Mapping == mapping.SCTP {
-			if err := p.sctp(u).Supported(); err != nil {
+			if err := p.sctp(u, nil).Supported(); err != nil {
 				return fmt.Errorf("pool %q: %w", p.Handle, err)
 			}
 		}
@@ -37,13 +37,19 @@ func (c Config) pool(handle string) (Pool, bool) {
 	return Pool{}, false
 }
 
-// sctp is the mapping SCTP as a pool_user dials with it.
-func (p Pool) sctp(u User) mapping.SCTPMapping {
-	paths := make(map[netip.AddrPort][]netip.Addr)
-	for _, e := range p.Elements {
-		paths[e.Address] = e.Paths
+// sctp is the mapping SCTP as a pool_user dials with it. Further addresses of elements are those that the pool knows when it dials: a source
+// may name elements later, and the same ones with other addresses.
+func (p Pool) sctp(u User, elements *pool.Pool) mapping.SCTPMapping {
+	m := mapping.SCTPMapping{Native: p.Native, Local: u.Local, UDPPort: p.UDPPort}
+	if elements != nil {
+		m.Peer = elements.Paths
 	}
-	return mapping.SCTPMapping{Native: p.Native, Local: u.Local, UDPPort: p.UDPPort, Peer: func(to netip.AddrPort) []netip.Addr { return paths[to] }}
+	return m
+}
+
+// sctp is the mapping SCTP as this shard's pool_user dials with it.
+func (s *Shard) sctp(p Pool, u User) mapping.SCTPMapping {
+	return s.watched(p.sctp(u, s.common.pools[p.Handle]), "pool_user", u.Name)
 }
 
 // sctp is the mapping SCTP as the pool_element listens with it.

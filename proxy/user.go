@@ -39,7 +39,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 			return nil, err
 		}
 	case p.Mapping == mapping.SCTP:
-		dialer = s.watched(p.sctp(c), "pool_user", c.Name)
+		dialer = s.sctp(p, c)
 	}
 	callbacks := u.makeCallbacks()
 	if c.Commands != nil {
@@ -67,7 +67,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	var n *native
 	if p.Native {
-		n = &native{dialer: u.shard.watched(p.sctp(u.config), "pool_user", u.config.Name), association: associationConfig(u.config.Heartbeat),
+		n = &native{dialer: u.shard.sctp(p, u.config), association: associationConfig(u.config.Heartbeat),
 			protocol: u.config.Protocol, ppid: p.PPID, sockets: make(map[uint64]*nativeSocket)}
 		u.native = n
 		if p.dialer != nil {
