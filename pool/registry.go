@@ -33,7 +33,7 @@ type Registered interface {
 	Deregister(ctx context.Context) error
 }
 
-// Reporter is a Source that wants to know which elements have failed, to tell others (RFC 5352 §2.2.12: ENDPOINT_UNREACHABLE).
+// Reporter is a Source that wants to know which elements have failed, to tell others (RFC 5352 §2.2.9, §3.5: ENDPOINT_UNREACHABLE).
 type Reporter interface {
 	// Report tells that the element could not be reached, or died. It does not wait; what is lost is lost.
 	Report(handle string, e Element)
