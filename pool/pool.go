@@ -39,9 +39,10 @@ type Pool struct {
 	Policy Policy
 
 	mu       sync.Mutex
-	elements []member // guarded by mu
-	next     int      // guarded by mu: where the round goes on
-	standing Standing // guarded by mu
+	elements []member      // guarded by mu
+	next     int           // guarded by mu: where the round goes on
+	standing Standing      // guarded by mu
+	spoken   chan struct{} // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu
 	random *rand.Rand              // guarded by mu: draws from source

@@ -55,6 +55,7 @@ func (c Change) None() bool { return len(c.Added)+len(c.Gone)+len(c.Moved) == 0 
 // Learn takes what the source says. A source that fails changes nothing but its own standing: the last known elements stay, however
 // long it takes.
 func (p *Pool) Learn(now time.Time, n News) Change {
+	defer p.spoke()
 	p.mu.Lock()
 	p.standing.Err = n.Err
 	if n.Err == nil {
@@ -73,8 +74,31 @@ func (p *Pool) Learn(now time.Time, n News) Change {
 func (p *Pool) Follows(now time.Time) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.standing = Standing{From: now}
+	p.standing, p.spoken = Standing{From: now}, make(chan struct{})
 }
+
+// spoke notes that the source has said something, when that has been learned.
+func (p *Pool) spoke() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.spoken != nil {
+		close(p.spoken)
+		p.spoken = nil
+	}
+}
+
+// Spoken is closed when the source has said something since Follows, be it that it does not know; also where there is no source.
+func (p *Pool) Spoken() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.spoken != nil {
+		return p.spoken
+	}
+	return over
+}
+
+// over is what nobody need wait for.
+var over = func() chan struct{} { c := make(chan struct{}); close(c); return c }()
 
 // Standing tells how the pool stands to its source.
 func (p *Pool) Standing() Standing {

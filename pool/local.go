@@ -1,0 +1,186 @@
+package pool
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// Local is the source of pools whose elements stand in a configuration, and the registry of elements that live as long as this process
+// keeps them registered. What it tells is what it has: it is never down.
+type Local struct {
+	mu       sync.Mutex // also held while followers and registrants are told, so that nobody hears of an older state behind a newer one
+	pools    map[string]*localPool
+	revision int64 // of the last registration
+}
+
+var (
+	_ Source    = (*Local)(nil)
+	_ Registry  = (*Local)(nil)
+	_ Refresher = (*Local)(nil)
+)
+
+// localPool is one pool. It belongs to Local's lock.
+type localPool struct {
+	handle     string
+	policy     Policy
+	configured []Element
+	registered []*localElement // in the order in which they came
+	followers  []*localFollower
+}
+
+// localFollower is one who is told of a pool.
+type localFollower struct{ told func(News) }
+
+// localElement is an element that was registered (Registered). It belongs to Local's lock.
+type localElement struct {
+	local   *Local
+	pool    *localPool
+	policy  Policy
+	element Element
+	told    func(error)
+	heard   bool  // told has been called
+	err     error // why it is not in the pool; nil: it is
+}
+
+// NewLocal returns a Local without pools.
+func NewLocal() *Local { return &Local{pools: make(map[string]*localPool)} }
+
+// Set makes a pool known, or says what its policy and its configured elements are from now on. The registered ones stay, as far as none
+// of these is in their way. The elements are not to be changed afterwards.
+func (l *Local) Set(handle string, policy Policy, configured []Element) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pools[handle]
+	if p == nil {
+		p = &localPool{handle: handle}
+		l.pools[handle] = p
+	}
+	p.policy, p.configured = policy, configured
+	p.changed()
+}
+
+// Follow tells the pool's elements now and with each change (Source).
+func (l *Local) Follow(handle string, told func(News)) (stop func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pools[handle]
+	if p == nil {
+		told(News{Err: fmt.Errorf("pool %q: %w", handle, ErrUnknownPool)})
+		return func() {}
+	}
+	f := &localFollower{told}
+	p.followers = append(p.followers, f)
+	told(News{Elements: p.elements()})
+	return func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		p.followers = slices.DeleteFunc(p.followers, func(x *localFollower) bool { return x == f })
+	}
+}
+
+// Refresh has nothing to do: followers know all that there is (Refresher).
+func (l *Local) Refresh(_ context.Context, handle string) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pools[handle] == nil {
+		return fmt.Errorf("pool %q: %w", handle, ErrUnknownPool)
+	}
+	return nil
+}
+
+// Register adds an element to a pool (Registry). It is told of before Register returns: nil; ErrDuplicate, until the one in its way is
+// gone; ErrInconsistent, until the configuration has its policy. The error is that of a pool which is not known.
+func (l *Local) Register(r Registration, told func(error)) (Registered, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pools[r.Handle]
+	if p == nil {
+		return nil, fmt.Errorf("pool %q: %w", r.Handle, ErrUnknownPool)
+	}
+	e := &localElement{local: l, pool: p, policy: r.Policy, element: r.Element, told: told}
+	l.anew(&e.element)
+	p.registered = append(p.registered, e)
+	p.changed()
+	return e, nil
+}
+
+// anew counts a registration, for the counters that begin with it (RFC 5356 §5.2.2). It is called with l.mu held.
+func (l *Local) anew(e *Element) {
+	l.revision++
+	e.Revision = l.revision
+}
+
+// Revalue gives the element other policy values (Registered).
+func (e *localElement) Revalue(with Element) {
+	e.local.mu.Lock()
+	defer e.local.mu.Unlock()
+	if !slices.Contains(e.pool.registered, e) {
+		return
+	}
+	to := &e.element
+	to.Priority, to.Weight, to.Load, to.Degradation = with.Priority, with.Weight, with.Load, with.Degradation
+	e.local.anew(to)
+	e.pool.changed()
+}
+
+// Deregister takes the element out of its pool (Registered). There is nothing that could go wrong.
+func (e *localElement) Deregister(context.Context) error {
+	e.local.mu.Lock()
+	defer e.local.mu.Unlock()
+	if i := slices.Index(e.pool.registered, e); i >= 0 {
+		e.pool.registered = slices.Delete(e.pool.registered, i, i+1)
+		e.pool.changed()
+	}
+	return nil
+}
+
+// changed tells the followers, and then those whose own standing has changed: who hears that he is registered can be found. It is called
+// with the lock held.
+func (p *localPool) changed() {
+	before := make([]error, len(p.registered))
+	for i, e := range p.registered {
+		before[i] = e.err
+	}
+	elements := p.elements()
+	for _, f := range p.followers {
+		f.told(News{Elements: slices.Clone(elements)})
+	}
+	for i, e := range p.registered {
+		if !e.heard || fmt.Sprint(e.err) != fmt.Sprint(before[i]) {
+			e.heard = true
+			e.told(e.err)
+		}
+	}
+}
+
+// elements are those of the pool now: the configured ones first, then those registered that nobody is in the way of. It is called with
+// the lock held.
+func (p *localPool) elements() []Element {
+	all := slices.Clone(p.configured)
+	named := make(map[string][]Element, len(all)+len(p.registered))
+	for _, e := range all {
+		named[e.Name] = append(named[e.Name], e)
+	}
+	for _, r := range p.registered {
+		if r.err = p.inTheWay(r, named[r.element.Name]); r.err == nil {
+			named[r.element.Name] = append(named[r.element.Name], r.element)
+			all = append(all, r.element)
+		}
+	}
+	return all
+}
+
+// inTheWay is why the element cannot be in the pool beside those of its name, which are reached by other mappings at best.
+func (p *localPool) inTheWay(r *localElement, named []Element) error {
+	if r.policy != p.policy {
+		return fmt.Errorf("pool %q: the registration has policy %v, the pool %v: %w", p.handle, r.policy, p.policy, ErrInconsistent)
+	}
+	for _, e := range named {
+		if e.Mapping == r.element.Mapping || e.Mapping == "" || r.element.Mapping == "" {
+			return fmt.Errorf("pool %q has an element %.100q at %v: %w", p.handle, e.Name, e.Address, ErrDuplicate)
+		}
+	}
+	return nil
+}
