@@ -1,6 +1,6 @@
 // Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and
-// whether it is alive. What a request can change is the cookie of a session, which is for the scripts of its server. It knows nothing
-// of the proxy but the functions it is given.
+// whether it is alive; and the service primitives of nameservice mode. What a request can change is the cookie of a session, which is for
+// the scripts of its server, and who is in a pool. It knows nothing of the proxy but the functions it is given, and its handlespace.
 package admin
 
 import (
@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/poolproxy/poolproxy/handlespace"
 )
 
 // Bounds on clients: an admin API that hangs is of no use, and one that can be filled up is a way in.
@@ -32,7 +34,11 @@ type Options struct {
 	Failovers func() any   // GET /v1/failovers: made JSON
 	Metrics   http.Handler // GET /metrics
 	Cookies   *Cookies     // GET and PUT /v1/cookies/{address}
-	Log       hclog.Logger // nil: nothing is logged
+
+	// Handlespace is what /v1/pools/{handle}/primary, /v1/pools/{handle}/next and /v1/registrations ask and change.
+	Handlespace *handlespace.Handlespace
+
+	Log hclog.Logger // nil: nothing is logged
 }
 
 // Server is a running admin API.
@@ -108,6 +114,9 @@ func routes(o Options) http.Handler {
 	if o.Cookies != nil {
 		mux.HandleFunc("GET /v1/cookies/{address}", o.Cookies.get)
 		mux.HandleFunc("PUT /v1/cookies/{address}", o.Cookies.put)
+	}
+	if o.Handlespace != nil {
+		(&primitives{o.Handlespace, o.Log}).routes(mux)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -7,7 +7,6 @@ package dns
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/netip"
 	"strings"
@@ -48,8 +47,9 @@ const (
 // MaxElements is how many elements of one pool are taken from DNS. If there are more, that is an error.
 const MaxElements = 4096
 
-// ErrNone is that DNS knows of no such records.
-var ErrNone = errors.New("there are no such records")
+// ErrNone is that DNS knows of no such records. It wraps pool.ErrEmptyPool: who asks for a pool of which nothing else is known is not told
+// that the name servers do not answer.
+var ErrNone = fmt.Errorf("there are no such records: %w", pool.ErrEmptyPool)
 
 // Source is a pool.Source over DNS. Elements are called by their addresses, since DNS does not name them. Of SRV records the priority
 // is turned round (RFC 2782: the smallest number first; RFC 5356: the largest), the weight is as it stands.

@@ -3,6 +3,7 @@ package pool
 import (
 	"fmt"
 	"slices"
+	"strings"
 )
 
 // Policy is a pool member selection policy: the nine of RFC 5356, and the application's own.
@@ -69,4 +70,16 @@ func (p Policy) Draws() bool {
 func Standard() []Policy {
 	return []Policy{RoundRobin, WeightedRoundRobin, Random, WeightedRandom, Priority,
 		LeastUsed, LeastUsedDegradation, PriorityLeastUsed, RandomizedLeastUsed}
+}
+
+// ParsePolicy finds a policy of RFC 5356 by its word. The error lists them.
+func ParsePolicy(word string) (Policy, error) {
+	var words []string
+	for _, p := range Standard() {
+		if p.String() == word {
+			return p, nil
+		}
+		words = append(words, p.String())
+	}
+	return RoundRobin, fmt.Errorf("there is no policy %.100q: the policies are %s", word, strings.Join(words, ", "))
 }

@@ -74,8 +74,8 @@ type Pool struct {
 	UDPPort  uint16         // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
 
-	Source     pool.Source   // where its elements come from; nil: they are Elements
-	SourceName string        // what the configuration calls it: "dns.k8s"
+	Source     pool.Source   // where its elements come from; nil: they are Elements, and those that are registered in this process
+	SourceName string        // what the configuration calls it: "dns.k8s"; "": it stands there itself
 	Stale      time.Duration // how old what is known of the elements may become until that is an alarm; 0: there is none
 }
 

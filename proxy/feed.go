@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -67,7 +68,8 @@ func (f *feed) learn(n pool.News) {
 	f.failing, f.alarm = false, false
 	f.fresh()
 	if !change.None() {
-		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", f.config.SourceName, "elements", len(f.pool.States()),
+		source := cmp.Or(f.config.SourceName, "the configuration, and registrations here")
+		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", source, "elements", len(f.pool.States()),
 			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved))
 	}
 	f.shard.updated(f.config.Handle) // without a change, too: sessions at elements that are gone may have ended
@@ -176,11 +178,14 @@ func (f *feed) close() {
 
 // measure says how old it is what is known, in seconds, of how many elements, and whether that is an alarm.
 func (f *feed) measure(to gauges) {
+	to[gauge{"pool.elements", f.config.Handle}] = len(f.pool.States())
+	if f.config.SourceName == "" {
+		return
+	}
 	alarm := 0
 	if f.alarm {
 		alarm = 1
 	}
-	to[gauge{"pool.elements", f.config.Handle}] = len(f.pool.States())
 	to[gauge{"pool.age.seconds", f.config.Handle}] = int(f.pool.Standing().Age(f.shard.loop.Now()).Seconds())
 	to[gauge{"pool.alarm", f.config.Handle}] = alarm
 }
@@ -197,7 +202,7 @@ type SourceStatus struct {
 // sourceStatus is asked on the first shard.
 func (s *Shard) sourceStatus(c Pool) *SourceStatus {
 	for _, f := range s.feeds {
-		if f.config.Handle != c.Handle {
+		if f.config.Handle != c.Handle || c.SourceName == "" { // what the configuration says does not become old
 			continue
 		}
 		standing := f.pool.Standing()

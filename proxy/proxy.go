@@ -16,6 +16,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-metrics"
 
+	"github.com/poolproxy/poolproxy/handlespace"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
@@ -31,6 +32,10 @@ type Proxy struct {
 	census  *census // of the processes that hold the servers' sockets; ends behind the shards
 	started time.Time
 	once    sync.Once
+	log     hclog.Logger
+
+	local       *pool.Local // of the pools without a source
+	handlespace *handlespace.Handlespace
 }
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
@@ -38,7 +43,8 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	if err := Supported(c); err != nil {
 		return nil, err
 	}
-	p := &Proxy{started: time.Now(), census: newCensus()}
+	c, local := registers(c)
+	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local}
 	var loops []loop.Loop
 	for range shards(c) {
 		l, err := loop.New()
@@ -56,6 +62,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	}
 	common := newSpread(c, loops, random)
 	p.common = common
+	p.handlespace = p.newHandlespace(c)
 	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
 		r := p.runners[i]
 		var err error
@@ -111,9 +118,10 @@ func (p *Proxy) Status() Status {
 	return s
 }
 
-// Stop stops accepting, lets sessions end until ctx is done, then closes what is left, and waits until nothing of the proxy
-// runs. Twice is harmless.
+// Stop deregisters what was registered with the proxy's Handlespace, stops accepting, lets sessions end until ctx is done, then closes what
+// is left, and waits until nothing of the proxy runs. Twice is harmless.
 func (p *Proxy) Stop(ctx context.Context) {
+	p.deregister()
 	for _, r := range p.runners { // the first one first: then nothing more is handed to the others
 		r.do(func() { r.shard.StopAccepting() })
 	}

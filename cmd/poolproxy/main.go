@@ -9,7 +9,7 @@ import (
 	"os"
 )
 
-// Exit statuses of all commands.
+// Exit statuses of all commands. Those that ask for servers, or register them, have more: see exits.
 const (
 	exitOK     = 0
 	exitFailed = 1
@@ -28,6 +28,11 @@ func commands() []command {
 		{"run", "run the proxy: -config FILE|DIR, repeatable", runCommand},
 		{"validate", "check a configuration: -config FILE|DIR, repeatable", validateCommand},
 		{"status", "show what a running proxy does: [-json] [-watch] [-admin ADDRESS]", statusCommand},
+		{"resolve", "name the primary server of a pool: POOL", resolveCommand},
+		{"next", "a server has failed, name the next one: POOL LAST [-refresh]", nextCommand},
+		{"register", "put a server into a pool, print the registration's id: POOL -address IP:PORT", registerCommand},
+		{"deregister", "take it out again: ID", deregisterCommand},
+		{"registrations", "list what was registered with this proxy", registrationsCommand},
 		{"demo", "two servers, their sidecars, a transfer, kill -9 in the middle", plain(demoCommand)},
 		{"demo-server", "", plain(demoServerCommand)}, // started by demo
 		{"version", "print the version", versionCommand},
@@ -66,10 +71,10 @@ func usage(w io.Writer) {
 	fmt.Fprint(w, "poolproxy keeps TCP connections alive when the servers behind them die.\n\nUsage: poolproxy COMMAND [FLAG ...]\n\n")
 	for _, c := range commands() {
 		if c.summary != "" {
-			fmt.Fprintf(w, "  %-9s %s\n", c.name, c.summary)
+			fmt.Fprintf(w, "  %-13s %s\n", c.name, c.summary)
 		}
 	}
-	fmt.Fprint(w, "\nAll settings are shown in config.hcl.example. Exit status: 0 success, 1 failure, 2 wrong usage.\n")
+	fmt.Fprint(w, "\nAll settings are shown in config.hcl.example. "+exitStatuses())
 }
 
 // newFlags makes the flags of a command. Their help goes where the complaints go.

@@ -17,6 +17,7 @@ import (
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
 	"github.com/poolproxy/poolproxy/dns"
+	"github.com/poolproxy/poolproxy/handlespace"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -102,6 +103,7 @@ type running interface {
 	Status() proxy.Status
 	Cookie(client, server netip.AddrPort) ([]byte, error)
 	SetCookie(client, server netip.AddrPort, cookie []byte) error
+	Handlespace() *handlespace.Handlespace
 	Stop(ctx context.Context)
 }
 
@@ -120,6 +122,8 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 			Metrics:   metricsPage,
 			Cookies:   cookies(p),
 			Log:       log.Named("admin"),
+
+			Handlespace: p.Handlespace(),
 		})
 		if err != nil {
 			stopNow(p)

@@ -17,6 +17,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/handlespace"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -39,6 +40,8 @@ func (p *standIn) Status() proxy.Status {
 func (p *standIn) Cookie(_, _ netip.AddrPort) ([]byte, error) { return nil, proxy.ErrNoSession }
 
 func (p *standIn) SetCookie(_, _ netip.AddrPort, _ []byte) error { return session.ErrCookieKey }
+
+func (p *standIn) Handlespace() *handlespace.Handlespace { return nil }
 
 func (p *standIn) Stop(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {

@@ -18,8 +18,8 @@ import (
 
 const (
 	defaultAdminAddress = "127.0.0.1:7878"
-	statusTimeout       = 5 * time.Second
-	maxStatus           = 64 << 20 // bytes; 10000 sessions are about 4 MiB
+	adminTimeout        = 10 * time.Second // longer than a source may take (package admin)
+	maxStatus           = 64 << 20         // bytes; 10000 sessions are about 4 MiB
 	watchInterval       = time.Second
 	clearScreen         = "\x1b[H\x1b[2J"
 )
@@ -79,31 +79,45 @@ func showStatus(ctx context.Context, w io.Writer, address string, asJSON, clear 
 
 // askStatus fetches GET /v1/status, at most maxStatus bytes.
 func askStatus(ctx context.Context, address string) ([]byte, error) {
-	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	status, text, err := callAdmin(ctx, address, http.MethodGet, "/v1/status", nil)
+	if err == nil && status != http.StatusOK {
+		err = fmt.Errorf("%s answers \"%d %s\"; is it the admin API of a poolproxy? Check -admin", address, status, http.StatusText(status))
+	}
+	return text, err
+}
+
+// callAdmin asks the admin API of a running proxy, with a body of JSON if there is one, and returns the HTTP status and the answer, at most
+// maxStatus bytes.
+func callAdmin(ctx context.Context, address, method, path string, body any) (status int, text []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
 	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+address+"/v1/status", nil)
+	in, err := jsonBody(body)
 	if err != nil {
-		return nil, fmt.Errorf("-admin %q is not an address; write host:port, as in %s", address, defaultAdminAddress)
+		return 0, nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, in)
+	if err != nil {
+		return 0, nil, fmt.Errorf("-admin %q is not an address; write host:port, as in %s", address, defaultAdminAddress)
+	}
+	if body != nil {
+		request.Header.Set("Content-Type", "application/json")
 	}
 	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment: it is this machine's
 	response, err := client.Do(request)
 	switch {
 	case errors.Is(err, syscall.ECONNREFUSED):
-		return nil, fmt.Errorf("nothing listens on %s. Is poolproxy running? Its admin.listen may be off, or another address: see -admin",
+		return 0, nil, fmt.Errorf("nothing listens on %s. Is poolproxy running? Its admin.listen may be off, or another address: see -admin",
 			address)
 	case err != nil:
-		return nil, fmt.Errorf("%s does not answer; check -admin: %w", address, err)
+		return 0, nil, fmt.Errorf("%s does not answer; check -admin: %w", address, err)
 	}
 	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%s answers %q; is it the admin API of a poolproxy? Check -admin", address, response.Status)
-	}
-	text, err := io.ReadAll(io.LimitReader(response.Body, maxStatus+1))
+	text, err = io.ReadAll(io.LimitReader(response.Body, maxStatus+1))
 	if err == nil && len(text) > maxStatus {
 		err = fmt.Errorf("more than %d bytes", maxStatus)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("reading the answer of %s: %w", address, err)
+		return 0, nil, fmt.Errorf("reading the answer of %s: %w", address, err)
 	}
-	return text, nil
+	return response.StatusCode, text, nil
 }

@@ -14,7 +14,7 @@ import (
 // checkAll checks what only all blocks together can show.
 func (r *reader) checkAll() {
 	if len(r.users) == 0 && len(r.elements) == 0 && !r.config.DNS.Listen.IsValid() && !r.diags.HasErrors() {
-		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element, nor a dns block.")
+		r.checkIdle()
 	}
 	r.checkNames()
 	for _, s := range r.sources {
@@ -34,6 +34,25 @@ func (r *reader) checkAll() {
 	r.checkAdmin()
 	r.checkDNS()
 	r.checkListeners()
+}
+
+// checkIdle checks a configuration without pool_users and pool_elements: with pools and the admin API it is nameservice mode.
+func (r *reader) checkIdle() {
+	if len(r.pools) == 0 || !r.config.Admin.Listen.IsValid() {
+		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element, nor a dns block, nor pools that could be asked for over the admin API.")
+		return
+	}
+	r.warn(r.pools[0].at, "There are only pools", "There is neither a pool_user nor a pool_element: servers are named to those who ask (poolproxy resolve), and that is all.")
+}
+
+// checkEmptyPool checks a pool without elements and source: its elements can only come by the admin API.
+func (r *reader) checkEmptyPool(p *poolBlock) {
+	summary, add := fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`
+	if !r.config.Admin.Listen.IsValid() {
+		r.fail(p.at, summary, add)
+		return
+	}
+	r.warn(p.at, summary, "It is empty until somebody registers in it (poolproxy register). "+add)
 }
 
 // names finds names that are given twice.
@@ -69,7 +88,7 @@ func (r *reader) checkNames() {
 
 func (r *reader) checkPool(p *poolBlock) {
 	if _, source := p.seen["source"]; len(p.elements) == 0 && !source {
-		r.fail(p.at, fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`)
+		r.checkEmptyPool(p)
 	}
 	if p.Mapping != mapping.SCTP && !p.broken {
 		r.needsSCTP(p.seen, "udp_port")

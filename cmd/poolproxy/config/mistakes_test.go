@@ -43,7 +43,10 @@ var mistakes = []struct {
 	{"nothing to run", `log {}`, []string{"neither a pool_user nor a pool_element"}},
 	{"syntax", "grace =\n", []string{"Invalid expression"}},
 
-	{"pool without elements", minimal + `pool "empty" {}`, []string{`Pool "empty" has no elements`, `element "a"`}},
+	{"pool without elements", minimal + `pool "empty" {}
+admin { listen = "off" }`, []string{`Pool "empty" has no elements`, `element "a"`}},
+	{"pools that nobody can ask for", poolBlockText(`"p"`, `element "a" { address = "10.0.0.1:1" }`) + `
+admin { listen = "off" }`, []string{"There is nothing to run", "admin API"}},
 	{"pool without name", minimal + `pool { 
   element "a" { address = "10.0.0.1:1" } 
 }`, []string{"1 name behind it, not 0", `pool "name" { ... }`}},
@@ -241,6 +244,12 @@ func TestMistakes(t *testing.T) {
 	for _, m := range mistakes {
 		t.Run(m.name, func(t *testing.T) { checkMistake(t, m.text, m.has, m.name != "beyond loopback") })
 	}
+}
+
+// Servers can be named without sidecars, and pools can be filled by registrations; but that may not be what was meant.
+func TestPoolsAlone(t *testing.T) {
+	checkMistake(t, poolBlockText(`"p"`, `element "a" { address = "10.0.0.1:1" }`), []string{"There are only pools", "poolproxy resolve"}, false)
+	checkMistake(t, minimal+`pool "empty" {}`, []string{`Pool "empty" has no elements`, "poolproxy register", `element "a"`}, false)
 }
 
 // Shards for which limits.memory has no room are not left out in silence; those that a machine has more processors than room for are.

@@ -1,0 +1,53 @@
+package proxy
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/poolproxy/poolproxy/handlespace"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// deregisterTime is how long a proxy that stops takes to tell others that what was registered with it is gone. It does so also if its
+// sessions get no time at all: else others would send theirs to it until the leases end.
+const deregisterTime = 2 * time.Second
+
+// registers gives pools without a source one of this process, by which elements can be registered in them, too. The configuration is not
+// changed.
+func registers(c Config) (Config, *pool.Local) {
+	local := pool.NewLocal()
+	c.Pools = slices.Clone(c.Pools)
+	for i := range c.Pools {
+		if p := &c.Pools[i]; p.Source == nil {
+			local.Set(p.Handle, p.Policy, p.Elements)
+			p.Source = local
+		}
+	}
+	return c, local
+}
+
+// newHandlespace makes a handlespace of the pools. The shards feed them.
+func (p *Proxy) newHandlespace(c Config) *handlespace.Handlespace {
+	h := handlespace.New(time.Now)
+	for _, x := range c.Pools {
+		h.Share(handlespace.Pool{
+			Pool: p.common.pools[x.Handle], Mapping: x.Mapping.String(), Source: x.Source, SourceName: x.SourceName,
+			Learned: func() { p.runners[0].do(func() {}) }, // news are posted to the first shard, one after another
+			Watched: slices.ContainsFunc(c.Users, func(u User) bool { return u.Pool == x.Handle }),
+		})
+	}
+	return h
+}
+
+// Handlespace is the service primitives of nameservice mode over the proxy's pools. It is closed when the proxy stops.
+func (p *Proxy) Handlespace() *handlespace.Handlespace { return p.handlespace }
+
+// deregister takes what was registered with the proxy out of its pools.
+func (p *Proxy) deregister() {
+	ctx, cancel := context.WithTimeout(context.Background(), deregisterTime)
+	defer cancel()
+	if err := p.handlespace.Close(ctx); err != nil {
+		p.log.Warn("not all elements that were registered here could be deregistered", "error", err)
+	}
+}
