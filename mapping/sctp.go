@@ -21,6 +21,14 @@ type SCTPMapping struct {
 	// peers as paths. A dialling side binds to them if there are any.
 	Local []netip.Addr
 
+	// From, if it has a port, is where a dialling side's associations come from, in place of Local: an address, or the wildcard, at which it
+	// also listens, with Shared. So peers know where to begin associations themselves.
+	From netip.AddrPort
+
+	// Shared has a listening side let its own user's associations come from its port. Another listener of that user may then be there,
+	// too, and nobody notices.
+	Shared bool
+
 	// Peer, if not nil, names further addresses of a peer that listens at to, all on its port. They are tried, too, when the first one
 	// does not answer.
 	Peer func(to netip.AddrPort) []netip.Addr

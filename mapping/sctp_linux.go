@@ -38,7 +38,10 @@ func (a *sctpAssociation) dial(to netip.AddrPort) error {
 	if a.mapping.Peer != nil {
 		all = withPort(to, a.mapping.Peer(to))
 	}
-	local := withPort(netip.AddrPort{}, a.mapping.Local)
+	local := withPort(a.mapping.From, a.mapping.Local)
+	if a.mapping.From.IsValid() {
+		local = local[:1]
+	}
 	fd, err := openSCTP(familyOf(append(all, local...)))
 	if err != nil {
 		return err
@@ -60,6 +63,9 @@ func (a *sctpAssociation) begin(fd int, peer, local []netip.AddrPort) error {
 		return err
 	}
 	if len(local) > 0 {
+		if err := share(fd, a.mapping.From.IsValid()); err != nil {
+			return err
+		}
 		if err := bindAll(fd, local); err != nil {
 			return fmt.Errorf("bind to %v: %w", local, err)
 		}
@@ -147,6 +153,9 @@ func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort,
 
 func (s SCTPMapping) listenAt(fd int, at []netip.AddrPort, c Config) (netip.AddrPort, error) {
 	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		return netip.AddrPort{}, err
+	}
+	if err := share(fd, s.Shared); err != nil {
 		return netip.AddrPort{}, err
 	}
 	if err := s.setOptions(fd, c); err != nil {

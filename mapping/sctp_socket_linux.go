@@ -58,6 +58,17 @@ func bindAll(fd int, all []netip.AddrPort) error {
 	return unix.SetsockoptString(fd, unix.IPPROTO_SCTP, sctp.SCTP_SOCKOPT_BINDX_ADD, packed(all))
 }
 
+// share has other sockets of this user bind to the port of this one.
+func share(fd int, on bool) error {
+	if !on {
+		return nil
+	}
+	if err := unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_REUSEPORT, 1); err != nil {
+		return fmt.Errorf("share a port: %w", err)
+	}
+	return nil
+}
+
 // connectAll begins an association with the peer that has these addresses.
 func connectAll(fd int, all []netip.AddrPort) error {
 	err := unix.SetsockoptString(fd, unix.IPPROTO_SCTP, sctp.SCTP_SOCKOPT_CONNECTX, packed(all))

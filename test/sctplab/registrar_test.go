@@ -1,0 +1,14 @@
+//go:build linux
+
+package sctplab
+
+import "testing"
+
+// Package registrar registers at a real registrar, and resolves.
+func TestRegistrar(t *testing.T) {
+	l := Open(t)
+	s := Named("registrar")
+	s.Programs = append([]string{Build(t, "./handlespace")}, Rsplib...)
+	r := l.Run(t, s)
+	r.Check(t)
+}
