@@ -21,6 +21,7 @@ type News struct {
 	Elements []Element // all that there are, each name once; not to be changed by anybody afterwards. Of no meaning with Err
 	Err      error     // why the source does not know them now: the elements known before stay
 	Reported []string  // names of those that other pool users could not reach: only what is new since the last news. Also with Err
+	Left     []error   // what the source has of the pool and cannot use, and has left out; each is told once
 }
 
 // Static is the source that knows the elements from the beginning, by the pool handle.

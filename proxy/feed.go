@@ -54,6 +54,9 @@ func (f *feed) learn(n pool.News) {
 	if f.shard.closed {
 		return
 	}
+	for _, err := range n.Left {
+		f.shard.log.Warn("a source has something of a pool that cannot be used", "pool", f.config.Handle, "source", f.config.SourceName, "error", err)
+	}
 	n.Elements = f.others(f.reachable(n.Elements))
 	now := f.shard.loop.Now()
 	change := f.pool.Learn(now, n)

@@ -1,0 +1,121 @@
+// Package etcdtest runs real etcd clusters for tests.
+package etcdtest
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+)
+
+// Binary is where etcd is. Without it the test is skipped, or fails if it is one of make check.
+func Binary(t testing.TB) string {
+	t.Helper()
+	path, err := exec.LookPath("etcd")
+	switch {
+	case err == nil:
+		return path
+	case os.Getenv("POOLPROXY_CHECK") != "":
+		t.Fatal("etcd is not installed")
+	}
+	t.Skipf("%s SKIPPED: etcd is not installed (apt-get install etcd-server): no real cluster was asked", t.Name())
+	return ""
+}
+
+// WaitFor polls until it is so, with a deadline.
+func WaitFor(t testing.TB, what string, so func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("in 30 s not seen: %s", what)
+		}
+	}
+}
+
+// freePorts are addresses at which nobody listens.
+func freePorts(t testing.TB, n int) (all []string) {
+	t.Helper()
+	for range n {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close() // when all have been chosen, so that none is chosen twice
+		all = append(all, l.Addr().String())
+	}
+	return all
+}
+
+// Cluster is a cluster of real processes.
+type Cluster struct {
+	t       testing.TB
+	dir     string
+	Members []*Member
+}
+
+// Member is one process of a cluster. Its data outlives it.
+type Member struct {
+	Name     string
+	Endpoint string // where clients reach it, "127.0.0.1:port"
+
+	t    testing.TB
+	path string // of the program
+	args []string
+	log  string
+	cmd  *exec.Cmd
+	gone chan struct{} // closed when the process is reaped; nil: there is none
+}
+
+// Start starts a cluster of n members, and waits until it can be written to. It elects a leader within half a second, where Debian's etcd
+// needs more than one.
+func Start(t testing.TB, n int) *Cluster {
+	t.Helper()
+	path := Binary(t)
+	c := &Cluster{t: t, dir: t.TempDir()}
+	ports := freePorts(t, 2*n)
+	var all string
+	for i := range n {
+		all += fmt.Sprintf(",m%d=http://%s", i, ports[n+i])
+	}
+	for i := range n {
+		name := fmt.Sprintf("m%d", i)
+		m := &Member{Name: name, Endpoint: ports[i], t: t, path: path, log: filepath.Join(c.dir, name+".log")}
+		m.args = []string{"--name", name, "--data-dir", filepath.Join(c.dir, name),
+			"--listen-client-urls", "http://" + ports[i], "--advertise-client-urls", "http://" + ports[i],
+			"--listen-peer-urls", "http://" + ports[n+i], "--initial-advertise-peer-urls", "http://" + ports[n+i],
+			"--initial-cluster", all[1:], "--initial-cluster-token", filepath.Base(c.dir), "--initial-cluster-state", "new",
+			"--heartbeat-interval", "30", "--election-timeout", "300", "--bcrypt-cost", "4",
+			"--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"}
+		c.Members = append(c.Members, m)
+	}
+	t.Cleanup(c.Kill)
+	c.Restart()
+	return c
+}
+
+// Endpoints are those of all members, whether they run or not.
+func (c *Cluster) Endpoints() (all []string) {
+	for _, m := range c.Members {
+		all = append(all, m.Endpoint)
+	}
+	return all
+}
+
+// Kill kills all members.
+func (c *Cluster) Kill() {
+	for _, m := range c.Members {
+		m.Kill()
+	}
+}
+
+// Restart starts the members that do not run, and waits until the cluster can be written to.
+func (c *Cluster) Restart() {
+	c.t.Helper()
+	for _, m := range c.Members {
+		m.start()
+	}
+	WaitFor(c.t, "the cluster has a leader", func() bool { return c.Leader() != nil })
+}

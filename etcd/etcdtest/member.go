@@ -1,0 +1,97 @@
+//go:build unix
+
+package etcdtest
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"go.uber.org/zap"
+)
+
+// start starts the process, if it does not run.
+func (m *Member) start() {
+	m.t.Helper()
+	if m.gone != nil {
+		return
+	}
+	log, err := os.OpenFile(m.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		m.t.Fatal(err)
+	}
+	defer log.Close()
+	m.cmd = exec.Command(m.path, m.args...)
+	m.cmd.Stdout, m.cmd.Stderr = log, log
+	m.cmd.Env = append(os.Environ(), "ETCD_UNSUPPORTED_ARCH=arm64")
+	if err := m.cmd.Start(); err != nil {
+		m.t.Fatal(err)
+	}
+	m.gone = make(chan struct{})
+	go m.reap(m.cmd, m.gone)
+}
+
+// reap ends with the process; who kills it waits for gone.
+func (m *Member) reap(cmd *exec.Cmd, gone chan struct{}) {
+	_ = cmd.Wait()
+	close(gone)
+}
+
+// Kill kills the process (kill -9), and waits until it is gone.
+func (m *Member) Kill() {
+	if m.gone == nil {
+		return
+	}
+	_ = m.cmd.Process.Kill()
+	<-m.gone
+	m.gone = nil
+}
+
+// Freeze stops the process: its kernel goes on taking connections for it.
+func (m *Member) Freeze() { m.signal(syscall.SIGSTOP) }
+
+// Thaw lets a frozen process go on.
+func (m *Member) Thaw() { m.signal(syscall.SIGCONT) }
+
+func (m *Member) signal(s syscall.Signal) {
+	m.t.Helper()
+	if err := m.cmd.Process.Signal(s); err != nil {
+		m.t.Fatal(err)
+	}
+}
+
+// Leader is the member that leads, nil: none of those that answer knows, or not all that run agree.
+func (c *Cluster) Leader() (leader *Member) {
+	ids := make(map[uint64]*Member)
+	var led uint64
+	for _, m := range c.Members {
+		if m.gone == nil {
+			continue
+		}
+		client := Client(c.t, m.Endpoint)
+		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+		st, err := client.Status(ctx, m.Endpoint)
+		cancel()
+		client.Close()
+		if err != nil || st.Leader == 0 || led != 0 && led != st.Leader {
+			return nil
+		}
+		led = st.Leader
+		ids[st.Header.MemberId] = m
+	}
+	return ids[led]
+}
+
+// Client is a client of these members, to be closed by the caller.
+func Client(t testing.TB, endpoints ...string) *clientv3.Client {
+	t.Helper()
+	client, err := clientv3.New(clientv3.Config{Endpoints: endpoints, Logger: zap.NewNop()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client
+}
