@@ -264,7 +264,10 @@ func TestSilentCluster(t *testing.T) {
 		t.Error(err)
 	}
 	within(t, "a refresh of somebody new", begun, 2*testTimeout+time.Second)
-	etcdtest.WaitFor(t, "all know", func() bool { n, _ := h.last(); return errors.Is(n.Err, pool.ErrSourceDown) && st.is(pool.ErrSourceDown)() })
+	etcdtest.WaitFor(t, "all know", func() bool {
+		n, _ := h.last()
+		return errors.Is(n.Err, pool.ErrSourceDown) && st.is(pool.ErrSourceDown)()
+	})
 	within(t, "to notice", begun, CheckEvery+4*testTimeout+time.Second)
 	ctx, cancel := context.WithTimeout(t.Context(), testTimeout)
 	defer cancel()

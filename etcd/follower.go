@@ -64,10 +64,13 @@ func (f *follower) run() {
 			continue
 		}
 		f.tell()
-		if begun := time.Now(); !f.watch() && time.Since(begun) < mostRetry {
-			f.rest() // it could not be watched: then it is at least looked at now and then
-		} else {
+		begun := time.Now()
+		again := f.watch()
+		if time.Since(begun) >= mostRetry {
 			f.pause = 0
+		}
+		if !again {
+			f.rest() // should it not be possible to watch, it is at least looked at now and then
 		}
 	}
 	f.answer(context.Canceled)
@@ -163,9 +166,9 @@ func (f *follower) tell() {
 	f.told(n)
 }
 
-// watch tells of changes until it can do so no longer, for whatever reason: what is true then must be looked up. It reports whether it
-// could for a time.
-func (f *follower) watch() (worked bool) {
+// watch tells of changes until it can do so no longer, for whatever reason: what is true then must be looked up. It reports whether that
+// is wanted at once.
+func (f *follower) watch() (again bool) {
 	ctx, cancel := context.WithCancel(clientv3.WithRequireLeader(f.ctx))
 	checks := make(chan bool, 1)
 	checking := false
@@ -184,15 +187,17 @@ func (f *follower) watch() (worked bool) {
 	for {
 		select {
 		case <-ctx.Done():
-			return worked
+			return false
 		case done := <-f.asks:
 			f.pending = append(f.pending, done)
 			return true
 		case r, ok := <-events:
 			if !ok || r.Err() != nil {
-				return worked
+				return false
 			}
-			worked = worked || r.Created && begun.Stop()
+			if r.Created {
+				begun.Stop()
+			}
 			if f.take(r) {
 				gathered.Reset(max(0, gather-time.Since(f.last)))
 			}

@@ -5,6 +5,7 @@ package etcd
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -20,11 +21,19 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 )
 
-// shortest lease and timeout that the tests use.
+// What the tests use.
 const (
 	testLease   = LeastLease
 	testTimeout = 700 * time.Millisecond
 )
+
+// TestMain has more tests at once than there are processors: most of them wait for a lease to end.
+func TestMain(m *testing.M) {
+	if err := flag.Set("test.parallel", "4"); err != nil {
+		panic(err)
+	}
+	m.Run()
+}
 
 // source makes one over the cluster, which is closed at the end.
 func source(t testing.TB, endpoints []string) *Source {

@@ -23,15 +23,15 @@ const (
 // value is an element as it lies in etcd, in JSON. Its name and mapping are in the key. Fields that are not known are left alone: a later
 // poolproxy may have more of them; if it changes the meaning of these it counts the version up.
 type value struct {
-	Version     int              `json:"version"`
-	Instance    string           `json:"instance"` // of who has registered it: another one with every start
-	Address     netip.AddrPort   `json:"address"`
-	Paths       []netip.Addr     `json:"paths,omitempty"`
-	Policy      string           `json:"policy"` // of the pool, as its registrant knows it
-	Weight      uint32           `json:"weight,omitempty"`
-	Priority    uint32           `json:"priority,omitempty"`
-	Load        uint32           `json:"load,omitempty"` // 0xffffffff is 100 %
-	Degradation uint32           `json:"degradation,omitempty"`
+	Version     int            `json:"version"`
+	Instance    string         `json:"instance"` // of who has registered it: another one with every start
+	Address     netip.AddrPort `json:"address"`
+	Paths       []netip.Addr   `json:"paths,omitempty"`
+	Policy      string         `json:"policy"` // of the pool, as its registrant knows it
+	Weight      uint32         `json:"weight,omitempty"`
+	Priority    uint32         `json:"priority,omitempty"`
+	Load        uint32         `json:"load,omitempty"` // 0xffffffff is 100 %
+	Degradation uint32         `json:"degradation,omitempty"`
 }
 
 // text is the value in JSON. The error is that of an element which can never be registered.
