@@ -125,6 +125,8 @@ type Element struct {
 	CookieKey []byte // by which all elements of the pool sign cookies, at least session.LeastCookieKey bytes; nil: there are no cookies
 	Card      *Card  // nil: it has none
 
+	Register []Register // the pools that it registers itself in
+
 	Native   bool              // mapping SCTP: pool users are RSerPool applications, not sidecars
 	PPID     uint32            // of what they say and are told, if they are native
 	Protocol protocol.Protocol // if they are native: it tells where the server's messages end, and when a request is in flight

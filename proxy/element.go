@@ -28,6 +28,9 @@ type elementSide struct {
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
 	native      *native        // nil: the server speaks TCP
+
+	registrations []*registration // of the first shard
+	watch         *health         // whether somebody listens, for the registrations; nil: there are none, or a health check tells
 }
 
 // elementRules are what an elementSide goes by: a session.Element where pool users are sidecars, else a nativeElement.
@@ -62,6 +65,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	if c.Health != nil {
 		e.health = newHealth(s, c.Name, *c.Health, e.setHealth)
 	}
+	e.register(c)
 	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "mapping", c.Mapping, "server", c.Server)
 	return e, nil
 }
@@ -159,6 +163,7 @@ func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
 	s := &serverSocket{local: c, limit: limit, side: e, leg: leg}
 	if e.counts != nil {
 		e.counts.legs.Add(1)
+		e.counts.begun.Add(1)
 	}
 	s.cookie = cookiePlace{shard: e.shard.index, holder: r}
 	c.connected = func(err error) {
@@ -250,6 +255,7 @@ func (e *elementSide) close() {
 		n.close()
 	}
 	e.health.close()
+	e.watch.close()
 	e.rules.Close()
 	e.fence.close()
 	e.probe.close()

@@ -20,6 +20,8 @@ const (
 	HealthExpect                    // bytes are sent, and an answer is expected
 	HealthHTTP                      // a page is asked for
 	HealthExec                      // a program is run
+
+	healthListens // somebody must listen on the server's port: what is looked at for registrations
 )
 
 // HealthCheck says how a server is asked whether it does its work. A server is taken for healthy until Fall checks in a row have
@@ -52,6 +54,8 @@ func (c *HealthCheck) String() string {
 		return "exec " + c.Exec[0]
 	case HealthExpect:
 		return "ask " + c.Address.String()
+	case healthListens:
+		return "listen on " + c.Address.String()
 	}
 	return "connect to " + c.Address.String()
 }
@@ -63,6 +67,8 @@ type health struct {
 	name   string // of the pool_element
 	check  HealthCheck
 	change func(error) // told when the server has become healthy (nil), and of each failure while it is not
+	each   func()      // called after each check; nil: nobody is interested
+	probe  *probe      // healthListens: it is asked
 
 	next    loop.Timer // begins a check
 	limit   loop.Timer // ends one that takes too long
@@ -72,6 +78,8 @@ type health struct {
 	program *program // the last that was run
 
 	reason error // nil: healthy
+	proved bool  // a check has passed, so that it is not only taken to be healthy
+	last   error // the result of the last check
 	row    int   // results in a row that speak against the present state
 }
 
@@ -102,6 +110,8 @@ func (h *health) begin() {
 	h.number++
 	h.began = h.shard.loop.Now()
 	switch {
+	case h.check.Kind == healthListens:
+		h.attempt = lookForListener(h)
 	case h.check.Kind != HealthExec:
 		h.attempt = dialCheck(h)
 	case h.program.running():
@@ -132,7 +142,19 @@ func (h *health) ended(err error) {
 		err = fmt.Errorf("%v: %w", &h.check, err)
 		h.shard.count("health.failed", h.name)
 	}
+	h.proved, h.last = h.proved || err == nil, err
 	h.judge(err)
+	if h.each != nil {
+		h.each()
+	}
+}
+
+// found is why the server is not healthy, or not known to be; nil: nothing speaks against it.
+func (h *health) found() error {
+	if h.reason == nil && !h.proved {
+		return h.last
+	}
+	return h.reason
 }
 
 // judge counts a result, and changes the state when enough of them speak against it.

@@ -54,6 +54,9 @@ func (s *Shard) measured() gauges {
 			}
 			to[gauge{"healthy", e.name}] = healthy
 		}
+		for _, r := range e.registrations {
+			r.measure(to)
+		}
 	}
 	for _, f := range s.feeds {
 		f.measure(to)

@@ -96,6 +96,13 @@ func (p *probe) prepare() {
 	}
 }
 
+// prepareAgain does it for a server that was not there.
+func (p *probe) prepareAgain() {
+	if !p.local {
+		p.prepare()
+	}
+}
+
 // here reports whether a connection from one address to the other does not leave the host: the kernel gives both ends the same address.
 // Of another host's port nothing may be asked: a socket of ours that listens at the same port of all addresses would be the answer.
 func here(from, to netip.Addr) bool {

@@ -118,10 +118,12 @@ func (p *Proxy) Status() Status {
 	return s
 }
 
-// Stop deregisters what was registered with the proxy's Handlespace, stops accepting, lets sessions end until ctx is done, then closes what
-// is left, and waits until nothing of the proxy runs. Twice is harmless.
+// Stop deregisters the pool_elements and what was registered with the proxy's Handlespace, stops accepting, lets sessions end until ctx is
+// done, then closes what is left, and waits until nothing of the proxy runs. Twice is harmless.
 func (p *Proxy) Stop(ctx context.Context) {
+	gone := p.withdraw()
 	p.deregister()
+	<-gone.Done()
 	for _, r := range p.runners { // the first one first: then nothing more is handed to the others
 		r.do(func() { r.shard.StopAccepting() })
 	}
@@ -136,6 +138,16 @@ func (p *Proxy) Stop(ctx context.Context) {
 		}
 	}
 	p.end()
+}
+
+// withdraw has others told that the pool_elements of this process are gone, before they are. What it returns is done when they have been,
+// or after deregisterTime.
+func (p *Proxy) withdraw() context.Context {
+	gone, cancel := context.WithTimeout(context.Background(), deregisterTime)
+	if len(p.runners) == 0 || !p.runners[0].do(func() { p.runners[0].shard.withdraw(cancel) }) {
+		cancel()
+	}
+	return gone
 }
 
 func (p *Proxy) busy() (busy bool) {
@@ -182,6 +194,8 @@ type Shard struct {
 	blind    bool      // it was said that the kernel does not answer about connections
 	starved  time.Time // when it was last said that the memory limit is reached
 	gauges   loop.Timer
+	calls    sync.WaitGroup // of registries
+	virtual  bool           // there is one goroutine: registries are called on it
 	closed   bool
 }
 
@@ -204,7 +218,7 @@ func newShard(index int, common *spread, c Config, log hclog.Logger, m *metrics.
 // NewVirtualShard is a whole proxy of one shard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and
 // the kernel is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
-	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, config: c, log: log, metrics: m, random: random}
+	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, config: c, log: log, metrics: m, random: random, virtual: true}
 	s.common.shards[0] = s
 	return s, s.listen()
 }
@@ -269,6 +283,7 @@ func (s *Shard) Close() {
 	for _, f := range s.feeds {
 		f.close()
 	}
+	s.leaveRegistries()
 	for _, u := range s.users {
 		u.close()
 	}

@@ -30,8 +30,9 @@ type spread struct {
 
 // elementCounts are what the shards' sides of one pool_element count together.
 type elementCounts struct {
-	legs atomic.Int64  // that have a connection to the server
-	made atomic.Uint64 // connections to the server since the start
+	legs  atomic.Int64  // that have a connection to the server
+	begun atomic.Uint64 // legs that have got one since the start
+	made  atomic.Uint64 // connections to the server since the start, if there is a fence
 }
 
 // load is how much a shard has to do.

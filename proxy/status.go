@@ -18,6 +18,8 @@ type Status struct {
 	Natives      []NativeSession     `json:"native_sessions"` // of native pool users, at pool_elements
 	Failovers    []Record            `json:"failovers"`       // the last 100, oldest first
 	PathChanges  []PathChange        `json:"path_changes"`    // likewise; with mapping sctp alone
+
+	Registrations []RegistrationStatus `json:"registrations"` // of the pool_elements
 }
 
 // PoolStatus is one pool of the handlespace.

@@ -64,6 +64,7 @@ func (s *Shard) status(to *Status) {
 			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
 				Health: e.health.text(), Cookies: len(s.config.Elements[i].CookieKey) > 0, Card: cardStatus(s.config.Elements[i].Card)})
 		}
+		to.Registrations = append(to.Registrations, e.registrationStatus()...)
 		live, held := e.rules.Legs()
 		to.Elements[i].Legs += live
 		to.Elements[i].Held += held
