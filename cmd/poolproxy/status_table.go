@@ -24,6 +24,7 @@ func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	printPools(w, s.Pools)
 	printSources(w, s.Pools)
 	printSides(w, s)
+	printRegistrations(w, s.Registrations, now)
 	printAssociations(w, s.Associations)
 	printPaths(w, s.Associations)
 	printSessions(w, s.Sessions, now)

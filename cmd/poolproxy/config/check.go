@@ -30,6 +30,7 @@ func (r *reader) checkAll() {
 	for _, e := range r.elements {
 		r.checkElement(e)
 	}
+	r.checkRegistrations()
 	r.checkShards()
 	r.checkAdmin()
 	r.checkDNS()
@@ -198,6 +199,7 @@ func (r *reader) noPool(handle string, at hcl.Range) {
 func (r *reader) checkElement(e *elementBlock) {
 	r.checkHealth(e)
 	r.checkCard(e)
+	r.checkRegisters(e)
 	r.checkNativeElement(e)
 	if e.Mapping != mapping.SCTP && !e.broken {
 		r.needsSCTP(e.seen, "paths", "udp_port")

@@ -13,11 +13,12 @@ import (
 // elementBlock is a pool_element and where it was read.
 type elementBlock struct {
 	proxy.Element
-	at     hcl.Range
-	seen   map[string]hcl.Range
-	health *healthBlock // nil: none
-	cardAt []hcl.Range  // of the entries of its business card's order
-	broken bool         // something in it could not be read
+	at        hcl.Range
+	seen      map[string]hcl.Range
+	health    *healthBlock // nil: none
+	registers []*registerBlock
+	cardAt    []hcl.Range // of the entries of its business card's order
+	broken    bool        // something in it could not be read
 }
 
 func (r *reader) readElement(b *hclsyntax.Block) {
@@ -53,8 +54,9 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 
 			"business_card": func(b *hclsyntax.Block) { r.readCard(e, b) },
 		},
+		many:      map[string]func(*hclsyntax.Block){"register": func(b *hclsyntax.Block) { r.readRegister(e, b) }},
 		required:  []string{"listen", "server"},
-		later:     []string{"register", "chaos", "source", "state"},
+		later:     []string{"chaos", "source", "state"},
 		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { tls = append(tls, at) }},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})

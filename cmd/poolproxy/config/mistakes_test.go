@@ -167,7 +167,6 @@ element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has e
 	{"listener of the default admin", minimal + element("b", "127.0.0.1:7878", ""), []string{"admin API (by default) listens there"}},
 	{"mapping none of a pool_element", minimal + element("b", "127.0.0.1:9002", `mapping = "none"`),
 		[]string{"cannot have mapping", "leave the pool_element out"}},
-	{"register", minimal + element("b", "127.0.0.1:9002", `register {}`), []string{`"register" is not available`}},
 	{"business_card without an order", minimal + element("b", "127.0.0.1:9002", "business_card {\npool = \"web\"\n}"), []string{`"order" is missing`}},
 	{"business_card without a pool", card(``, `order = ["10.0.0.2:1"]`), []string{`"pool" is missing`}},
 	{"business_card of nobody", card(`pool = "web"`, `order = []`), []string{`"order" has 0 entries`, "The preferred first"}},

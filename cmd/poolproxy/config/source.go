@@ -91,26 +91,32 @@ func (r *reader) checkPoolSource(p *poolBlock) {
 	if len(p.elements) > 0 {
 		r.fail(at, fmt.Sprintf("Pool %q has elements and a source", p.Handle), "It has either: leave one out.")
 	}
+	if s := r.findSource(p.SourceName, at); s != nil && s.made != nil { // else that was reported
+		p.Source, p.Stale = s.made, s.stale
+		s.kind.poolOf(r, p, at)
+	}
+}
+
+// findSource finds a source by its name, or reports that there is none.
+func (r *reader) findSource(name string, at hcl.Range) *sourceBlock {
 	var names []string
 	for _, s := range r.sources {
-		if names = append(names, s.name); s.name == p.SourceName {
-			if s.made != nil { // else that was reported
-				p.Source, p.Stale = s.made, s.stale
-				s.kind.poolOf(r, p, at)
-			}
-			return
+		if s.name == name {
+			return s
 		}
+		names = append(names, s.name)
 	}
 	hint := `There are no sources at all: add a block source "dns" "NAME" { ... }`
 	if len(names) > 0 {
 		hint = fmt.Sprintf("The sources are: %s.", quoted(names))
 	}
-	if kind, _, _ := strings.Cut(p.SourceName, "."); slices.Contains(laterKinds, kind) {
+	if kind, _, _ := strings.Cut(name, "."); slices.Contains(laterKinds, kind) {
 		hint = fmt.Sprintf("Sources of the kind %q are planned, but not available in this version. %s", kind, hint)
-	} else if near := nearest(p.SourceName, names); near != "" {
+	} else if near := nearest(name, names); near != "" {
 		hint = fmt.Sprintf("Did you mean %q? %s", near, hint)
 	}
-	r.fail(at, fmt.Sprintf("There is no source %q", p.SourceName), hint)
+	r.fail(at, fmt.Sprintf("There is no source %q", name), hint)
+	return nil
 }
 
 // checkSource makes the source of its block.
@@ -119,7 +125,7 @@ func (r *reader) checkSource(s *sourceBlock) {
 		return
 	}
 	s.made = s.kind.made(r, s)
-	if !slices.ContainsFunc(r.pools, func(p *poolBlock) bool { return p.SourceName == s.name }) {
+	if !slices.ContainsFunc(r.pools, func(p *poolBlock) bool { return p.SourceName == s.name }) && !r.registersAt(s.name) {
 		r.warn(s.at, fmt.Sprintf("No pool has the source %q", s.name), fmt.Sprintf("Write in a pool: source = %q", s.name))
 	}
 }
