@@ -35,6 +35,8 @@ func (p *Pool) check(r pool.Registration) error {
 		return fmt.Errorf("%w: %s is no address at which one server is reached: write its IP address and port, as in 10.0.0.11:7001", ErrInvalid, e.Address)
 	case e.Mapping != "" && !slices.Contains(mappings, e.Mapping):
 		return fmt.Errorf("%w: there is no mapping %s: the mappings are %s", ErrInvalid, quote(e.Mapping), strings.Join(mappings, ", "))
+	case p.SourceName == "" && p.Mapping != "" && e.Mapping != p.Mapping: // nobody but this process could find it
+		return fmt.Errorf("%w: pool %q is reached by mapping %s, the element by %s", ErrInvalid, r.Handle, p.Mapping, e.Mapping)
 	case len(e.Paths) > mostPaths:
 		return fmt.Errorf("%w: %d further addresses, at most %d are taken", ErrInvalid, len(e.Paths), mostPaths)
 	}

@@ -44,7 +44,7 @@ func (h *Handlespace) PrimaryServer(ctx context.Context, handle string) (Server,
 // NextServer says that the server called last has failed, to the pool and to its source, and names the one to go to now
 // ("IPAddressOfNextServer"). That is the last one only if there is no other (Server.Same). It is called by its name, its address with the
 // port, or its address alone if there is one element there; if nobody of the pool is called so nobody is reported, for it may just have
-// left (Server.Unreported). With refresh the source is asked first, if it can be, until ctx ends; should that fail, what is known
+// left (Server.Unreported). "" is nobody. With refresh the source is asked first, if it can be, until ctx ends; should that fail, what is known
 // counts (Server.Err). The errors are those of PrimaryServer.
 func (h *Handlespace) NextServer(ctx context.Context, handle, last string, refresh bool) (Server, error) {
 	p, err := h.find(handle)
@@ -69,7 +69,7 @@ func (h *Handlespace) NextServer(ctx context.Context, handle, last string, refre
 		failed = choice.Err
 	}
 	s := h.answer(p, choice.Element, failed)
-	s.Unreported, s.Same = !known, known && choice.Name == name
+	s.Unreported, s.Same = !known && last != "", known && choice.Name == name
 	return s, nil
 }
 
@@ -181,7 +181,10 @@ func (p *Pool) empty() error {
 
 // down is an error of the source as ErrSourceDown.
 func (p *Pool) down(err error) error {
-	if isOurs(err) {
+	switch {
+	case isOurs(err) && p.SourceName == "":
+		return err
+	case isOurs(err):
 		return fmt.Errorf("%s: %w", p.from(), err)
 	}
 	return fmt.Errorf("%s: %w: %w", p.from(), pool.ErrSourceDown, err)

@@ -1,183 +1,17 @@
 package main
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"math"
 	"net/http"
 	"net/url"
-	"os"
-	"os/signal"
-	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 
 	"github.com/poolproxy/poolproxy/admin"
 )
-
-// primitive is one of the commands that ask a running proxy's handlespace.
-type primitive struct {
-	flags   *flag.FlagSet
-	name    string
-	words   []string // what its arguments are called
-	asJSON  *bool
-	address *string
-	stdout  io.Writer
-	stderr  io.Writer
-}
-
-// newPrimitive begins a command whose arguments are called by these words.
-func newPrimitive(name string, stdout, stderr io.Writer, words ...string) *primitive {
-	flags := newFlags(name, stderr)
-	p := &primitive{flags: flags, name: name, words: words, stdout: stdout, stderr: stderr}
-	p.asJSON = flags.Bool("json", false, "print JSON, errors too")
-	p.address = flags.String("admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen)")
-	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "Usage: %s %s[-json] [-admin ADDRESS]\n", flags.Name(), strings.Join(append(slices.Clone(words), ""), " "))
-		flags.PrintDefaults()
-		fmt.Fprint(flags.Output(), "\n"+exitStatuses())
-	}
-	return p
-}
-
-// exits are the exit statuses of the errors that the admin API tells by a code, beside exitFailed and exitUsage.
-var exits = []struct {
-	code   admin.ErrorCode
-	status int
-	what   string
-}{
-	{admin.BadRequest, exitUsage, ""},
-	{admin.UnknownPool, 3, "unknown pool"},
-	{admin.EmptyPool, 4, "empty pool"},
-	{admin.Inconsistent, 5, "inconsistent policy"},
-	{admin.Duplicate, 6, "duplicate id: another element of the pool has the name"},
-	{admin.SourceDown, 7, "the pool's source is down"},
-	{admin.UnknownID, 8, "unknown registration"},
-	{admin.NoRegistry, 9, "the pool's source takes no registrations"},
-}
-
-// exitStatuses tells people what they mean.
-func exitStatuses() string {
-	text := "Exit status: 0 success, 1 failure, 2 wrong usage"
-	for _, e := range exits {
-		if e.what != "" {
-			text += fmt.Sprintf(", %d %s", e.status, e.what)
-		}
-	}
-	return text + ".\n"
-}
-
-// parse parses flags that may stand before, between and behind the arguments. When it is not ok, the command ends with the status.
-func (p *primitive) parse(args []string) (words []string, status int, ok bool) {
-	for {
-		switch err := p.flags.Parse(args); {
-		case errors.Is(err, flag.ErrHelp):
-			return nil, exitOK, false
-		case err != nil: // package flag has said what is wrong
-			return nil, exitUsage, false
-		}
-		rest := p.flags.Args()
-		if at := len(args) - len(rest); at > 0 && args[at-1] == "--" || len(rest) == 0 {
-			words = append(words, rest...)
-			break
-		}
-		words, args = append(words, rest[0]), rest[1:]
-	}
-	switch {
-	case len(words) > len(p.words):
-		return nil, p.wrong("unexpected argument %q", words[len(p.words)]), false
-	case len(words) < len(p.words):
-		return nil, p.wrong("%s is missing", p.words[len(words)]), false
-	case slices.Contains(words, ""):
-		return nil, p.wrong("%s is empty", p.words[slices.Index(words, "")]), false
-	}
-	return words, exitOK, true
-}
-
-// wrong says that the command is used wrongly.
-func (p *primitive) wrong(format string, args ...any) int {
-	fmt.Fprintf(p.stderr, "%s: %s\n", p.flags.Name(), fmt.Sprintf(format, args...))
-	p.flags.Usage()
-	return exitUsage
-}
-
-// failed is an error that the admin API has told.
-type failed struct{ told admin.Failure }
-
-func (f *failed) Error() string { return f.told.Error.Message }
-
-// ask asks the admin API, and has text print the answer for people.
-func (p *primitive) ask(method, path string, body, answer any, text func()) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	raw, err := askAdmin(ctx, *p.address, method, path, body)
-	if err == nil && !*p.asJSON {
-		if err = json.Unmarshal(raw, answer); err != nil {
-			err = fmt.Errorf("the answer of %s is not what was asked for; is it the admin API of a poolproxy of this version? %w", *p.address, err)
-		}
-	}
-	switch {
-	case err != nil:
-		return p.fail(err)
-	case *p.asJSON:
-		p.stdout.Write(raw)
-	default:
-		text()
-	}
-	return exitOK
-}
-
-// fail prints an error, and returns the exit status of its kind.
-func (p *primitive) fail(err error) int {
-	told := admin.Failure{}
-	told.Error.Code, told.Error.Message = admin.Failed, err.Error()
-	var f *failed
-	if errors.As(err, &f) {
-		told = f.told
-	}
-	if *p.asJSON {
-		text, err := json.MarshalIndent(told, "", "  ")
-		if err != nil {
-			fmt.Fprintln(p.stderr, p.flags.Name()+":", err)
-			return exitFailed
-		}
-		p.stdout.Write(append(text, '\n'))
-	} else {
-		message := strings.Map(printable, told.Error.Message)
-		if f != nil {
-			message += fmt.Sprintf(" (the proxy at %s says so)", *p.address)
-		}
-		fmt.Fprintf(p.stderr, "%s: %s\n", p.flags.Name(), message)
-	}
-	for _, e := range exits {
-		if e.code == told.Error.Code {
-			return e.status
-		}
-	}
-	return exitFailed
-}
-
-// askAdmin asks the admin API; the body, if there is one, and the answer are JSON. A *failed is an error that it has told.
-func askAdmin(ctx context.Context, address, method, path string, body any) ([]byte, error) {
-	status, text, err := callAdmin(ctx, address, method, path, body)
-	if err != nil {
-		return nil, err
-	}
-	if status < 300 {
-		return text, nil
-	}
-	var f failed
-	if json.Unmarshal(text, &f.told) != nil || f.Error() == "" {
-		return nil, fmt.Errorf("%s answers %d %s; is it the admin API of a poolproxy of this version? Check -admin", address, status, http.StatusText(status))
-	}
-	return nil, &f
-}
 
 // resolveCommand names the primary server of a pool.
 func resolveCommand(args []string, stdout, stderr io.Writer) int {
@@ -243,6 +77,7 @@ func registerCommand(args []string, stdout, stderr io.Writer) int {
 		return p.wrong("-address is missing")
 	}
 	r.Pool = words[0]
+	p.advice[admin.SourceDown] = "Nothing was registered: try again when it is back"
 	return p.ask(http.MethodPost, "/v1/registrations", &r, &a, func() { fmt.Fprintln(stdout, a.ID) })
 }
 
@@ -279,6 +114,7 @@ func deregisterCommand(args []string, stdout, stderr io.Writer) int {
 	if !ok {
 		return status
 	}
+	p.advice[admin.SourceDown] = "There is nothing to be repeated: the id has ended"
 	var a admin.Registration
 	return p.ask(http.MethodDelete, "/v1/registrations/"+url.PathEscape(words[0]), nil, &a, func() {
 		fmt.Fprintf(stdout, "element %q is no longer registered in pool %q\n", a.Element, a.Pool)
@@ -304,13 +140,4 @@ func registrationsCommand(args []string, stdout, stderr io.Writer) int {
 		}
 		table(stdout, "Registrations", []string{"ID", "POOL", "ELEMENT", "ADDRESS", "MAPPING", "POLICY", "STANDING"}, rows)
 	})
-}
-
-// jsonBody is a value as the body of a request; nil is none.
-func jsonBody(value any) (io.Reader, error) {
-	if value == nil {
-		return http.NoBody, nil
-	}
-	text, err := json.Marshal(value)
-	return bytes.NewReader(text), err
 }
