@@ -37,7 +37,7 @@ func newPrimitive(name string, stdout, stderr io.Writer, words ...string) *primi
 	p.asJSON = flags.Bool("json", false, "print JSON, errors too")
 	p.address = flags.String("admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen)")
 	flags.Usage = func() {
-		fmt.Fprintf(flags.Output(), "Usage: %s %s[-json] [-admin ADDRESS]\n", flags.Name(), strings.Join(append(slices.Clone(words), ""), " "))
+		fmt.Fprintf(flags.Output(), "Usage: %s [FLAG ...]\n", strings.Join(append([]string{flags.Name()}, words...), " "))
 		flags.PrintDefaults()
 		fmt.Fprint(flags.Output(), "\n"+exitStatuses())
 	}
