@@ -178,8 +178,10 @@ func read(w http.ResponseWriter, r *http.Request, to any) error {
 	in.DisallowUnknownFields()
 	err := in.Decode(to)
 	if err == nil {
-		if _, more := in.Token(); !errors.Is(more, io.EOF) {
+		if _, err = in.Token(); err == nil {
 			err = errors.New("there is something behind it")
+		} else if errors.Is(err, io.EOF) {
+			err = nil
 		}
 	}
 	var long *http.MaxBytesError
@@ -187,7 +189,7 @@ func read(w http.ResponseWriter, r *http.Request, to any) error {
 	case errors.As(err, &long):
 		return &Refusal{http.StatusRequestEntityTooLarge, fmt.Errorf("the body is too long: at most %d bytes are taken", maxAsked)}
 	case err != nil:
-		return bad("the body is not what is asked for: %v", err)
+		return bad("the body is not what is asked for: %.300s", err)
 	}
 	return nil
 }
