@@ -48,9 +48,11 @@ type Change struct {
 	Added []string // there was no element of that name
 	Gone  []string // there is none any more: it gets no new sessions
 	Moved []string // it is at another address now, which is another element: nothing is known of its health
+
+	Valued []string // it is the same, with other policy values
 }
 
-// None reports whether the same elements are where they were.
+// None reports whether the same elements are where they were; their policy values may be others.
 func (c Change) None() bool { return len(c.Added)+len(c.Gone)+len(c.Moved) == 0 }
 
 // Learn takes what the source says. A source that fails changes nothing but its own standing: the last known elements stay, however
@@ -131,11 +133,14 @@ func (p *Pool) Update(elements []Element) (c Change) {
 		case e == nil:
 			c.Gone = append(c.Gone, m.Name)
 			continue
-		case e.Address != m.Address || !slices.Equal(e.Paths, m.Paths):
+		case m.Elsewhere(*e):
 			c.Moved = append(c.Moved, m.Name)
 			m = member{total: m.total + 1} // what was learned of it is outdated (Failures)
 		}
 		weighed = weighed || p.Policy == Priority && m.Priority != e.Priority // it takes turns with others now
+		if m.Name != "" && m.values() != e.values() {
+			c.Valued = append(c.Valued, m.Name)
+		}
 		weighed = m.take(*e) || weighed
 		kept = append(kept, m)
 		delete(told, m.Name)
@@ -153,10 +158,18 @@ func (p *Pool) Update(elements []Element) (c Change) {
 	return c
 }
 
+// Elsewhere reports whether the element called the same is reached in another place: it is another one then.
+func (e *Element) Elsewhere(other Element) bool {
+	return e.Address != other.Address || !slices.Equal(e.Paths, other.Paths)
+}
+
+// values are the policy values.
+func (e *Element) values() [4]uint32 { return [...]uint32{e.Priority, e.Weight, e.Load, e.Degradation} }
+
 // take takes the element as it is told. If it is registered anew, or with other policy values, what has been given since the last time
 // does not count any more (RFC 5356 §5.2.2). It reports whether it has another weight.
 func (m *member) take(e Element) (weighed bool) {
-	if m.Revision != e.Revision || m.Priority != e.Priority || m.Weight != e.Weight || m.Load != e.Load || m.Degradation != e.Degradation {
+	if m.Revision != e.Revision || m.values() != e.values() {
 		m.given = 0
 	}
 	weighed = m.Weight != e.Weight
@@ -191,6 +204,18 @@ func (p *Pool) Element(name string) (e Element, ok bool) {
 	defer p.mu.Unlock()
 	if m := p.find(name); m != nil {
 		return m.Element, true
+	}
+	return Element{}, false
+}
+
+// ElementAt finds the first element at an address.
+func (p *Pool) ElementAt(at netip.AddrPort) (e Element, ok bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.elements {
+		if p.elements[i].Address == at {
+			return p.elements[i].Element, true
+		}
 	}
 	return Element{}, false
 }

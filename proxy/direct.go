@@ -36,33 +36,36 @@ func (d *directSides) add(e pool.Element) error {
 // Dial begins an association with the side of the element at the address (mapping.Dialer).
 func (d *directSides) Dial(l loop.Loop, to netip.AddrPort, c mapping.Config, h mapping.Handler) mapping.Association {
 	if d.sides[to] == nil {
-		for _, e := range d.user.shard.common.pools[d.user.config.Pool].States() {
-			if e.Address == to {
-				_ = d.add(e.Element) // if it cannot be, the association is refused
-				break
-			}
+		if e, ok := d.user.shard.common.pools[d.user.config.Pool].ElementAt(to); ok {
+			_ = d.add(e) // if it cannot be, the association is refused
 		}
 	}
 	return d.direct.Dial(l, to, c, h)
 }
 
-// updated ends the sides of elements that are gone, if no association leads there any more.
-func (d *directSides) updated() {
+// updated ends the sides of elements that are gone, if no association leads there any more; left reports that one still does.
+func (d *directSides) updated() (left bool) {
 	if d == nil {
-		return
+		return false
 	}
 	known := make(map[netip.AddrPort]bool)
 	for _, e := range d.user.shard.common.pools[d.user.config.Pool].States() {
 		known[e.Address] = true
 	}
 	for _, side := range d.all() {
+		if known[side.server] {
+			continue
+		}
 		used := false
 		side.rules.Links(func(mapping.Association, bool, int) { used = true })
-		if live, held := side.rules.Legs(); !known[side.server] && !used && live+held == 0 {
-			side.close()
-			delete(d.sides, side.server)
+		if live, held := side.rules.Legs(); used || live+held > 0 {
+			left = true
+			continue
 		}
+		side.close()
+		delete(d.sides, side.server)
 	}
+	return left
 }
 
 // all lists the sides, always in the same order.

@@ -24,6 +24,8 @@ type feed struct {
 	failing bool       // it was said that the source fails
 	looped  bool       // it was said that it names ourselves
 	alarm   bool
+
+	reloaded bool // what comes next is of a configuration that was read again: policy values are worth a line, too
 }
 
 // follow begins to follow the sources of all pools.
@@ -70,12 +72,14 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.failing, f.alarm = false, false
 	f.fresh()
-	if !change.None() {
+	if !change.None() || f.reloaded && len(change.Valued) > 0 {
+		f.reloaded = false
 		source := cmp.Or(f.config.SourceName, "the configuration, and registrations here")
 		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", source, "elements", len(f.pool.States()),
-			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved))
+			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved),
+			"other_values", some(change.Valued))
 	}
-	f.shard.updated(f.config.Handle) // without a change, too: sessions at elements that are gone may have ended
+	f.shard.updated(f.config.Handle)
 	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
 }
 
@@ -138,10 +142,23 @@ func ofThisHost(ip netip.Addr) bool {
 func (s *Shard) updated(handle string) {
 	for _, u := range s.users {
 		if u.config.Pool == handle {
-			u.rules.Updated()
-			u.direct.updated()
-			u.asker.updated()
+			u.updated()
 		}
+	}
+}
+
+// sweepEvery is how often it is looked whether what leads to elements that are gone may be ended, while there is such.
+const sweepEvery = time.Second
+
+// updated follows the pool. What leads to elements that are gone is ended as soon as it carries no session.
+func (u *userSide) updated() {
+	left := u.rules.Updated()
+	left = u.direct.updated() || left
+	u.asker.updated()
+	if left {
+		u.shard.loop.Schedule(&u.sweep, u.shard.loop.Now().Add(sweepEvery))
+	} else {
+		u.shard.loop.Cancel(&u.sweep)
 	}
 }
 

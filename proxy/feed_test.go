@@ -156,12 +156,12 @@ func TestFeed(t *testing.T) {
 			s.Broken(errors.New("the client has gone"))
 		}
 	})
-	for range 3 { // the last step of each ending lets the next one be
-		r.world.RunFor(time.Second)
-		r.says(pool.News{Elements: []pool.Element{b}})
-	}
+	r.world.RunFor(3 * sweepEvery) // the last step of each ending lets the next one be; nothing is said meanwhile
 	if n := len(r.shard.users[0].direct.sides); n != 1 {
 		t.Errorf("%d sides are left, with one server", n)
+	}
+	if r.shard.users[0].sweep.Armed() {
+		t.Error("nothing leads to the element that is gone, and still it is looked")
 	}
 	if text := r.log.String(); strings.Count(text, "a pool has changed") != 2 {
 		t.Errorf("the log tells changes, and no others:\n%s", text)

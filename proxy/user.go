@@ -21,12 +21,14 @@ type userSide struct {
 	direct   *directSides  // mapping none: the elements' rules, in this process; else nil
 	asker    *asker        // protocol redis; else nil
 	native   *native       // native elements; else nil
+	sweep    loop.Timer    // runs while something leads to elements that are gone
 
 	counted session.Traffic // what the metrics have of it
 }
 
 func newUserSide(s *Shard, c User) (*userSide, error) {
 	u := &userSide{shard: s, index: len(s.users), config: c}
+	u.sweep.Func = u.updated
 	p := s.poolConfig(c.Pool)
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
@@ -195,6 +197,7 @@ func (u *userSide) stopAccepting() {
 
 func (u *userSide) close() {
 	u.stopAccepting()
+	u.shard.loop.Cancel(&u.sweep)
 	if u.rules != nil {
 		u.rules.Close()
 	}

@@ -11,8 +11,8 @@ import (
 // that is gone stay, and their legs may be resumed there: that its name is not told any more does not say that it has died.
 
 // Updated says that the pool may have other elements: sessions that wait for one look at once, and associations with elements that are
-// gone are ended as soon as they carry nothing. So it should be called again now and then while sessions end there.
-func (u *User) Updated() {
+// gone are ended as soon as they carry nothing. left reports that some still do: then it should be called again, a while later.
+func (u *User) Updated() (left bool) {
 	known := make(map[string]bool)
 	for _, e := range u.c.Pool.States() {
 		known[e.Name] = true
@@ -21,6 +21,7 @@ func (u *User) Updated() {
 	for _, name := range slices.Sorted(maps.Keys(u.links)) {
 		if !known[name] {
 			u.leave(name)
+			left = left || u.links[name] != nil
 		}
 	}
 	forgotten := func(name string) bool { return !known[name] && u.links[name] == nil }
@@ -35,6 +36,7 @@ func (u *User) Updated() {
 		}
 	}
 	u.Wake()
+	return left
 }
 
 // leave ends the associations with an element that carry no leg and are to carry none.
