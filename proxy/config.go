@@ -77,6 +77,8 @@ type Pool struct {
 	Source     pool.Source   // where its elements come from; nil: they are Elements, and those that are registered in this process
 	SourceName string        // what the configuration calls it: "dns.k8s"; "": it stands there itself
 	Stale      time.Duration // how old what is known of the elements may become until that is an alarm; 0: there is none
+
+	SourceDigest string // of the source's settings: what tells it from one with others
 }
 
 // User is the pool_user side: it stands beside clients.
@@ -97,6 +99,8 @@ type User struct {
 
 	// Commands is with protocol redis what servers say of their commands: it is learned here, and the Protocol asks it. Else nil.
 	Commands *protocol.RedisTable
+
+	ProtocolDigest string // of the settings of Protocol: what tells it from one with others
 }
 
 // Callback is a failover callback (draft-conrad-rserpool-service-00 §6.3): a rule, or a program. One of Rule and Exec is set.
@@ -104,6 +108,8 @@ type Callback struct {
 	Rule    session.Callback
 	Exec    []string      // a program's path and its arguments
 	Timeout time.Duration // how long the program may take; 0: 5 s
+
+	Digest string // of Rule as it is written: what tells it from another
 }
 
 // Element is the pool_element side: it stands in front of one server.
@@ -130,4 +136,6 @@ type Element struct {
 	Native   bool              // mapping SCTP: pool users are RSerPool applications, not sidecars
 	PPID     uint32            // of what they say and are told, if they are native
 	Protocol protocol.Protocol // if they are native: it tells where the server's messages end, and when a request is in flight
+
+	ProtocolDigest string // of the settings of Protocol: what tells it from one with others
 }

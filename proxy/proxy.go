@@ -36,6 +36,9 @@ type Proxy struct {
 
 	local       *pool.Local // of the pools without a source
 	handlespace *handlespace.Handlespace
+
+	reloading sync.Mutex
+	config    Config // guarded by reloading: what is running
 }
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
@@ -44,7 +47,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 		return nil, err
 	}
 	c, local := registers(c)
-	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local}
+	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local, config: c}
 	var loops []loop.Loop
 	for range shards(c) {
 		l, err := loop.New()

@@ -18,6 +18,7 @@ type Status struct {
 	Natives      []NativeSession     `json:"native_sessions"` // of native pool users, at pool_elements
 	Failovers    []Record            `json:"failovers"`       // the last 100, oldest first
 	PathChanges  []PathChange        `json:"path_changes"`    // likewise; with mapping sctp alone
+	Reload       *ReloadStatus       `json:"reload"`          // null: nobody has asked for one
 
 	Registrations []RegistrationStatus `json:"registrations"` // of the pool_elements
 }

@@ -1,0 +1,301 @@
+package proxy
+
+import (
+	"fmt"
+	"net/netip"
+	"reflect"
+	"regexp"
+	"strings"
+	"unicode"
+
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// change is one difference between two configurations.
+type change struct {
+	block    string      // whose: `pool_user "orders"`; "" for what stands outside of these
+	what     string      // the setting, as it is written: "listen"; "": the block itself
+	from, to string      // its values, for people; both "": they are secret, or too long
+	pool     *poolChange // how it is made while running; nil: only a start can
+}
+
+// poolChange are other elements of a static pool, or other values of the same ones.
+type poolChange struct {
+	handle   string
+	elements []pool.Element // all that there are now
+	pool.Change
+}
+
+// String is the difference for people, in one line.
+func (c change) String() string {
+	subject := strings.TrimSpace(c.block + " " + c.what)
+	switch {
+	case c.what == "":
+		return subject + " is " + c.to
+	case c.from == c.to:
+		return subject + " changed"
+	}
+	return fmt.Sprintf("%s changed from %s to %s", subject, c.from, c.to)
+}
+
+// diff lists what is different, in the order of the configurations: first what stands by itself, then pools, pool_users and
+// pool_elements, each by its name, so that the order of blocks is no difference. It is done by reflection, over all exported fields: one that is
+// added to Config is compared by that. What cannot be compared (interfaces, functions) has to be named in settings.
+func diff(old, new Config) []change {
+	d := &differ{}
+	d.compare("", reflect.ValueOf(old), reflect.ValueOf(new))
+	blocks(d, "pool", old.Pools, new.Pools, func(p *Pool) string { return p.Handle }, d.elements)
+	blocks(d, "pool_user", old.Users, new.Users, func(u *User) string { return u.Name }, nil)
+	blocks(d, "pool_element", old.Elements, new.Elements, func(e *Element) string { return e.Name }, nil)
+	return d.changes
+}
+
+// setting says how a field of the configuration is compared, and what it is called.
+type setting struct {
+	word   string    // as it is written; "": the field's name in small letters
+	values [2]string // of a bool, as they are written
+	hidden bool      // its values are not told
+	not    string    // why it is not compared; "": it is
+}
+
+// apart is why fields are not compared with the others of their struct.
+const apart = "it is compared by itself, see diff"
+
+// settings are the fields that are not what they seem: by type and name.
+var settings = map[string]setting{
+	"Config.Pools":    {not: apart},
+	"Config.Users":    {not: apart},
+	"Config.Elements": {not: apart},
+	"Config.DNS":      {word: "dns"},
+	"DNS.TTL":         {word: "ttl"},
+	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}},
+
+	"Pool.dialer":       {not: "tests have it"},
+	"Pool.Native":       {word: "peer", values: peerWords},
+	"Pool.PPID":         {word: "ppid"},
+	"Pool.UDPPort":      {word: "udp_port"},
+	"Pool.Elements":     {not: apart},
+	"Pool.Source":       {not: "SourceName and SourceDigest say which one it is"},
+	"Pool.SourceName":   {word: "source"},
+	"Pool.SourceDigest": {word: "source: the source's settings", hidden: true},
+	"Pool.Stale":        {word: "source: stale_after"},
+
+	"User.Memory":         {word: "retrieval.memory"},
+	"User.Protocol":       {not: "ProtocolDigest says which one it is"},
+	"User.ProtocolDigest": {word: "protocol", hidden: true},
+	"User.Commands":       {not: "it is what was learned from servers"},
+	"User.Callbacks":      {word: "failover.callback"},
+	"Callback.Rule":       {not: "Digest says which one it is"},
+	"Callback.Digest":     {word: "block", hidden: true},
+
+	"Element.Memory":         {word: "retrieval.memory"},
+	"Element.UDPPort":        {word: "udp_port"},
+	"Element.PPID":           {word: "ppid"},
+	"Element.Native":         {word: "peer", values: peerWords},
+	"Element.Protocol":       {not: "ProtocolDigest says which one it is"},
+	"Element.ProtocolDigest": {word: "protocol", hidden: true},
+	"Element.Health":         {word: "health_check"},
+	"Element.Card":           {word: "business_card"},
+	"Element.CookieKey":      {word: "cookie_key_file", hidden: true},
+}
+
+var peerWords = [2]string{"sidecar", "native"}
+
+// differ collects differences.
+type differ struct {
+	block   string
+	changes []change
+}
+
+func (d *differ) add(c change) {
+	c.block = d.block
+	d.changes = append(d.changes, c)
+}
+
+// blocks compares the blocks of one kind by their names. more compares what the fields do not; it may be nil.
+func blocks[T any](d *differ, kind string, old, new []T, name func(*T) string, more func(old, new *T)) {
+	was := make(map[string]*T, len(old))
+	for i := range old {
+		was[name(&old[i])] = &old[i]
+	}
+	for i := range new {
+		d.block = fmt.Sprintf("%s %q", kind, name(&new[i]))
+		before := was[name(&new[i])]
+		if before == nil {
+			d.add(change{from: "not there", to: "new"})
+			continue
+		}
+		delete(was, name(&new[i]))
+		d.compare("", reflect.ValueOf(*before), reflect.ValueOf(new[i]))
+		if more != nil {
+			more(before, &new[i])
+		}
+	}
+	for i := range old {
+		if was[name(&old[i])] != nil {
+			d.block = fmt.Sprintf("%s %q", kind, name(&old[i]))
+			d.add(change{from: "there", to: "gone"})
+		}
+	}
+}
+
+// compare compares two structs, field by field; path is where they stand.
+func (d *differ) compare(path string, a, b reflect.Value) {
+	for i := range a.NumField() {
+		field := a.Type().Field(i)
+		s := settings[a.Type().Name()+"."+field.Name]
+		if !field.IsExported() || s.not != "" {
+			continue
+		}
+		word := s.word
+		if word == "" {
+			word = snake(field.Name)
+		}
+		if path != "" {
+			word = path + "." + word
+		}
+		d.value(word, s, a.Field(i), b.Field(i))
+	}
+}
+
+// value compares two values of one setting.
+func (d *differ) value(word string, s setting, a, b reflect.Value) {
+	switch a.Interface().(type) {
+	case netip.AddrPort, netip.Addr, *regexp.Regexp: // structs that are one value
+		d.leaf(word, s, a, b)
+		return
+	}
+	switch kind := a.Kind(); {
+	case kind == reflect.Struct:
+		d.compare(word, a, b)
+	case kind == reflect.Pointer && !a.IsNil() && !b.IsNil():
+		d.value(word, s, a.Elem(), b.Elem())
+	case kind == reflect.Slice && a.Type().Elem().Kind() == reflect.Struct && a.Len() == b.Len() && !one(a.Type().Elem()):
+		for i := range a.Len() {
+			d.value(fmt.Sprintf("%s %d", word, i+1), s, a.Index(i), b.Index(i))
+		}
+	default:
+		d.leaf(word, s, a, b)
+	}
+}
+
+// one reports whether a struct is one value.
+func one(t reflect.Type) bool {
+	return t == reflect.TypeFor[netip.AddrPort]() || t == reflect.TypeFor[netip.Addr]()
+}
+
+func (d *differ) leaf(word string, s setting, a, b reflect.Value) {
+	if same(a, b) {
+		return
+	}
+	c := change{what: word}
+	if !s.hidden {
+		c.from, c.to = s.text(a), s.text(b)
+	}
+	d.add(c)
+}
+
+// same compares what has no parts of its own. Of what cannot be compared only nothing is the same: to be told of a change that is none
+// does less harm than to run with another configuration than the one that is shown.
+func same(a, b reflect.Value) bool {
+	switch a.Kind() {
+	case reflect.Func, reflect.Interface, reflect.Chan, reflect.UnsafePointer:
+		return a.IsNil() && b.IsNil()
+	case reflect.Slice, reflect.Map:
+		if a.Len() == 0 && b.Len() == 0 {
+			return true
+		}
+	}
+	if x, is := a.Interface().(*regexp.Regexp); is {
+		y := b.Interface().(*regexp.Regexp)
+		return x == y || x != nil && y != nil && x.String() == y.String()
+	}
+	return reflect.DeepEqual(a.Interface(), b.Interface())
+}
+
+// mostText bounds the text of one value, in bytes.
+const mostText = 100
+
+// text is a value for people.
+func (s setting) text(v reflect.Value) string {
+	var text string
+	switch x := v.Interface().(type) {
+	case bool:
+		text = fmt.Sprint(x)
+		if s.values[0] != "" && x {
+			text = s.values[1]
+		} else if s.values[0] != "" {
+			text = s.values[0]
+		}
+	case netip.AddrPort:
+		if text = "none"; x.IsValid() {
+			text = x.String()
+		}
+	case string, []byte:
+		text = fmt.Sprintf("%q", x)
+	case *regexp.Regexp:
+		if text = "none"; x != nil {
+			text = fmt.Sprintf("%q", x)
+		}
+	default:
+		text = s.other(v)
+	}
+	if len(text) > mostText {
+		text = text[:mostText] + "..."
+	}
+	return text
+}
+
+// other is the text of what has no form of its own.
+func (s setting) other(v reflect.Value) string {
+	switch {
+	case v.Kind() == reflect.Pointer && v.IsNil():
+		return "none"
+	case v.Kind() == reflect.Pointer:
+		return "given"
+	case v.Kind() == reflect.Slice && v.Type().Elem().Kind() == reflect.Struct && !one(v.Type().Elem()):
+		return fmt.Sprint(v.Len())
+	}
+	return fmt.Sprintf("%v", v.Interface())
+}
+
+// snake is a field's name as settings are written: ReplyTimeout is reply_timeout.
+func snake(name string) string {
+	var b strings.Builder
+	for i, r := range name {
+		if unicode.IsUpper(r) && i > 0 {
+			b.WriteByte('_')
+		}
+		b.WriteRune(unicode.ToLower(r))
+	}
+	return b.String()
+}
+
+// elements compares the elements of a static pool. For one that has a source it finds nothing, or what stands beside another change.
+func (d *differ) elements(old, new *Pool) {
+	p := &poolChange{handle: new.Handle, elements: new.Elements}
+	was := make(map[string]*pool.Element, len(old.Elements))
+	for i := range old.Elements {
+		was[old.Elements[i].Name] = &old.Elements[i]
+	}
+	for _, e := range new.Elements {
+		before := was[e.Name]
+		delete(was, e.Name)
+		switch {
+		case before == nil:
+			p.Added = append(p.Added, e.Name)
+		case before.Elsewhere(e):
+			p.Moved = append(p.Moved, e.Name)
+		case !reflect.DeepEqual(*before, e):
+			p.Valued = append(p.Valued, e.Name)
+		}
+	}
+	for _, e := range old.Elements {
+		if was[e.Name] != nil {
+			p.Gone = append(p.Gone, e.Name)
+		}
+	}
+	if !p.None() || len(p.Valued) > 0 {
+		d.add(change{what: "element", from: fmt.Sprint(len(old.Elements)), to: fmt.Sprint(len(new.Elements)), pool: p})
+	}
+}
