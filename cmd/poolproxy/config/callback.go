@@ -20,13 +20,14 @@ type callbackBlock struct {
 	rule    callback
 	exec    []string
 	timeout time.Duration
+	digest  string
 	at      hcl.Range
 	seen    map[string]hcl.Range
 	broken  bool // something in it could not be read
 }
 
 func (r *reader) readCallback(u *userBlock, b *hclsyntax.Block) {
-	c := &callbackBlock{at: b.DefRange(), timeout: defaultExec}
+	c := &callbackBlock{at: b.DefRange(), timeout: defaultExec, digest: r.digest(b)}
 	c.rule.place = place(c.at)
 	u.callbacks = append(u.callbacks, c)
 	before := len(r.diags.Errs())
@@ -97,7 +98,7 @@ func (r *reader) settleCallbacks(u *userBlock) {
 		if !c.broken {
 			c.rule.ending = []byte(u.ending)
 			r.checkSend(u, &c.rule)
-			u.Callbacks = append(u.Callbacks, proxy.Callback{Rule: &c.rule})
+			u.Callbacks = append(u.Callbacks, proxy.Callback{Rule: &c.rule, Digest: c.digest})
 		}
 	}
 }

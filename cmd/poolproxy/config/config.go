@@ -36,8 +36,23 @@ func Load(paths []string) *Loaded {
 	return load(paths, net.DefaultResolver.LookupNetIP)
 }
 
+// LoadAgain is Load while a proxy runs: host names are resolved only until ctx ends.
+func LoadAgain(ctx context.Context, paths []string) *Loaded {
+	return load(paths, lookupFunc(net.DefaultResolver.LookupNetIP).until(ctx))
+}
+
 // lookupFunc has the shape of net.Resolver.LookupNetIP.
 type lookupFunc func(ctx context.Context, network, host string) ([]netip.Addr, error)
+
+// until gives up when all ends, too.
+func (lookup lookupFunc) until(all context.Context) lookupFunc {
+	return func(ctx context.Context, network, host string) ([]netip.Addr, error) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		defer context.AfterFunc(all, cancel)()
+		return lookup(ctx, network, host)
+	}
+}
 
 func load(paths []string, lookup lookupFunc) *Loaded {
 	r := &reader{lookup: lookup, config: defaults()}

@@ -19,6 +19,7 @@ func (r *reader) readElementProtocol(e *elementBlock, b *hclsyntax.Block) {
 	}
 	var u userBlock
 	r.readProtocol(&u, b)
+	e.ProtocolDigest = u.ProtocolDigest
 	if e.Protocol = u.Protocol; u.kind == "stream" {
 		e.Protocol = protocol.NewStream(protocol.StreamConfig{NoJoin: true})
 	}

@@ -29,7 +29,7 @@ func (r *reader) readProtocol(u *userBlock, b *hclsyntax.Block) {
 		r.unknownProtocol(b)
 		return
 	}
-	u.kind, u.states = label(b), stateGroups(b)
+	u.kind, u.states, u.ProtocolDigest = label(b), stateGroups(b), r.digest(b)
 	before := len(r.diags.Errs())
 	p, err := read(u, b)
 	switch {

@@ -18,6 +18,7 @@ const defaultStale = 5 * time.Minute
 // sourceBlock is a source and where it was read.
 type sourceBlock struct {
 	name   string // "dns.k8s"
+	digest string
 	stale  time.Duration
 	at     hcl.Range
 	seen   map[string]hcl.Range
@@ -59,7 +60,7 @@ func (r *reader) readSource(b *hclsyntax.Block) {
 		r.noKind(b, kind)
 		return
 	}
-	s := &sourceBlock{at: b.DefRange(), stale: defaultStale, kind: k}
+	s := &sourceBlock{at: b.DefRange(), stale: defaultStale, kind: k, digest: r.digest(b)}
 	if len(b.Labels) > 1 {
 		s.name = kind + "." + b.Labels[1]
 	}
@@ -92,7 +93,7 @@ func (r *reader) checkPoolSource(p *poolBlock) {
 		r.fail(at, fmt.Sprintf("Pool %q has elements and a source", p.Handle), "It has either: leave one out.")
 	}
 	if s := r.findSource(p.SourceName, at); s != nil && s.made != nil { // else that was reported
-		p.Source, p.Stale = s.made, s.stale
+		p.Source, p.SourceDigest, p.Stale = s.made, s.digest, s.stale
 		s.kind.poolOf(r, p, at)
 	}
 }
