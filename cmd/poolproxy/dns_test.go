@@ -133,7 +133,7 @@ func TestDNSBothWays(t *testing.T) {
 	signals, done := make(chan os.Signal), make(chan error, 1)
 	var text logText
 	go func() {
-		done <- run(loaded.Config, hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: &text}), signals)
+		done <- run(loaded.Config, hclog.New(&hclog.LoggerOptions{Level: hclog.Debug, Output: &text}), signals, nil)
 	}()
 	ready := func() bool { return strings.Contains(text.String(), "poolproxy is ready") }
 	dnstest.WaitFor(t, "it is ready", ready)
@@ -202,7 +202,7 @@ func TestDNSAddressInUse(t *testing.T) {
 	}
 	defer l.Close()
 	at := l.Addr().(*net.TCPAddr).AddrPort()
-	err = run(proxy.Config{DNS: proxy.DNS{Listen: at}}, hclog.NewNullLogger(), nil)
+	err = run(proxy.Config{DNS: proxy.DNS{Listen: at}}, hclog.NewNullLogger(), nil, nil)
 	if err == nil || !strings.Contains(err.Error(), at.String()) {
 		t.Error(err)
 	}

@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/hcl/v2"
 
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
@@ -31,21 +30,19 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	if !needConfig(flags, *paths) {
 		return exitUsage
 	}
+	hangups := make(chan os.Signal, 1)     // apart from those that stop it: no number of these takes their place
+	signal.Notify(hangups, syscall.SIGHUP) // until the process has ended: one that comes late must not kill it
 	loaded := config.Load(*paths)
 	if loaded.Failed() {
 		loaded.Write(stderr) // the exit status tells it as well
 		return exitFailed
 	}
 	log := newLog(loaded.Config.Log, stderr)
-	for _, d := range loaded.Diagnostics {
-		if d.Severity == hcl.DiagWarning {
-			log.Warn(d.Summary, "at", config.Place(d), "advice", d.Detail)
-		}
-	}
+	logDiagnostics(log, loaded)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	if err := run(loaded.Config, log, signals); err != nil {
+	if err := run(loaded.Config, log, signals, newReloader(*paths, hangups)); err != nil {
 		log.Error("poolproxy cannot run", "error", err)
 		return exitFailed
 	}
@@ -56,8 +53,8 @@ func newLog(c proxy.Log, w io.Writer) hclog.Logger {
 	return hclog.New(&hclog.LoggerOptions{Name: "poolproxy", Level: hclog.LevelFromString(c.Level), JSONFormat: c.JSON, Output: w})
 }
 
-// run starts the proxy and what belongs to it, and serves until a signal says to stop.
-func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal) error {
+// run starts the proxy and what belongs to it, and serves until a signal says to stop. again reads the configuration anew; nil: nobody does.
+func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
 	meter, metricsPage, err := newMetrics()
 	if err != nil {
 		return err
@@ -74,7 +71,7 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal) error {
 	if answerer != nil {
 		defer answerer.Close()
 	}
-	return serve(c, p, metricsPage, log, signals)
+	return serve(c, p, metricsPage, log, signals, again)
 }
 
 // answerDNS begins to answer questions for the pools; nil: nobody wants that.
@@ -104,16 +101,17 @@ type running interface {
 	Cookie(client, server netip.AddrPort) ([]byte, error)
 	SetCookie(client, server netip.AddrPort, cookie []byte) error
 	Handlespace() *handlespace.Handlespace
+	Reload(c proxy.Config) (pools int, err error)
 	Stop(ctx context.Context)
 }
 
 // serve runs the admin API beside a proxy until a signal says to stop, and stops both. The error is that there can be no admin API.
-func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger, signals <-chan os.Signal) error {
+func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
 	started := time.Now()
 	if c.Admin.Listen.IsValid() {
 		status := func() proxy.Status {
 			s := p.Status()
-			s.Version, s.Started = versionText(), started
+			s.Version, s.Started, s.Reload = versionText(), started, again.state()
 			return s
 		}
 		api, err := admin.Start(c.Admin.Listen, admin.Options{
@@ -133,20 +131,11 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 		log.Info("the admin API is ready", "address", api.Addr())
 	}
 	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
-	waitForStop(log, signals)
+	end := again.begin(p, log)
+	log.Info("stopping", "signal", <-signals)
+	end()
 	stop(c.Grace, p, log, signals)
 	return nil
-}
-
-// waitForStop returns at the first signal that says to stop.
-func waitForStop(log hclog.Logger, signals <-chan os.Signal) {
-	for s := range signals {
-		if s != syscall.SIGHUP {
-			log.Info("stopping", "signal", s)
-			return
-		}
-		log.Warn("reload is not available in this version", "advice", "restart poolproxy to use a changed configuration")
-	}
 }
 
 // stop stops the proxy. Its sessions may go on for the grace, or until another signal.
@@ -159,10 +148,8 @@ func stop(grace time.Duration, p running, log hclog.Logger, signals <-chan os.Si
 			case <-ctx.Done():
 				return
 			case s := <-signals:
-				if s != syscall.SIGHUP {
-					log.Warn("stopping at once", "signal", s)
-					cancel()
-				}
+				log.Warn("stopping at once", "signal", s)
+				cancel()
 			}
 		}
 	}()

@@ -21,6 +21,7 @@ const (
 // printStatus writes a status as tables for people. What is empty is left out.
 func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	fmt.Fprintf(w, "poolproxy %s, running for %s\n", s.Version, shortDuration(now.Sub(s.Started)))
+	printReload(w, s.Reload, now)
 	printPools(w, s.Pools)
 	printSources(w, s.Pools)
 	printSides(w, s)
@@ -31,6 +32,19 @@ func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	printNatives(w, s.Natives, now)
 	printFailovers(w, s.Failovers, now)
 	printPathChanges(w, s.PathChanges, now)
+}
+
+// printReload says when another configuration was taken, and why the last one was not.
+func printReload(w io.Writer, s *proxy.ReloadStatus, now time.Time) {
+	if s == nil {
+		return
+	}
+	if s.Done != nil {
+		fmt.Fprintf(w, "configuration reloaded %s ago\n", shortDuration(now.Sub(*s.Done)))
+	}
+	if s.Error != "" && s.Failed != nil {
+		fmt.Fprintf(w, "THE LAST RELOAD FAILED %s ago, and has changed nothing: %s\n", shortDuration(now.Sub(*s.Failed)), strings.Map(printable, s.Error))
+	}
 }
 
 // table writes a title and rows in columns, if there are rows.
