@@ -23,14 +23,14 @@ const (
 )
 
 // floors says on which floor each top folder lives. A package imports only from floors below its own. Folders above all floors
-// (bench, test, examples) may import what they like and are imported by nobody.
+// (bench, test, examples, deploy) may import what they like and are imported by nobody.
 var floors = map[string]int{
 	"asap": 0, "loop": 0,
 	"heartbeat": 1, "retrieval": 1, "mapping": 1, "protocol": 1, "pool": 1,
 	"session": 2, "dns": 2, "etcd": 2, "handlespace": 2, "registrar": 2,
 	"proxy": 3, "admin": 3,
 	"cmd":   4,
-	"bench": 5, "test": 5, "examples": 5,
+	"bench": 5, "test": 5, "examples": 5, "deploy": 5,
 }
 
 // neighbours are the imports within one floor that are allowed, beside those within one top folder.

@@ -65,12 +65,12 @@ func snippetsOf(page, text string) (all []snippet) {
 	return all
 }
 
-// pages are the README and the documentation, of the examples too, by name.
+// pages are the README and the documentation, of examples and deploy too, by name.
 func pages(t *testing.T) map[string]string {
 	t.Helper()
 	root := filepath.Join("..", "..", "..")
 	texts := map[string]string{}
-	for _, pattern := range []string{"README.md", "docs/*.md", "examples/*/*.md"} {
+	for _, pattern := range []string{"README.md", "docs/*.md", "examples/*/*.md", "deploy/*/*.md"} {
 		names, err := filepath.Glob(filepath.Join(root, pattern))
 		if err != nil || len(names) == 0 {
 			t.Fatalf("%s: %d pages, %v", pattern, len(names), err)
