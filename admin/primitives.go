@@ -246,7 +246,7 @@ func (a *Registration) made(policy pool.Policy) (e pool.Element, err error) {
 		switch needed := slices.Contains(policy.Needs(), value.name); {
 		case value.from == nil && needed && (value.name == "load" || value.name == "degradation"):
 			return e, bad("policy %v needs the element's %s: say what it is", policy, value.name)
-		case value.from != nil && !needed:
+		case value.from != nil && !policy.Reads(value.name):
 			return e, bad("%s has no effect under policy %v: leave it out", value.name, policy)
 		case value.from != nil:
 			*value.to = *value.from
