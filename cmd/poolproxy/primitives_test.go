@@ -97,7 +97,7 @@ func newAsked(t *testing.T) *asked {
 		{Handle: "far", Mapping: mapping.None, Source: a.registry, SourceName: "play.far"},
 	}}
 	signals, done := make(chan os.Signal), make(chan error, 1)
-	go func() { done <- run(c, hclog.New(&hclog.LoggerOptions{Output: &a.log}), signals) }()
+	go func() { done <- run(c, hclog.New(&hclog.LoggerOptions{Output: &a.log}), signals, nil) }()
 	t.Cleanup(func() {
 		send(t, signals, syscall.SIGTERM)
 		if err := await(t, "end", done); err != nil {
