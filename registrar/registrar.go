@@ -60,6 +60,12 @@ type Times struct {
 	Requests      int // MAX-REQUEST-RETRANSMIT: handle resolutions sent again until a failure is told; 2
 }
 
+// DefaultTimes are those of RFC 5352 §7; T4 follows from Config.Life.
+func DefaultTimes() Times {
+	return Times{T1: 15 * time.Second, T2: 30 * time.Second, T3: 30 * time.Second, T5: 10 * time.Second, Most: time.Minute,
+		Registrations: 2, Requests: 2}
+}
+
 // What holds where the configuration says nothing.
 const (
 	DefaultLife     = 90 * time.Second // rsplib's
@@ -93,15 +99,15 @@ func (c Config) filled() (Config, error) {
 	if c.Heartbeat.Interval <= 0 {
 		c.Heartbeat = DefaultHeartbeat
 	}
-	t := &c.Times
-	orElse(&t.T1, 15*time.Second)
-	orElse(&t.T2, 30*time.Second)
-	orElse(&t.T3, 30*time.Second)
+	t, by := &c.Times, DefaultTimes()
+	orElse(&t.T1, by.T1)
+	orElse(&t.T2, by.T2)
+	orElse(&t.T3, by.T3)
 	orElse(&t.T4, renewal(c.Life))
-	orElse(&t.T5, 10*time.Second)
-	orElse(&t.Most, time.Minute)
-	orElse(&t.Registrations, 2)
-	orElse(&t.Requests, 2)
+	orElse(&t.T5, by.T5)
+	orElse(&t.Most, by.Most)
+	orElse(&t.Registrations, by.Registrations)
+	orElse(&t.Requests, by.Requests)
 	if t.T4 >= c.Life {
 		return c, fmt.Errorf("registrar: a registration that lives for %v is renewed after %v: too late", c.Life, t.T4)
 	}

@@ -95,6 +95,17 @@ element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has e
 	{"a TTL longer than the alarm", poolOf("dns.a") + dnsSource("a", `stale_after = "1m"`), []string{"stale_after (1m) must be longer"}},
 	{"no servers", poolOf("dns.a") + dnsSource("a", "servers = []"), []string{"has 0 entries", "1 to 8"}},
 	{"server without port", poolOf("dns.a") + dnsSource("a", `servers = ["10.0.0.1"]`), []string{"is not an address", "10.96.0.10:53"}},
+	{"asap without registrars", poolOf("asap.a") + `source "asap" "a" {}`, []string{`"registrars" is missing`}},
+	{"no registrars", poolOf("asap.a") + asapSource("[]", ""), []string{"has 0 entries", "1 to 16", "10.0.0.1:3863"}},
+	{"registrar without port", poolOf("asap.a") + asapSource(`["10.0.0.1"]`, ""), []string{"is not an address", "10.0.0.1:3863"}},
+	{"registrar anywhere", poolOf("asap.a") + asapSource(`["0.0.0.0:3863"]`, ""), []string{"No registrar is at 0.0.0.0:3863"}},
+	{"registrar twice", poolOf("asap.a") + asapSource(`["10.0.0.1:3863", "10.0.0.1:3863"]`, ""), []string{"10.0.0.1:3863 is there twice"}},
+	{"dialect", poolOf("asap.a") + asapSource(`["10.0.0.1:3863"]`, `dialect = "rfc5352"`), []string{`"dialect" cannot be "rfc5352"`, `"rsplib", "rfc"`}},
+	{"lease with fractions", poolOf("asap.a") + asapSource(`["10.0.0.1:3863"]`, "dialect = \"rfc\"\nlease = \"1500ms\""), []string{`"lease" must be a multiple of 1s`}},
+	{"short lease", poolOf("asap.a") + asapSource(`["10.0.0.1:3863"]`, `lease = "10ms"`), []string{`"lease" is out of range`}},
+	{"an interval longer than the alarm", poolOf("asap.a") + asapSource(`["10.0.0.1:3863"]`, `interval = "6m"`), []string{"stale_after (5m) must be longer than interval (6m)"}},
+	{"long name for ASAP", minimal + poolBlockText(`"a-name-of-more-than-thirty-two-bytes"`, `source = "asap.a"`) + asapSource(`["10.0.0.1:3863"]`, ""),
+		[]string{"too long for registrars", "has 36 bytes, and may have 32"}},
 	{"dns without address", minimal + `dns {}`, []string{`"listen" is missing`}},
 	{"dns where others are", minimal + `dns { listen = "127.0.0.1:8080" }`, []string{"The DNS answerer cannot listen"}},
 	{"dns with a broken ttl", minimal + "dns {\nlisten = \"127.0.0.1:53\"\nttl = \"1500ms\"\n}", []string{"whole seconds"}},
@@ -315,6 +326,10 @@ func TestDistance(t *testing.T) {
 // dnsSource is a source with these settings.
 func dnsSource(name, settings string) string {
 	return "\nsource \"dns\" \"" + name + "\" {\nname = \"{pool}.x\"\n" + settings + "\n}\n"
+}
+
+func asapSource(registrars, settings string) string {
+	return "\nsource \"asap\" \"a\" {\nregistrars = " + registrars + "\n" + settings + "\n}\n"
 }
 
 // poolOf is a pool with this source, and its user.

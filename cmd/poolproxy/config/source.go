@@ -40,12 +40,14 @@ type sourceKind interface {
 }
 
 // kinds are the sources that there are; laterKinds belong to the design.
-var kinds, laterKinds = []string{"dns"}, []string{"etcd", "asap"}
+var kinds, laterKinds = []string{"dns", "asap"}, []string{"etcd"}
 
 func newSourceKind(kind string) sourceKind {
 	switch kind {
 	case "dns":
 		return newDNSKind()
+	case "asap":
+		return newASAPKind()
 	}
 	return nil
 }

@@ -3,11 +3,13 @@ package config
 import (
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/poolproxy/poolproxy/dns"
+	"github.com/poolproxy/poolproxy/registrar"
 )
 
 // A source gives its pool elements, and the dns block is there, without a pool_user too.
@@ -69,5 +71,39 @@ func TestSourceWarnings(t *testing.T) {
 		if l.Failed() || len(l.Diagnostics) != 1 || l.Diagnostics[0].Summary != want {
 			t.Errorf("not only %q: %v", want, l.Diagnostics)
 		}
+	}
+}
+
+// A source "asap" gives its pool elements, and what the example has of it shows the defaults.
+func TestSourceASAP(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "config.hcl.example"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, block, ok := strings.Cut(string(text), "\n# source \"asap\"")
+	if !ok {
+		t.Fatal("the example has no source asap")
+	}
+	block = `source "asap"` + commentOut.ReplaceAllString(block[:strings.Index(block, "\n# }")+4], "$1") + "\n"
+	l := loadText(t, poolOf("asap.core")+block)
+	if len(l.Diagnostics) > 0 {
+		t.Fatal(written(t, l, ""))
+	}
+	p := l.Config.Pools[0]
+	if _, is := p.Source.(*registrar.Source); !is || p.SourceName != "asap.core" || p.Stale != defaultStale {
+		t.Errorf("%+v", p)
+	}
+	times := registrar.DefaultTimes()
+	for name, d := range map[string]time.Duration{"lease": registrar.DefaultLife, "interval": registrar.DefaultInterval, "resolution_timeout": times.T1,
+		"registration_timeout": times.T2, "deregistration_timeout": times.T3, "hunt_timeout": times.T5} {
+		shown := regexp.MustCompile(`(?m)^ *` + name + ` *= "(.*?)"`).FindStringSubmatch(block)
+		if shown == nil {
+			t.Errorf("the example has no %s", name)
+		} else if got, err := time.ParseDuration(shown[1]); err != nil || got != d {
+			t.Errorf("the default of %s is %v, the example says %s", name, d, shown[1])
+		}
+	}
+	if l := loadText(t, poolOf("asap.a")+asapSource(`["10.0.0.1:3863"]`, `dialect = "rfc"`)); len(l.Diagnostics) > 0 {
+		t.Error(written(t, l, ""))
 	}
 }
