@@ -216,10 +216,8 @@ func (r *rules) report(now time.Time, handle string, id asap.PEIdentifier) {
 	if at, known := r.reported[key]; r.home == nil || known && now.Before(at.Add(reportPause)) {
 		return
 	}
-	for k, at := range r.reported {
-		if len(r.reported) >= mostReported || !now.Before(at.Add(reportPause)) {
-			delete(r.reported, k)
-		}
+	if len(r.reported) >= mostReported {
+		clear(r.reported)
 	}
 	r.reported[key] = now
 	r.home.wire.send(asap.EndpointUnreachable{Handle: asap.PoolHandle(handle), PE: id})
