@@ -35,14 +35,28 @@ const (
 	stragglers = 250 * time.Millisecond
 )
 
-// hold says that the client is needed, until release.
+// connection is a client, and what belongs to it.
+type connection struct {
+	client  *clientv3.Client
+	leases  *keeper
+	cluster uint64 // that all members belong to
+}
+
+// attempt is a connection that is being made, for all that wait for it.
+type attempt struct {
+	done chan struct{} // closed when the rest is there
+	c    *connection
+	err  error
+}
+
+// hold says that a connection is needed, until release.
 func (s *Source) hold() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.users++
 }
 
-// release closes the client when nobody needs it any more.
+// release closes the connection when nobody needs it any more.
 func (s *Source) release() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -53,36 +67,75 @@ func (s *Source) release() {
 
 // disconnect is called with s.mu held.
 func (s *Source) disconnect() {
-	if s.client == nil {
-		return
+	if s.conn != nil {
+		s.conn.close()
+		s.conn = nil
 	}
-	s.leases.close()
-	s.client.Close() // its error is that it has been closed
-	s.client, s.leases, s.cluster = nil, nil, 0
 }
 
-// connected makes the client where there is none, for somebody who holds it. It waits only for the user's name and password to be checked.
-func (s *Source) connected() (*clientv3.Client, *keeper, error) {
-	s.connecting.Lock()
-	defer s.connecting.Unlock()
+// close has all that is under way on the connection fail.
+func (c *connection) close() {
+	c.leases.close()
+	c.client.Close() // its error is that it has been closed
+}
+
+// connected returns the connection, for somebody who holds it. Where there is none it is made, once for all who want it now.
+func (s *Source) connected(ctx context.Context) (*connection, error) {
 	s.mu.Lock()
-	client, leases := s.client, s.leases
-	s.mu.Unlock()
 	switch {
-	case client != nil:
-		return client, leases, nil
+	case s.conn != nil:
+		defer s.mu.Unlock()
+		return s.conn, nil
 	case s.ctx.Err() != nil:
-		return nil, nil, errClosed
+		defer s.mu.Unlock()
+		return nil, errClosed
+	case s.making == nil:
+		s.making = &attempt{done: make(chan struct{})}
+		s.running.Add(1)
+		go s.make(s.making)
 	}
+	a := s.making
+	s.mu.Unlock()
+	select {
+	case <-a.done:
+		return a.c, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// make makes a connection. It ends by itself, within twice Config.Timeout; Close waits for it.
+func (s *Source) make(a *attempt) {
+	defer s.running.Done()
+	a.c, a.err = s.tryConnect()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer close(a.done)
+	s.making = nil
+	switch {
+	case a.err != nil:
+	case s.users == 0: // they have given up
+		a.c.close()
+		a.c, a.err = nil, errClosed
+	default:
+		s.conn = a.c
+	}
+}
+
+// tryConnect makes a client, which checks the user's name and password, and asks all members which cluster they belong to.
+func (s *Source) tryConnect() (*connection, error) {
 	client, err := s.connect()
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	leases = newKeeper(client)
-	s.mu.Lock()
-	s.client, s.leases = client, leases
-	s.mu.Unlock()
-	return client, leases, nil
+	ctx, cancel := context.WithTimeout(s.ctx, s.c.Timeout)
+	defer cancel()
+	cluster, err := s.whichCluster(ctx, client)
+	if err != nil {
+		client.Close() // its error is that it has been closed
+		return nil, err
+	}
+	return &connection{client, newKeeper(client), cluster}, nil
 }
 
 func (s *Source) connect() (*clientv3.Client, error) {
@@ -115,7 +168,7 @@ const attempts = 2
 
 // ask asks whichever member is next, and another one if that cannot answer. do may be called twice: what it does must be harmless then.
 // It returns after twice Config.Timeout at the latest.
-func (s *Source) ask(ctx context.Context, what string, do func(context.Context, *clientv3.Client) (*pb.ResponseHeader, error)) error {
+func (s *Source) ask(ctx context.Context, what string, do func(context.Context, *connection) (*pb.ResponseHeader, error)) error {
 	var err error
 	for range attempts {
 		if err = s.askOnce(ctx, do); err == nil {
@@ -128,21 +181,29 @@ func (s *Source) ask(ctx context.Context, what string, do func(context.Context, 
 	return s.failed(ctx, what, err)
 }
 
-func (s *Source) askOnce(ctx context.Context, do func(context.Context, *clientv3.Client) (*pb.ResponseHeader, error)) error {
-	client, _, err := s.connected()
-	if err != nil {
-		return err
-	}
+func (s *Source) askOnce(ctx context.Context, do func(context.Context, *connection) (*pb.ResponseHeader, error)) error {
 	one, cancel := context.WithTimeout(ctx, s.c.Timeout)
 	defer cancel()
-	if err := s.sameCluster(one, client, 0); err != nil {
-		return err
-	}
-	header, err := do(one, client)
+	c, err := s.connected(one)
 	if err != nil {
 		return err
 	}
-	return s.sameCluster(one, client, header.GetClusterId())
+	header, err := do(one, c)
+	if err == nil && header != nil && header.ClusterId != c.cluster {
+		s.giveUp(c)
+		err = errAnother
+	}
+	return err
+}
+
+// giveUp closes a connection, so that the next one who needs it begins anew: a cluster that was built anew is taken, if all members that
+// answer belong to it.
+func (s *Source) giveUp(c *connection) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.conn == c {
+		s.disconnect()
+	}
 }
 
 // transient reports whether another member, or the same a moment later, may do better.
@@ -152,7 +213,7 @@ func transient(err error) bool {
 	if errors.As(err, &told) {
 		code = told.Code()
 	}
-	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStream) || code == codes.Unavailable || code == codes.DeadlineExceeded
+	return errors.Is(err, context.DeadlineExceeded) || errors.Is(err, errStream) || errors.Is(err, errAnother) || code == codes.Unavailable || code == codes.DeadlineExceeded
 }
 
 // failed says why etcd did not do what it was asked for.
@@ -188,27 +249,8 @@ var errClosed = errors.New("the source was closed")
 // errClusters is that the endpoints do not belong together.
 var errClusters = errors.New("the endpoints belong to different clusters")
 
-// sameCluster makes sure that all answers are of one cluster. id is what an answer has; 0: none was had yet. When another cluster than
-// before answers, all members are asked: a cluster that was built anew is taken, if they all belong to it.
-func (s *Source) sameCluster(ctx context.Context, client *clientv3.Client, id uint64) error {
-	s.mu.Lock()
-	known := s.cluster
-	s.mu.Unlock()
-	if known != 0 && (id == 0 || id == known) {
-		return nil
-	}
-	agreed, err := s.whichCluster(ctx, client)
-	if err == nil && id != 0 && id != agreed {
-		err = fmt.Errorf("%w: an answer came from %x, and they say that they are %x", errClusters, id, agreed)
-	}
-	if err != nil {
-		return err
-	}
-	s.mu.Lock()
-	s.cluster = agreed
-	s.mu.Unlock()
-	return nil
-}
+// errAnother is that an answer came from another cluster than all before.
+var errAnother = errors.New("a member belongs to another cluster than before")
 
 // member is what one endpoint says of its cluster.
 type member struct {

@@ -23,8 +23,8 @@ const mostTurns = 10
 
 // grant begins a lease.
 func (s *Source) grant(ctx context.Context) (id clientv3.LeaseID, ttl time.Duration, err error) {
-	err = s.ask(ctx, "beginning a lease", func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
-		r, err := c.Grant(ctx, int64((s.c.Lease-margin)/time.Second))
+	err = s.ask(ctx, "beginning a lease", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		r, err := c.client.Grant(ctx, int64((s.c.Lease-margin)/time.Second))
 		if err != nil {
 			return nil, err
 		}
@@ -36,12 +36,8 @@ func (s *Source) grant(ctx context.Context) (id clientv3.LeaseID, ttl time.Durat
 
 // keep keeps a lease alive, and reports whether there still is one.
 func (s *Source) keep(ctx context.Context, id clientv3.LeaseID) (alive bool, err error) {
-	err = s.ask(ctx, "keeping a lease alive", func(ctx context.Context, _ *clientv3.Client) (*pb.ResponseHeader, error) {
-		_, leases, err := s.connected()
-		if err != nil {
-			return nil, err
-		}
-		ttl, err := leases.keep(ctx, id)
+	err = s.ask(ctx, "keeping a lease alive", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		ttl, err := c.leases.keep(ctx, id)
 		alive = ttl > 0
 		return nil, err
 	})
@@ -50,8 +46,8 @@ func (s *Source) keep(ctx context.Context, id clientv3.LeaseID) (alive bool, err
 
 // revoke ends a lease. That there is none is as good.
 func (s *Source) revoke(ctx context.Context, id clientv3.LeaseID) error {
-	return s.ask(ctx, "ending a lease", func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
-		r, err := c.Revoke(ctx, id)
+	return s.ask(ctx, "ending a lease", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		r, err := c.client.Revoke(ctx, id)
 		if errors.Is(err, rpctypes.ErrLeaseNotFound) {
 			return nil, nil
 		}
@@ -78,8 +74,8 @@ func revision(kv *mvccpb.KeyValue) int64 {
 
 // see reads both keys as they are at one time.
 func (g *registration) see() (now seen, err error) {
-	err = g.s.ask(g.ctx, "looking at "+g.key, func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
-		r, err := c.Txn(ctx).Then(clientv3.OpGet(g.key), clientv3.OpGet(g.dir+policyKey)).Commit()
+	err = g.s.ask(g.ctx, "looking at "+g.key, func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		r, err := c.client.Txn(ctx).Then(clientv3.OpGet(g.key), clientv3.OpGet(g.dir+policyKey)).Commit()
 		if err != nil {
 			return nil, err
 		}
@@ -192,8 +188,8 @@ func (g *registration) put(now seen, want string) error {
 	if now.policy == nil {
 		ops = append(ops, clientv3.OpPut(policy, g.r.Policy.String(), clientv3.WithLease(g.lease)))
 	}
-	return g.s.ask(g.ctx, "registering "+g.key, func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
-		r, err := c.Txn(ctx).If(
+	return g.s.ask(g.ctx, "registering "+g.key, func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		r, err := c.client.Txn(ctx).If(
 			clientv3.Compare(clientv3.ModRevision(g.key), "=", revision(now.element)),
 			clientv3.Compare(clientv3.ModRevision(policy), "=", revision(now.policy)),
 		).Then(ops...).Commit()

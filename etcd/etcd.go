@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -56,13 +54,10 @@ type Source struct {
 	cancel   context.CancelFunc // of ctx
 	running  sync.WaitGroup     // the goroutines
 
-	connecting sync.Mutex // held while the client is made; before mu
-
 	mu        sync.Mutex
-	client    *clientv3.Client       // guarded by mu; nil: not connected
-	leases    *keeper                // guarded by mu: of the same client
-	cluster   uint64                 // guarded by mu: what the members say that they belong to; 0: not asked yet
-	users     int                    // guarded by mu: of the client
+	conn      *connection            // guarded by mu; nil: not connected
+	making    *attempt               // guarded by mu; nil: nobody is connecting
+	users     int                    // guarded by mu: of the connection
 	followers map[string][]*follower // guarded by mu: by the pool handle
 	queue     []report               // guarded by mu: not yet sent
 	recent    map[report]time.Time   // guarded by mu: when it was queued
@@ -137,7 +132,9 @@ func CheckEndpoint(e string) error {
 // Close ends all that is under way, as stopping every follower does, and waits for it. What is registered stays until its lease ends: to
 // have it gone at once, deregister it before. Nothing of the Source is to be used afterwards.
 func (s *Source) Close() {
-	s.cancel()
+	s.mu.Lock()
+	s.cancel() // nobody begins to connect or to report behind this
+	s.mu.Unlock()
 	s.running.Wait()
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -223,12 +223,12 @@ func (f *follower) watch() (again bool) {
 // begin begins to watch. If that has not begun in time, the context is cancelled.
 func (f *follower) begin(ctx context.Context, cancel context.CancelFunc) (clientv3.WatchChan, *time.Timer) {
 	timer := time.AfterFunc(2*f.s.c.Timeout, cancel)
-	client, _, err := f.s.connected()
+	c, err := f.s.connected(ctx)
 	if err != nil {
 		cancel()
 		return nil, timer
 	}
-	return client.Watch(ctx, f.dir, clientv3.WithPrefix(), clientv3.WithRev(f.revision+1), clientv3.WithCreatedNotify(), clientv3.WithFragment()), timer
+	return c.client.Watch(ctx, f.dir, clientv3.WithPrefix(), clientv3.WithRev(f.revision+1), clientv3.WithCreatedNotify(), clientv3.WithFragment()), timer
 }
 
 // take takes what has changed, and reports whether that is to be told.

@@ -53,8 +53,8 @@ func (s *Source) list(ctx context.Context, dir string, take func(entry)) (l list
 	from, page := dir, int64(firstPage)
 	for {
 		var r *clientv3.GetResponse
-		err := s.ask(ctx, "listing "+dir, func(ctx context.Context, c *clientv3.Client) (_ *pb.ResponseHeader, err error) {
-			r, err = c.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(dir)), clientv3.WithLimit(page), clientv3.WithRev(l.revision))
+		err := s.ask(ctx, "listing "+dir, func(ctx context.Context, c *connection) (_ *pb.ResponseHeader, err error) {
+			r, err = c.client.Get(ctx, from, clientv3.WithRange(clientv3.GetPrefixRangeEnd(dir)), clientv3.WithLimit(page), clientv3.WithRev(l.revision))
 			if err != nil {
 				return nil, err
 			}
@@ -87,8 +87,8 @@ func tooLong(err error) bool { return status.Code(err) == codes.ResourceExhauste
 
 // newest asks how many entries there are below a folder, and when one of them was written last.
 func (s *Source) newest(ctx context.Context, dir string) (count, modified int64, err error) {
-	err = s.ask(ctx, "checking "+dir, func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
-		r, err := c.Get(ctx, dir, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1),
+	err = s.ask(ctx, "checking "+dir, func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+		r, err := c.client.Get(ctx, dir, clientv3.WithPrefix(), clientv3.WithKeysOnly(), clientv3.WithLimit(1),
 			clientv3.WithSort(clientv3.SortByModRevision, clientv3.SortDescend))
 		if err != nil {
 			return nil, err

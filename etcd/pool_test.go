@@ -471,7 +471,7 @@ func TestNothingLeft(t *testing.T) { // not parallel: others would be counted
 	if err := s.Refresh(t.Context(), "orders"); err != nil {
 		t.Error(err)
 	}
-	etcdtest.WaitFor(t, "the client is closed", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.client == nil && s.users == 0 })
+	etcdtest.WaitFor(t, "the client is closed", func() bool { s.mu.Lock(); defer s.mu.Unlock(); return s.conn == nil && s.users == 0 })
 	if len(h.all()) != n {
 		t.Error("told behind stop")
 	}

@@ -92,15 +92,15 @@ func (s *Source) sendReport(r report, lease *clientv3.LeaseID) error {
 	if err != nil {
 		return err
 	}
-	return s.ask(s.ctx, "reporting a failed element", func(ctx context.Context, c *clientv3.Client) (*pb.ResponseHeader, error) {
+	return s.ask(s.ctx, "reporting a failed element", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
 		if *lease == 0 {
-			granted, err := c.Grant(ctx, reportLease)
+			granted, err := c.client.Grant(ctx, reportLease)
 			if err != nil {
 				return nil, err
 			}
 			*lease = granted.ID
 		}
-		done, err := c.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
+		done, err := c.client.Txn(ctx).If(clientv3.Compare(clientv3.CreateRevision(key), "=", 0)).
 			Then(clientv3.OpPut(key, string(text), clientv3.WithLease(*lease))).Commit()
 		if err != nil {
 			*lease = 0 // it may have run out

@@ -40,6 +40,19 @@ func (r *reader) cookieKey(dst *[]byte) setter {
 // readKey reads a key. One end of line behind it is not a part of it, so that editors do no harm; but a file of just the least size is
 // taken as it is: it may be random bytes.
 func readKey(path string) ([]byte, error) {
+	key, err := readSecret(path, mostKey, "who has the key can forge cookies")
+	if err != nil {
+		return nil, err
+	}
+	key = withoutLineEnd(key, session.LeastCookieKey)
+	if len(key) < session.LeastCookieKey {
+		return nil, fmt.Errorf("%s has %d bytes; a key has at least %d", path, len(key), session.LeastCookieKey)
+	}
+	return key, nil
+}
+
+// readSecret reads a file of at most most bytes that must not be for everybody; harm says why.
+func readSecret(path string, most int64, harm string) ([]byte, error) {
 	info, err := os.Stat(path) // before it is opened: that of a pipe would wait
 	if err == nil && !info.Mode().IsRegular() {
 		err = fmt.Errorf("%s is not a file", path)
@@ -56,28 +69,21 @@ func readKey(path string) ([]byte, error) {
 		return nil, err
 	}
 	if mode := info.Mode().Perm(); mode&0o007 != 0 && runtime.GOOS != "windows" {
-		return nil, fmt.Errorf("%s may be used by everybody on this machine (its mode is %04o): who has the key can forge cookies", path, mode)
+		return nil, fmt.Errorf("%s may be used by everybody on this machine (its mode is %04o): %s", path, mode, harm)
 	}
-	key, err := io.ReadAll(io.LimitReader(f, mostKey+1))
-	switch {
-	case err != nil:
-		return nil, err
-	case len(key) > mostKey:
-		return nil, fmt.Errorf("%s is longer than %d bytes: is it a key?", path, mostKey)
+	secret, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err == nil && int64(len(secret)) > most {
+		err = fmt.Errorf("%s is longer than %d bytes: is it the right file?", path, most)
 	}
-	key = withoutLineEnd(key)
-	if len(key) < session.LeastCookieKey {
-		return nil, fmt.Errorf("%s has %d bytes; a key has at least %d", path, len(key), session.LeastCookieKey)
-	}
-	return key, nil
+	return secret, err
 }
 
-// withoutLineEnd takes one end of line off a key that is long enough without it.
-func withoutLineEnd(key []byte) []byte {
+// withoutLineEnd takes one end of line off a secret that has at least so many bytes without it.
+func withoutLineEnd(secret []byte, least int) []byte {
 	for _, c := range []byte("\n\r") {
-		if last := len(key) - 1; last >= session.LeastCookieKey && key[last] == c {
-			key = key[:last]
+		if last := len(secret) - 1; last >= least && secret[last] == c {
+			secret = secret[:last]
 		}
 	}
-	return key
+	return secret
 }

@@ -82,12 +82,12 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "applicat
 element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "quic"`, `Write one of: "tcp", "sctp", "none".`}},
 	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
 element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has elements and a source", `at: "dns.k8s"`}},
-	{"source of later", minimal + `source "etcd" "prod" {}`, []string{`source "etcd" is not available in this version`, `at: "etcd"`}},
+	{"source of later", minimal + `source "asap" "prod" {}`, []string{`source "asap" is not available in this version`, `at: "asap"`}},
 	{"source of no kind", minimal + `source "nds" "prod" {}`, []string{`no source of the kind "nds"`, `"dns"`}},
 	{"source without a name", minimal + `source "dns" { name = "x" }`, []string{`source "dns" "name" { ... }`}},
 	{"source without records", poolOf("dns.a") + `source "dns" "a" {}`, []string{`"name" is missing`}},
 	{"unknown source", poolOf("dns.k9s") + poolBlockText(`"q"`, `source = "dns.k8s"`) + dnsSource("k8s", ""), []string{`There is no source "dns.k9s"`, `Did you mean "dns.k8s"?`}},
-	{"source of a pool of later", poolOf("etcd.prod"), []string{`There is no source "etcd.prod"`, "not available in this version"}},
+	{"source of a pool of later", poolOf("asap.prod"), []string{`There is no source "asap.prod"`, "not available in this version"}},
 	{"two sources", poolOf("dns.a") + dnsSource("a", "") + dnsSource("a", ""), []string{`two sources "dns.a"`}},
 	{"source with a bad name", poolOf("dns.a") + `source "dns" "a" { name = "{handle}.x" }`, []string{"is no name in DNS", "{pool}"}},
 	{"pool with no name in DNS", minimal + poolBlockText(`"a..b"`, `source = "dns.a"`) + dnsSource("a", ""), []string{`Pool "a..b" cannot be found in DNS`}},
@@ -106,6 +106,24 @@ element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has e
 	{"an interval longer than the alarm", poolOf("asap.a") + asapSource(`["10.0.0.1:3863"]`, `interval = "6m"`), []string{"stale_after (5m) must be longer than interval (6m)"}},
 	{"long name for ASAP", minimal + poolBlockText(`"a-name-of-more-than-thirty-two-bytes"`, `source = "asap.a"`) + asapSource(`["10.0.0.1:3863"]`, ""),
 		[]string{"too long for registrars", "has 36 bytes, and may have 32"}},
+	{"etcd without endpoints", poolOf("etcd.e") + `source "etcd" "e" {}`, []string{`"endpoints" is missing`}},
+	{"etcd of nobody", etcdSource(`endpoints = []`), []string{`"endpoints" has 0 entries`, "1 to 16", "10.0.0.1:2379"}},
+	{"etcd over TLS", etcdSource(`endpoints = ["https://10.0.0.1:2379"]`), []string{"TLS to etcd is not available in this version", `at: "https://10.0.0.1:2379"`}},
+	{"etcd with tls", etcdSource(anEndpoint, `tls { ca = "x" }`), []string{`"tls" is not available in this version`, "at: tls"}},
+	{"etcd by a URL", etcdSource(`endpoints = ["http://10.0.0.1:2379"]`), []string{"no member's address", "is not host:port", `["10.0.0.1:2379"`}},
+	{"etcd without a port", etcdSource(`endpoints = ["10.0.0.1"]`), []string{"is not host:port"}},
+	{"etcd at a bad port", etcdSource(`endpoints = ["10.0.0.1:70000"]`), []string{"no port from 1 to 65535"}},
+	{"etcd, one member twice", etcdSource(`endpoints = ["10.0.0.1:2379", "10.0.0.1:2379"]`), []string{"10.0.0.1:2379 twice"}},
+	{"etcd with a relative prefix", etcdSource(anEndpoint, `prefix = "poolproxy"`), []string{"begins with a slash", `at: "poolproxy"`}},
+	{"etcd with a short lease", etcdSource(anEndpoint, `lease = "1s"`), []string{"from 3s to 1h."}},
+	{"etcd with a broken lease", etcdSource(anEndpoint, `lease = "5500ms"`), []string{"whole seconds", `at: "5500ms"`}},
+	{"etcd with a long timeout", etcdSource(anEndpoint, `timeout = "5s"`), []string{"lease (10s) must be longer than twice timeout (5s)", `at: "5s"`}},
+	{"etcd with a lease for no timeout", etcdSource(anEndpoint, `lease = "4s"`), []string{"lease (4s) must be longer than twice timeout (2s)", `at: "4s"`}},
+	{"etcd with an early alarm", etcdSource(anEndpoint, `stale_after = "9s"`), []string{"stale_after (9s) must be longer than 9s"}},
+	{"etcd with a user only", etcdSource(anEndpoint, `username = "u"`), []string{`"username" needs "password_file"`, `at: "u"`}},
+	{"etcd with a relative file", etcdSource(anEndpoint, `username = "u"`, `password_file = "p"`), []string{`"p" is not the full path`}},
+	{"etcd with no such file", etcdSource(anEndpoint, `username = "u"`, `password_file = "/nowhere/p"`), []string{"cannot be used", "no such file"}},
+	{"etcd with a password", etcdSource(anEndpoint, `password = "p"`), []string{`has no "password"`, `password_file`}},
 	{"dns without address", minimal + `dns {}`, []string{`"listen" is missing`}},
 	{"dns where others are", minimal + `dns { listen = "127.0.0.1:8080" }`, []string{"The DNS answerer cannot listen"}},
 	{"dns with a broken ttl", minimal + "dns {\nlisten = \"127.0.0.1:53\"\nttl = \"1500ms\"\n}", []string{"whole seconds"}},
@@ -335,4 +353,11 @@ func asapSource(registrars, settings string) string {
 // poolOf is a pool with this source, and its user.
 func poolOf(source string) string {
 	return poolBlockText(`"p"`, `source = "`+source+`"`) + "\npool_user \"p\" {\nlisten = \"127.0.0.1:8080\"\npool = \"p\"\nprotocol \"http\" {}\n}\n"
+}
+
+const anEndpoint = `endpoints = ["10.0.0.1:2379"]`
+
+// etcdSource is a configuration with a pool whose source is an etcd cluster with these lines.
+func etcdSource(lines ...string) string {
+	return poolOf("etcd.e") + "\nsource \"etcd\" \"e\" {\n" + strings.Join(lines, "\n") + "\n}\n"
 }

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/hcl/v2"
@@ -39,8 +38,8 @@ type sourceKind interface {
 	poolOf(r *reader, p *poolBlock, at hcl.Range)
 }
 
-// kinds are the sources that there are; laterKinds belong to the design.
-var kinds, laterKinds = []string{"dns", "asap"}, []string{"etcd"}
+// kinds are the sources that there are.
+var kinds = []string{"dns", "etcd", "asap"}
 
 func newSourceKind(kind string) sourceKind {
 	switch kind {
@@ -48,6 +47,8 @@ func newSourceKind(kind string) sourceKind {
 		return newDNSKind()
 	case "asap":
 		return newASAPKind()
+	case "etcd":
+		return newEtcdKind()
 	}
 	return nil
 }
@@ -78,10 +79,6 @@ func (r *reader) readSource(b *hclsyntax.Block) {
 // noKind reports a source of a kind that there is not.
 func (r *reader) noKind(b *hclsyntax.Block, kind string) {
 	at, hint := b.LabelRanges[0], fmt.Sprintf("The kinds are: %s.", quoted(kinds))
-	if slices.Contains(laterKinds, kind) {
-		r.fail(at, fmt.Sprintf("source %q is not available in this version", kind), "It is planned, but does nothing yet. "+hint)
-		return
-	}
 	r.fail(at, fmt.Sprintf("There is no source of the kind %q", kind), hint)
 }
 
@@ -113,9 +110,7 @@ func (r *reader) findSource(name string, at hcl.Range) *sourceBlock {
 	if len(names) > 0 {
 		hint = fmt.Sprintf("The sources are: %s.", quoted(names))
 	}
-	if kind, _, _ := strings.Cut(name, "."); slices.Contains(laterKinds, kind) {
-		hint = fmt.Sprintf("Sources of the kind %q are planned, but not available in this version. %s", kind, hint)
-	} else if near := nearest(name, names); near != "" {
+	if near := nearest(name, names); near != "" {
 		hint = fmt.Sprintf("Did you mean %q? %s", near, hint)
 	}
 	r.fail(at, fmt.Sprintf("There is no source %q", name), hint)
