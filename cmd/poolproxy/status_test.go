@@ -18,6 +18,7 @@ import (
 var update = flag.Bool("update", false, "write the golden files anew")
 
 func sampleStatus(now time.Time) *proxy.Status {
+	load := 0.125
 	return &proxy.Status{
 		Version: "1.2.3",
 		Started: now.Add(-90 * time.Minute),
@@ -34,6 +35,12 @@ func sampleStatus(now time.Time) *proxy.Status {
 			{Name: "web-a", Listen: "10.0.0.11:7001", Server: "127.0.0.1:8081", Legs: 1, Held: 1},
 			{Name: "web-b", Listen: "10.0.0.11:7002", Server: "127.0.0.1:8082", Legs: 5, Health: "healthy"},
 			{Name: "web-c", Listen: "10.0.0.11:7003", Server: "127.0.0.1:8083", Health: "GET http://127.0.0.1:8083/health: the status is 503, not 200 to 399"},
+		},
+		Registrations: []proxy.RegistrationStatus{
+			{Element: "web-a", Pool: "web", Source: "etcd.prod", Name: "a", Address: "10.0.0.11:7001", Mapping: "tcp", State: "waiting",
+				Since: now.Add(-3 * time.Minute), Error: "listen on 127.0.0.1:8081: nobody does"},
+			{Element: "web-b", Pool: "web", Source: "etcd.prod", Name: "b", Address: "10.0.0.11:7002", Mapping: "tcp", State: "registered",
+				Since: now.Add(-90 * time.Minute), Load: &load, LoadError: "program /bin/load: exit status 1"},
 		},
 		Associations: []proxy.AssociationStatus{{
 			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Mapping: "tcp", Up: true, Sessions: 2,

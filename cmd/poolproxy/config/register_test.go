@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -33,7 +34,7 @@ var registerMistakes = []struct {
 }{
 	{"without a pool", registerIn(`source = "asap.r"`), []string{`"pool" is missing`}},
 	{"without a source", registerIn(`pool = "orders"`) + poolBlockText(`"p"`, `source = "asap.r"`), []string{`"source" is missing`}},
-	{"unknown source", registerIn("pool = \"orders\"\nsource = \"asap.s\"") + poolBlockText(`"p"`, `source = "asap.r"`),
+	{"unknown source", registerIn("pool = \"orders\"\nsource = \"asap.s\"\naddress = \"10.0.0.5:9002\"") + poolBlockText(`"p"`, `source = "asap.r"`),
 		[]string{`There is no source "asap.s"`, `Did you mean "asap.r"?`, `at: "asap.s"`}},
 	{"no sources", minimal + element("b", "127.0.0.1:9002", "register {\npool = \"p\"\nsource = \"asap.r\"\naddress = \"10.0.0.5:1\"\n}"), []string{"no sources at all"}},
 	{"no registry", strings.Replace(registered(), "asap.r", "dns.k8s", 1) + dnsSource("k8s", "") + poolBlockText(`"p"`, `source = "asap.r"`),
@@ -44,7 +45,7 @@ var registerMistakes = []struct {
 
 	{"policy that is none", registered(`policy = "fastest"`), []string{`"policy" cannot be "fastest"`}},
 	{"another policy", registered(`policy = "random"`) + poolBlockText(`"orders"`, "source = \"asap.r\"\npolicy = \"priority\""),
-		[]string{`Pool "orders" has policy priority, not random`, "a.hcl:21:1", `at: "random"`}},
+		[]string{`Pool "orders" has policy priority, not random`, "a.hcl:26:1", `at: "random"`}},
 	{"weight without effect", registered(`weight = 2`), []string{`"weight" has no effect under policy round_robin`, `policy = "weighted_round_robin"`}},
 	{"load without effect", registered(`load = "sessions"`), []string{`"load" has no effect`}},
 	{"load_exec without effect", registered(`load_exec = ["/bin/true"]`), []string{`"load" has no effect`, `at: ["/bin/true"]`}},
@@ -62,7 +63,7 @@ var registerMistakes = []struct {
 	{"other mapping", registered(`mapping = "sctp"`), []string{`"b" listens for mapping tcp, not sctp`, "a pool_element for each"}},
 	{"address of nobody", strings.Replace(registered(), "10.0.0.5:9002", "0.0.0.0:9002", 1), []string{"no address of a host"}},
 	{"twice the same", registered() + element("c", "127.0.0.1:9003", "register {\npool = \"orders\"\nsource = \"asap.r\"\nname = \"b\"\naddress = \"10.0.0.6:1\"\n}"),
-		[]string{`Two elements "b" are registered in pool "orders"`, "a.hcl:16:3"}},
+		[]string{`Two elements "b" are registered in pool "orders"`, "a.hcl:19:3"}},
 	{"in a pool", minimal + poolBlockText(`"p"`, "element \"a\" { address = \"10.0.0.1:1\" }\nregister {}"), []string{`has no "register"`}},
 }
 
@@ -137,8 +138,8 @@ func TestRegister(t *testing.T) {
 	bare.Mapping = "none"
 	same(load(registered(`mapping = "none"`)), proxy.Register{Element: bare, MaxSessions: defaultSessions, Every: defaultLoadEvery})
 	l := loadText(t, registerIn("pool = \"orders\"\nsource = \"asap.r\"", `mapping = "none"`))
-	if g := l.Config.Elements[0].Register[0]; g.Element.Address != l.Config.Elements[0].Server {
-		t.Errorf("%+v", g)
+	if e := l.Config.Elements[1]; e.Register[0].Element.Address != e.Server {
+		t.Errorf("%+v", e)
 	}
 }
 
@@ -154,7 +155,7 @@ func TestExampleOfRegister(t *testing.T) {
 	}
 	block, _, _ = strings.Cut(block, "\n  # }\n")
 	for _, name := range []string{"name", "address", "mapping", "policy", "weight", "priority", "degradation", "load", "load_exec", "load_every", "max_sessions"} {
-		if !strings.Contains(block, "   "+name+" ") {
+		if !regexp.MustCompile("(?m)^  # +(# )?" + name + " += ").MatchString(block) {
 			t.Errorf("the example has no %s", name)
 		}
 	}
