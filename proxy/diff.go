@@ -97,6 +97,13 @@ var settings = map[string]setting{
 	"Element.Health":         {word: "health_check"},
 	"Element.Card":           {word: "business_card"},
 	"Element.CookieKey":      {word: "cookie_key_file", hidden: true},
+
+	"Register.Handle":       {word: "pool"},
+	"Register.Registry":     {not: "SourceName and SourceDigest say which one it is"},
+	"Register.SourceName":   {word: "source"},
+	"Register.SourceDigest": {word: "source: the source's settings", hidden: true},
+	"Register.LoadFrom":     {word: "load", hidden: true},
+	"Register.Every":        {word: "load_every"},
 }
 
 var peerWords = [2]string{"sidecar", "native"}

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -29,14 +30,26 @@ type Register struct {
 	SourceName string // what the configuration calls the registry: "etcd.prod"
 	Policy     pool.Policy
 
-	// Element is what is registered. An Address that is not valid stands for the one that the pool_element listens on. Load is that of
-	// LoadFixed.
-	Element pool.Element
+	SourceDigest string // of the registry's settings: what tells it from one with others
 
+	Name    string         // of the element in the pool
+	Address netip.AddrPort // where it is reached there; one that is not valid stands for that which the pool_element listens on
+	Mapping mapping.ID     // by which it is reached; None: the address is a server's
+	Paths   []netip.Addr   // with mapping SCTP: further addresses of its host
+
+	Weight, Priority, Degradation uint32 // as those of a pool.Element
+
+	Load        uint32 // with LoadFixed; likewise
 	LoadFrom    LoadKind
 	LoadExec    []string      // a program's path and its arguments; it writes a percentage to its standard output
 	MaxSessions int           // LoadSessions: so many are 100 %
 	Every       time.Duration // the load is told at most so often; at least 1 ms
+}
+
+// element is what is registered. Its load is not known yet.
+func (c *Register) element() pool.Element {
+	return pool.Element{Name: c.Name, Address: c.Address, Mapping: c.Mapping.String(), Paths: c.Paths,
+		Weight: c.Weight, Priority: c.Priority, Degradation: c.Degradation, Load: c.Load}
 }
 
 const (
@@ -116,7 +129,7 @@ func (h *handover) end() pool.Registered {
 
 // newRegistration prepares one. It begins when the server is known to be healthy.
 func newRegistration(e *elementSide, c Register, listens netip.AddrPort) *registration {
-	r := &registration{shard: e.shard, side: e, config: c, element: c.Element, state: regWaiting, since: e.shard.loop.Now()}
+	r := &registration{shard: e.shard, side: e, config: c, element: c.element(), state: regWaiting, since: e.shard.loop.Now()}
 	if !r.element.Address.IsValid() {
 		r.element.Address = listens
 	}

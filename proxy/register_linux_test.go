@@ -63,7 +63,7 @@ func newRegisteringProxy(t *testing.T, shards int, change func(*Element)) *regis
 	reserved.Close()
 	beat := mapping.Heartbeat{Interval: time.Second, Misses: 3}
 	e := Element{Name: "a", Listen: at, Server: netip.MustParseAddrPort(r.server.Addr().String()), Mapping: mapping.TCP, Memory: 64 << 10, Heartbeat: beat,
-		Register: []Register{{Handle: "orders", Registry: r.registry, SourceName: "test.r", Element: pool.Element{Name: "a", Mapping: "tcp"}, Every: 10 * time.Millisecond}}}
+		Register: []Register{{Handle: "orders", Registry: r.registry, SourceName: "test.r", Name: "a", Mapping: mapping.TCP, Every: 10 * time.Millisecond}}}
 	if change != nil {
 		change(&e)
 	}

@@ -32,7 +32,7 @@ type loadMeter struct {
 }
 
 func (m *loadMeter) begin(r *registration) {
-	m.r, m.last = r, r.config.Element.Load
+	m.r, m.last = r, r.config.Load
 	if r.config.LoadFrom != LoadExec {
 		return
 	}
@@ -57,7 +57,7 @@ func (m *loadMeter) now() uint32 {
 	case LoadExec:
 		return m.last
 	}
-	return m.r.config.Element.Load
+	return m.r.config.Load
 }
 
 // sessions is the load by those that have a connection to the server, in all shards.

@@ -201,7 +201,7 @@ func newRegisterRig(t *testing.T, change func(*Element)) *registerRig {
 
 // to is a registration under the name of its pool and the element.
 func (r *registerRig) to(handle string, p pool.Policy) Register {
-	return Register{Handle: handle, Registry: r.registry, SourceName: "test.r", Policy: p, Element: pool.Element{Name: "a@" + handle, Mapping: "tcp"}, Every: time.Second}
+	return Register{Handle: handle, Registry: r.registry, SourceName: "test.r", Policy: p, Name: "a@" + handle, Mapping: mapping.TCP, Every: time.Second}
 }
 
 func (r *registerRig) serves(on bool) {
@@ -317,7 +317,7 @@ func TestRegisterTwice(t *testing.T) {
 	other.refusal = fmt.Errorf("pool %q: %w", "more", pool.ErrInconsistent)
 	var r *registerRig
 	r = newRegisterRig(t, func(e *Element) {
-		e.Register = append(e.Register, Register{Handle: "more", Registry: other, SourceName: "test.s", Element: pool.Element{Name: "b", Mapping: "tcp"}})
+		e.Register = append(e.Register, Register{Handle: "more", Registry: other, SourceName: "test.s", Name: "b", Mapping: mapping.TCP})
 	})
 	r.serves(true)
 	r.world.RunFor(10 * time.Second)
@@ -430,7 +430,7 @@ func TestRegisterLoad(t *testing.T) {
 // With least_used_degradation pool users count what they send on top of the load, so that the load is told again also when it is the same.
 func TestRegisterDegradation(t *testing.T) {
 	r := newRegisterRig(t, func(e *Element) {
-		e.Register[0].Policy, e.Register[0].Element.Load = pool.LeastUsedDegradation, 1<<31
+		e.Register[0].Policy, e.Register[0].Load = pool.LeastUsedDegradation, 1<<31
 	})
 	r.serves(true)
 	r.world.RunFor(10 * time.Second)

@@ -24,10 +24,9 @@ const (
 // registerBlock is a pool that a pool_element registers itself in, and where that was read.
 type registerBlock struct {
 	proxy.Register
-	mapping mapping.ID
-	at      hcl.Range
-	seen    map[string]hcl.Range
-	broken  bool // something in it could not be read
+	at     hcl.Range
+	seen   map[string]hcl.Range
+	broken bool // something in it could not be read
 }
 
 // readRegister reads a register block of a pool_element.
@@ -41,14 +40,14 @@ func (r *reader) readRegister(e *elementBlock, b *hclsyntax.Block) {
 		attributes: map[string]setter{
 			"pool":    r.str(&g.Handle, mostHandle),
 			"source":  r.str(&g.SourceName, 255),
-			"name":    r.str(&g.Element.Name, mostName),
-			"address": r.address(&g.Element.Address),
-			"mapping": word(r, &g.mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
+			"name":    r.str(&g.Name, mostName),
+			"address": r.address(&g.Address),
+			"mapping": word(r, &g.Mapping, []choice[mapping.ID]{{"tcp", mapping.TCP}, {"sctp", mapping.SCTP}, {"none", mapping.None}}),
 
 			"policy":       word(r, &g.Policy, policies()),
 			"priority":     r.integer(&priority, 0, math.MaxInt32),
 			"weight":       r.integer(&weight, 0, math.MaxInt32),
-			"degradation":  r.share(&g.Element.Degradation),
+			"degradation":  r.share(&g.Degradation),
 			"load":         r.registeredLoad(g),
 			"load_exec":    r.command(&g.LoadExec),
 			"load_every":   r.duration(&g.Every, 100*time.Millisecond, time.Hour),
@@ -57,14 +56,14 @@ func (r *reader) readRegister(e *elementBlock, b *hclsyntax.Block) {
 		required:  []string{"pool", "source"},
 		misplaced: map[string]string{"lease": "a source", "health_check": inElement, "paths": inElement},
 	})
-	g.Element.Priority, g.Element.Weight = uint32(priority), uint32(weight)
+	g.Priority, g.Weight = uint32(priority), uint32(weight)
 	g.broken = len(r.diags.Errs()) > before
 	e.registers = append(e.registers, g)
 }
 
 // registeredLoad reads a share, or that the load is that of the sessions.
 func (r *reader) registeredLoad(g *registerBlock) setter {
-	share := r.share(&g.Element.Load)
+	share := r.share(&g.Load)
 	return func(a *hclsyntax.Attribute) {
 		if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.RawEquals(sessions) {
 			g.LoadFrom = proxy.LoadSessions
@@ -138,34 +137,33 @@ func (r *reader) checkLoad(g *registerBlock) {
 		g.MaxSessions = r.config.Limits.Sessions
 	}
 	if g.LoadFrom == proxy.LoadSessions && !given(g.seen, "degradation") {
-		g.Element.Degradation = uint32(math.MaxUint32 / g.MaxSessions)
+		g.Degradation = uint32(math.MaxUint32 / g.MaxSessions)
 	}
 }
 
 // checkRegistered settles where the element is reached, and by what.
 func (r *reader) checkRegistered(e *elementBlock, g *registerBlock) {
-	if g.Element.Name == "" {
-		g.Element.Name = e.Name
+	if g.Name == "" {
+		g.Name = e.Name
 	}
 	at, set := g.seen["mapping"]
 	switch {
 	case !set:
-		g.mapping = e.Mapping
-	case g.mapping == mapping.None && e.Native:
+		g.Mapping = e.Mapping
+	case g.Mapping == mapping.None && e.Native:
 		r.fail(at, "Native pool users need a mapping", `They speak SCTP: leave "mapping" out.`)
-	case g.mapping != e.Mapping && g.mapping != mapping.None:
-		r.fail(at, fmt.Sprintf("pool_element %q listens for mapping %v, not %v", e.Name, e.Mapping, g.mapping),
+	case g.Mapping != e.Mapping && g.Mapping != mapping.None:
+		r.fail(at, fmt.Sprintf("pool_element %q listens for mapping %v, not %v", e.Name, e.Mapping, g.Mapping),
 			`Leave it out. For several mappings write a pool_element for each; "none" registers the server itself.`)
 	}
-	g.Element.Mapping = g.mapping.String()
 	switch {
-	case g.mapping == mapping.SCTP:
-		g.Element.Paths = e.Paths
-	case g.mapping == mapping.None && !g.Element.Address.IsValid():
-		g.Element.Address = e.Server
+	case g.Mapping == mapping.SCTP:
+		g.Paths = e.Paths
+	case g.Mapping == mapping.None && !g.Address.IsValid():
+		g.Address = e.Server
 	}
 	at, set = g.seen["address"]
-	to := g.Element.Address
+	to := g.Address
 	switch {
 	case !set && !to.IsValid() && e.Listen.Addr().IsUnspecified():
 		r.fail(g.at, fmt.Sprintf("Nobody could reach pool_element %q: it listens on all addresses of this machine", e.Name),
@@ -211,9 +209,9 @@ func (r *reader) checkRegistrations() {
 			if g.broken || e.broken {
 				continue
 			}
-			key := fmt.Sprintf("%s\x00%s\x00%s\x00%s", g.SourceName, g.Handle, g.Element.Name, g.Element.Mapping)
+			key := fmt.Sprintf("%s\x00%s\x00%s\x00%v", g.SourceName, g.Handle, g.Name, g.Mapping)
 			if first, twice := before[key]; twice {
-				r.fail(g.at, fmt.Sprintf("Two elements %q are registered in pool %q", g.Element.Name, g.Handle),
+				r.fail(g.at, fmt.Sprintf("Two elements %q are registered in pool %q", g.Name, g.Handle),
 					fmt.Sprintf("Give one of them another name. The first one is at %s.", place(first)))
 				continue
 			}

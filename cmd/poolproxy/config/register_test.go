@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"math"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
 )
@@ -97,7 +99,7 @@ func TestRegister(t *testing.T) {
 		if g.Registry == nil {
 			t.Error("no registry")
 		}
-		g.Registry = nil
+		g.Registry, g.SourceDigest = nil, ""
 		return g
 	}
 	same := func(got, want proxy.Register) {
@@ -107,38 +109,32 @@ func TestRegister(t *testing.T) {
 			t.Errorf("%+v, not %+v", got, want)
 		}
 	}
-	at := pool.Element{Name: "b", Mapping: "tcp", Weight: 1}
-	at.Address = load(registered()).Element.Address
-	if at.Address.String() != "10.0.0.5:9002" {
-		t.Error(at.Address)
-	}
-	same(load(registered()), proxy.Register{Element: at, MaxSessions: defaultSessions, Every: defaultLoadEvery})
+	at := proxy.Register{Name: "b", Address: netip.MustParseAddrPort("10.0.0.5:9002"), Mapping: mapping.TCP, Weight: 1, MaxSessions: defaultSessions, Every: defaultLoadEvery}
+	same(load(registered()), at)
 
 	named := at
-	named.Name, named.Weight = "host-5", 7
-	same(load(registered(`name = "host-5"`, `weight = 7`, `policy = "weighted_random"`)),
-		proxy.Register{Element: named, Policy: pool.WeightedRandom, MaxSessions: defaultSessions, Every: defaultLoadEvery})
+	named.Name, named.Weight, named.Policy = "host-5", 7, pool.WeightedRandom
+	same(load(registered(`name = "host-5"`, `weight = 7`, `policy = "weighted_random"`)), named)
 
 	counted := at
-	counted.Degradation = math.MaxUint32 / 200
-	same(load(registered(`policy = "least_used_degradation"`, `load = "sessions"`, `max_sessions = 200`, `load_every = "1s"`)),
-		proxy.Register{Element: counted, Policy: pool.LeastUsedDegradation, LoadFrom: proxy.LoadSessions, MaxSessions: 200, Every: time.Second})
+	counted.Degradation, counted.Policy, counted.LoadFrom, counted.MaxSessions, counted.Every =
+		math.MaxUint32/200, pool.LeastUsedDegradation, proxy.LoadSessions, 200, time.Second
+	same(load(registered(`policy = "least_used_degradation"`, `load = "sessions"`, `max_sessions = 200`, `load_every = "1s"`)), counted)
 
 	said := at
-	same(load(registered(`policy = "least_used"`, `load_exec = ["/bin/echo", "5"]`)),
-		proxy.Register{Element: said, Policy: pool.LeastUsed, LoadFrom: proxy.LoadExec, LoadExec: []string{"/bin/echo", "5"}, MaxSessions: defaultSessions, Every: defaultLoadEvery})
+	said.Policy, said.LoadFrom, said.LoadExec = pool.LeastUsed, proxy.LoadExec, []string{"/bin/echo", "5"}
+	same(load(registered(`policy = "least_used"`, `load_exec = ["/bin/echo", "5"]`)), said)
 
 	fixed := at
-	fixed.Load = 1 << 31
-	same(load(registered(`load = "50%"`)+poolBlockText(`"orders"`, "source = \"asap.r\"\npolicy = \"least_used\"")),
-		proxy.Register{Element: fixed, Policy: pool.LeastUsed, MaxSessions: defaultSessions, Every: defaultLoadEvery})
+	fixed.Load, fixed.Policy = 1<<31, pool.LeastUsed
+	same(load(registered(`load = "50%"`)+poolBlockText(`"orders"`, "source = \"asap.r\"\npolicy = \"least_used\"")), fixed)
 
 	// The server itself, without its sidecar.
 	bare := at
-	bare.Mapping = "none"
-	same(load(registered(`mapping = "none"`)), proxy.Register{Element: bare, MaxSessions: defaultSessions, Every: defaultLoadEvery})
+	bare.Mapping = mapping.None
+	same(load(registered(`mapping = "none"`)), bare)
 	l := loadText(t, registerIn("pool = \"orders\"\nsource = \"asap.r\"", `mapping = "none"`))
-	if e := l.Config.Elements[1]; e.Register[0].Element.Address != e.Server {
+	if e := l.Config.Elements[1]; e.Register[0].Address != e.Server {
 		t.Errorf("%+v", e)
 	}
 }
