@@ -82,12 +82,10 @@ element "a" { address = "10.0.0.1:1" }`), []string{`"policy" cannot be "applicat
 element "a" { address = "10.0.0.1:1" }`), []string{`"mapping" cannot be "quic"`, `Write one of: "tcp", "sctp", "none".`}},
 	{"pool source", minimal + poolBlockText(`"p"`, `source = "dns.k8s"
 element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has elements and a source", `at: "dns.k8s"`}},
-	{"source of later", minimal + `source "asap" "prod" {}`, []string{`source "asap" is not available in this version`, `at: "asap"`}},
 	{"source of no kind", minimal + `source "nds" "prod" {}`, []string{`no source of the kind "nds"`, `"dns"`}},
 	{"source without a name", minimal + `source "dns" { name = "x" }`, []string{`source "dns" "name" { ... }`}},
 	{"source without records", poolOf("dns.a") + `source "dns" "a" {}`, []string{`"name" is missing`}},
 	{"unknown source", poolOf("dns.k9s") + poolBlockText(`"q"`, `source = "dns.k8s"`) + dnsSource("k8s", ""), []string{`There is no source "dns.k9s"`, `Did you mean "dns.k8s"?`}},
-	{"source of a pool of later", poolOf("asap.prod"), []string{`There is no source "asap.prod"`, "not available in this version"}},
 	{"two sources", poolOf("dns.a") + dnsSource("a", "") + dnsSource("a", ""), []string{`two sources "dns.a"`}},
 	{"source with a bad name", poolOf("dns.a") + `source "dns" "a" { name = "{handle}.x" }`, []string{"is no name in DNS", "{pool}"}},
 	{"pool with no name in DNS", minimal + poolBlockText(`"a..b"`, `source = "dns.a"`) + dnsSource("a", ""), []string{`Pool "a..b" cannot be found in DNS`}},
