@@ -9,7 +9,6 @@ import (
 	"mime"
 	"net/http"
 	"net/netip"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -243,7 +242,7 @@ func (a *Registration) made(policy pool.Policy) (e pool.Element, err error) {
 		from *uint32
 		to   *uint32
 	}{{"weight", a.Weight, &e.Weight}, {"priority", a.Priority, &e.Priority}, {"load", a.Load, &e.Load}, {"degradation", a.Degradation, &e.Degradation}} {
-		switch needed := slices.Contains(policy.Needs(), value.name); {
+		switch needed := policy.Reads(value.name); {
 		case value.from == nil && needed && (value.name == "load" || value.name == "degradation"):
 			return e, bad("policy %v needs the element's %s: say what it is", policy, value.name)
 		case value.from != nil && !policy.Reads(value.name):
