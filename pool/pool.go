@@ -42,6 +42,7 @@ type Pool struct {
 	elements []member      // guarded by mu
 	next     int           // guarded by mu: where the round goes on
 	standing Standing      // guarded by mu
+	told     []Element     // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
 	spoken   chan struct{} // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu

@@ -60,17 +60,26 @@ func (c Change) None() bool { return len(c.Added)+len(c.Gone)+len(c.Moved) == 0 
 func (p *Pool) Learn(now time.Time, n News) Change {
 	defer p.spoke()
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.standing.Err = n.Err
-	if n.Err == nil {
-		p.standing.Told, p.standing.From = now, now
-	} else if p.standing.From.IsZero() {
-		p.standing.From = now
-	}
-	p.mu.Unlock()
 	if n.Err != nil {
+		if p.standing.From.IsZero() {
+			p.standing.From = now
+		}
 		return Change{}
 	}
-	return p.Update(n.Elements)
+	p.standing.Told, p.standing.From = now, now
+	if p.told != nil && slices.EqualFunc(p.told, n.Elements, Element.same) { // as most news are
+		return Change{}
+	}
+	c := p.update(n.Elements)
+	p.told = n.Elements
+	return c
+}
+
+// same reports whether nothing is different.
+func (e Element) same(other Element) bool {
+	return e.Name == other.Name && !e.Elsewhere(other) && e.Mapping == other.Mapping && e.values() == other.values() && e.Revision == other.Revision
 }
 
 // Follows says that the pool has a source from now on, which has not said anything yet.
@@ -113,9 +122,14 @@ func (p *Pool) Standing() Standing {
 // Update makes these the elements of the pool. Those that stay keep their place in the round and what is known of their health; their
 // policy values are the new ones. New ones come behind them, so that a source that tells the same elements in another order each time
 // (DNS does) changes nothing. Of elements with the same name the first counts.
-func (p *Pool) Update(elements []Element) (c Change) {
+func (p *Pool) Update(elements []Element) Change {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	return p.update(elements)
+}
+
+// update is Update. It is called with p.mu held.
+func (p *Pool) update(elements []Element) (c Change) {
 	told := make(map[string]*Element, len(elements))
 	for i := range elements {
 		if e := &elements[i]; told[e.Name] == nil {
@@ -151,7 +165,7 @@ func (p *Pool) Update(elements []Element) (c Change) {
 			kept = append(kept, member{Element: *e})
 		}
 	}
-	p.elements, p.next = kept, next
+	p.elements, p.next, p.told = kept, next, nil
 	if weighed || len(c.Added)+len(c.Gone) > 0 {
 		p.level()
 	}
@@ -196,6 +210,13 @@ func (p *Pool) Paths(at netip.AddrPort) []netip.Addr {
 		}
 	}
 	return nil
+}
+
+// Len is how many elements there are.
+func (p *Pool) Len() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return len(p.elements)
 }
 
 // Element finds an element by its name.

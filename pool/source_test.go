@@ -3,6 +3,7 @@ package pool
 import (
 	"errors"
 	"net/netip"
+	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -169,5 +170,40 @@ func TestUpdateFromManyGoroutines(t *testing.T) {
 	}
 	if got := []byte(choices(p, start, 3)); len(slices.Compact(slices.Sorted(slices.Values(got)))) != 3 {
 		t.Errorf("the round has %s", got)
+	}
+}
+
+// What was said last is compared in all that an element has: what is not compared would not be taken.
+func TestLearnSame(t *testing.T) {
+	p := New("p", RoundRobin, nil)
+	now := time.Unix(1, 0)
+	told := at("ab")
+	p.Learn(now, News{Elements: told})
+	if c := p.Learn(now.Add(time.Second), News{Elements: at("ab")}); !c.None() || p.Standing().Told != now.Add(time.Second) {
+		t.Errorf("%+v %+v", c, p.Standing())
+	}
+	for i := range reflect.TypeFor[Element]().NumField() {
+		other := at("ab")
+		f := reflect.ValueOf(&other[1]).Elem().Field(i)
+		switch f.Kind() {
+		case reflect.String:
+			f.SetString("another")
+		case reflect.Uint32:
+			f.SetUint(77)
+		case reflect.Int64:
+			f.SetInt(77)
+		case reflect.Slice:
+			other[1].Paths = []netip.Addr{netip.MustParseAddr("10.7.7.7")}
+		default:
+			other[1].Address = netip.MustParseAddrPort("10.7.7.7:7")
+		}
+		if p.Learn(now, News{Elements: other}); !p.States()[1].same(other[1]) {
+			t.Errorf("another %s was not taken", reflect.TypeFor[Element]().Field(i).Name)
+		}
+		p.Learn(now, News{Elements: told})
+	}
+	p.Update(at("c")) // by others
+	if c := p.Learn(now, News{Elements: told}); len(c.Added) != 2 {
+		t.Errorf("%+v", c)
 	}
 }

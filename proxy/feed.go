@@ -72,10 +72,13 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.failing, f.alarm = false, false
 	f.fresh()
-	if !change.None() || f.reloaded && len(change.Valued) > 0 {
+	if change.None() && len(change.Valued) == 0 {
+		return
+	}
+	if !change.None() || f.reloaded {
 		f.reloaded = false
 		source := cmp.Or(f.config.SourceName, "the configuration, and registrations here")
-		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", source, "elements", len(f.pool.States()),
+		f.shard.log.Info("a pool has changed", "pool", f.config.Handle, "source", source, "elements", f.pool.Len(),
 			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved),
 			"other_values", some(change.Valued))
 	}
@@ -86,13 +89,12 @@ func (f *feed) learn(n pool.News) {
 // reachable leaves out elements that are reached by another mapping than the pool's: one that is registered with several is there once
 // for each.
 func (f *feed) reachable(elements []pool.Element) []pool.Element {
-	var reachable []pool.Element
-	for _, e := range elements {
-		if e.Mapping == "" || e.Mapping == f.config.Mapping.String() {
-			reachable = append(reachable, e)
-		}
+	own := f.config.Mapping.String()
+	other := func(e pool.Element) bool { return e.Mapping != "" && e.Mapping != own }
+	if !slices.ContainsFunc(elements, other) {
+		return elements
 	}
-	return reachable
+	return slices.DeleteFunc(slices.Clone(elements), other) // theirs are not to be changed
 }
 
 // others leaves out elements with mapping none that are the pool's own users: a pool_user would connect to itself, again and again until
@@ -108,34 +110,40 @@ func (f *feed) others(elements []pool.Element) []pool.Element {
 			own[netip.AddrPortFrom(netip.IPv6Unspecified(), u.Listen.Port())] = u.Listen.Addr().IsUnspecified()
 		}
 	}
-	var others []pool.Element
-	for _, e := range elements {
+	host := thisHost{}
+	loop := func(e pool.Element) bool {
 		anywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), e.Address.Port())
-		if !own[e.Address] && !(own[anywhere] && ofThisHost(e.Address.Addr())) {
-			others = append(others, e)
-		} else if !f.looped {
-			f.looped = true
-			f.shard.log.Warn("the source of a pool names the pool_user itself: that element is left out", "pool", f.config.Handle,
-				"source", f.config.SourceName, "address", e.Address)
-		}
+		return own[e.Address] || own[anywhere] && host.has(e.Address.Addr())
 	}
-	return others
+	first := slices.IndexFunc(elements, loop)
+	if first < 0 {
+		return elements
+	}
+	if !f.looped {
+		f.looped = true
+		f.shard.log.Warn("the source of a pool names the pool_user itself: that element is left out", "pool", f.config.Handle,
+			"source", f.config.SourceName, "address", elements[first].Address)
+	}
+	return slices.DeleteFunc(slices.Clone(elements), loop)
 }
 
-// ofThisHost reports whether the address is one of this host's; if that cannot be known, whether it is loopback.
-func ofThisHost(ip netip.Addr) bool {
-	addresses, err := net.InterfaceAddrs()
-	if err != nil {
-		return ip.IsLoopback()
-	}
-	return ip.IsLoopback() || slices.ContainsFunc(addresses, func(a net.Addr) bool {
-		prefix, is := a.(*net.IPNet)
-		if !is {
-			return false
+// thisHost is what the addresses of this host are. The system is asked once, when the first one is looked for: with thousands of
+// elements it would take long to ask it for each.
+type thisHost map[netip.Addr]bool
+
+// has reports whether the address is one of this host's; if that cannot be known, whether it is loopback.
+func (h thisHost) has(ip netip.Addr) bool {
+	if len(h) == 0 {
+		h[netip.IPv6Loopback()] = true
+		addresses, _ := net.InterfaceAddrs()
+		for _, a := range addresses {
+			if prefix, is := a.(*net.IPNet); is {
+				own, _ := netip.AddrFromSlice(prefix.IP)
+				h[own.Unmap()] = true
+			}
 		}
-		own, ok := netip.AddrFromSlice(prefix.IP)
-		return ok && own.Unmap() == ip
-	})
+	}
+	return ip.IsLoopback() || h[ip.WithZone("")]
 }
 
 // updated tells this shard's pool users of their pool.
@@ -164,7 +172,7 @@ func (u *userSide) updated() {
 
 // failed says that the source does not know, once until it knows again.
 func (f *feed) failed(err error) {
-	args := []any{"pool", f.config.Handle, "source", f.config.SourceName, "elements", len(f.pool.States()), "error", err}
+	args := []any{"pool", f.config.Handle, "source", f.config.SourceName, "elements", f.pool.Len(), "error", err}
 	if f.failing {
 		f.shard.log.Debug("the source of a pool still fails", args...)
 		return
@@ -198,7 +206,7 @@ func (f *feed) close() {
 
 // measure says how old it is what is known, in seconds, of how many elements, and whether that is an alarm.
 func (f *feed) measure(to gauges) {
-	to[gauge{"pool.elements", f.config.Handle}] = len(f.pool.States())
+	to[gauge{"pool.elements", f.config.Handle}] = f.pool.Len()
 	if f.config.SourceName == "" {
 		return
 	}

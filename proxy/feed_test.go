@@ -227,6 +227,35 @@ func TestFeedPaths(t *testing.T) {
 	}
 }
 
+// News without a change are nobody's business, and thousands of elements are no reason to ask the system thousands of times.
+func TestFeedOfThousands(t *testing.T) {
+	r := newFeedRig(t)
+	r.shard.config.Users[0].Listen = netip.MustParseAddrPort("[::]:80")
+	var elements []pool.Element
+	for i := range 4096 {
+		at := netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 9, byte(i >> 8), byte(i)}), 80)
+		elements = append(elements, pool.Element{Name: at.String(), Address: at})
+	}
+	r.says(pool.News{Elements: elements})
+	nobody := r.server("nobody's")
+	if err := r.shard.users[0].direct.add(nobody); err != nil {
+		t.Fatal(err)
+	}
+	asked := testing.AllocsPerRun(3, func() { r.shard.feeds[0].learn(pool.News{Elements: elements}) })
+	if asked > 2000 {
+		t.Errorf("the same news cost %v pieces of memory", asked)
+	}
+	if len(r.shard.users[0].direct.sides) != 1 {
+		t.Error("the sides were looked through, and nothing had changed")
+	}
+	elements = slices.Clone(elements)
+	elements[0].Weight = 7 // who had none may have been waited for
+	r.says(pool.News{Elements: elements})
+	if len(r.shard.users[0].direct.sides) != 0 {
+		t.Error("nobody was told of another weight")
+	}
+}
+
 // A source that names the pool_user as an element of its own pool makes no loop.
 func TestFeedNamesItself(t *testing.T) {
 	r := newFeedRig(t)
