@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -25,16 +26,21 @@ type answer struct {
 }
 
 // ask puts one question to the servers, one after another, until one of them knows: that there are no such records is knowledge too.
-func ask(ctx context.Context, c *Config, name string, kind uint16) (answer, error) {
-	servers, err := c.servers()
+func (l *lookup) ask(name string, kind uint16) (answer, error) {
+	ctx := l.ctx
+	servers, err := l.c.servers()
 	if err != nil {
 		return answer{}, err
+	}
+	if i := slices.Index(servers, l.knows); i > 0 {
+		servers = append([]netip.AddrPort{l.knows}, slices.Delete(slices.Clone(servers), i, i+1)...)
 	}
 	var why []string
 	for round := range rounds {
 		for _, server := range servers {
-			a, problem := askServer(ctx, server, c.Timeout, name, kind)
+			a, problem := askServer(ctx, server, l.c.Timeout, name, kind)
 			if problem == nil {
+				l.knows = server
 				return a, nil
 			}
 			err = problem

@@ -24,11 +24,13 @@ type lookup struct {
 	c        *Config
 	ttl      uint32 // the least of what has been used, in seconds
 	elements map[netip.AddrPort]pool.Element
+	hosts    map[string][]wire.RR // the addresses of those that were found, by their names in small letters
+	knows    netip.AddrPort       // the server that has answered last: it is asked first from then on. A dead one is waited for once
 }
 
 // look finds the elements that DNS has under the name.
 func look(ctx context.Context, c *Config, name string) ([]pool.Element, time.Duration, error) {
-	l := &lookup{ctx: ctx, c: c, ttl: math.MaxUint32, elements: make(map[netip.AddrPort]pool.Element)}
+	l := &lookup{ctx: ctx, c: c, ttl: math.MaxUint32, elements: make(map[netip.AddrPort]pool.Element), hosts: make(map[string][]wire.RR)}
 	var err error
 	if c.Port == 0 {
 		err = l.services(name)
@@ -77,23 +79,28 @@ func (l *lookup) services(name string) error {
 	return nil
 }
 
-// host adds the elements at a host's addresses. If along, the answer that named the host, has them all, nobody is asked.
+// host adds the elements at a host's addresses. If along, the answer that named the host, has them all, nobody is asked; nor for a host
+// that has been looked for already.
 func (l *lookup) host(name string, like pool.Element, port uint16, along *answer) error {
+	key := strings.ToLower(name)
+	if found, ok := l.hosts[key]; ok {
+		return l.add(found, like, port)
+	}
+	var found []wire.RR
 	if along != nil && along.whole {
-		if records := owned(along.Extra, name, wire.TypeA, wire.TypeAAAA); len(records) > 0 {
-			return l.add(records, like, port)
+		found = owned(along.Extra, name, wire.TypeA, wire.TypeAAAA)
+	}
+	if len(found) == 0 {
+		for _, kind := range []uint16{wire.TypeA, wire.TypeAAAA} { // both, or nothing: half of the elements would be taken for all
+			records, _, err := l.records(name, kind)
+			if err != nil {
+				return err
+			}
+			found = append(found, records...)
 		}
 	}
-	for _, kind := range []uint16{wire.TypeA, wire.TypeAAAA} { // both, or nothing: half of the elements would be taken for all
-		records, _, err := l.records(name, kind)
-		if err != nil {
-			return err
-		}
-		if err := l.add(records, like, port); err != nil {
-			return err
-		}
-	}
-	return nil
+	l.hosts[key] = found
+	return l.add(found, like, port)
 }
 
 // add makes elements of A and AAAA records. The first that has an address is the one with the better priority.
@@ -133,7 +140,7 @@ func address(rr wire.RR) (ip netip.Addr, ok bool) {
 func (l *lookup) records(name string, kind uint16) (records []wire.RR, a answer, err error) {
 	aliases := 0
 	for {
-		if a, err = ask(l.ctx, l.c, name, kind); err != nil {
+		if a, err = l.ask(name, kind); err != nil {
 			return nil, a, err
 		}
 		asked := name
