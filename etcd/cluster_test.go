@@ -12,6 +12,7 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/peer"
 
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
 	"github.com/poolproxy/poolproxy/pool"
@@ -222,29 +223,60 @@ func TestClusterAnew(t *testing.T) {
 	}
 }
 
-// One member of three falls silent, which its kernel hides: everybody goes on, and no lease ends.
+// One member of three falls silent, which its kernel hides: the one that keeps the leases alive, and some followers' as well.
+// Everybody goes on, and no lease ends.
 func TestSilentMember(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, 3)
-	here, there := source(t, c.Endpoints()), source(t, c.Endpoints())
-	h := follow(t, there, "orders")
+	here := source(t, c.Endpoints())
+	var followers []*heard
+	for range 4 {
+		followers = append(followers, follow(t, source(t, c.Endpoints()), "orders"))
+	}
 	for i := range 5 {
 		register(t, here, registrationOf("orders", fmt.Sprintf("e%d", i), i+1))
 	}
-	etcdtest.WaitFor(t, "all elements", func() bool { _, known := h.last(); return len(known) == 5 })
-	before := len(h.all())
-	m := c.Members[0]
-	m.Freeze()
-	defer m.Thaw()
-	outlive(t, c.Endpoints()[1:]...)
-	outlive(t, c.Endpoints()[1:]...)
-	begin(t, here, registrationOf("orders", "late", 9))
-	etcdtest.WaitFor(t, "a new one", func() bool { return strings.Contains(h.names(), "late") })
-	for _, n := range h.all()[before:] {
-		if n.Err == nil && len(n.Elements) < 5 {
-			t.Errorf("an element was lost: %s", namesOf(n.Elements))
+	know := func(n int) func() bool {
+		return func() bool {
+			return !slices.ContainsFunc(followers, func(h *heard) bool { _, known := h.last(); return len(known) != n })
 		}
 	}
+	etcdtest.WaitFor(t, "all elements", know(5))
+	m := c.Members[slices.Index(c.Endpoints(), keptAt(t, here))]
+	m.Freeze()
+	defer m.Thaw()
+	others := slices.DeleteFunc(c.Endpoints(), func(e string) bool { return e == m.Endpoint })
+	outlive(t, others...)
+	begun := time.Now()
+	begin(t, here, registrationOf("orders", "late", 9))
+	etcdtest.WaitFor(t, "a new one", know(6))
+	within(t, "a registration", begun, 2*CheckEvery)
+	for _, h := range followers {
+		for i, n := range h.all() {
+			if n.Err == nil && len(n.Elements) < 5 && i > 0 && len(h.all()[i-1].Elements) >= 5 {
+				t.Errorf("an element was lost: %s", namesOf(n.Elements))
+			}
+		}
+	}
+}
+
+// keptAt is the endpoint of the member that keeps the leases of a source alive.
+func keptAt(t testing.TB, s *Source) string {
+	t.Helper()
+	var at string
+	etcdtest.WaitFor(t, "a lease is kept", func() bool {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.conn.leases.mu.Lock()
+		defer s.conn.leases.mu.Unlock()
+		if stream := s.conn.leases.stream; stream != nil {
+			if p, ok := peer.FromContext(stream.Context()); ok {
+				at = p.Addr.String()
+			}
+		}
+		return at != ""
+	})
+	return at
 }
 
 // All fall silent: that is an error in time, and not for ever.
