@@ -27,6 +27,7 @@ var roles = map[string]func(args []string) error{
 	"store":   storeServer,
 	"front":   frontServer,
 	"tally":   tallyServer,
+	"actor":   actorServer,
 	"name":    nameServer,
 }
 
