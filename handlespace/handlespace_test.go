@@ -3,11 +3,13 @@ package handlespace
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/poolproxy/poolproxy/pool"
@@ -283,22 +285,30 @@ func TestServerErrors(t *testing.T) {
 	}
 }
 
-// Who asks before the source has said anything waits for that.
+// Who asks before the source has said anything waits for that, and no longer.
 func TestPrimaryWaits(t *testing.T) {
-	r := newRig(t)
-	type result struct {
-		Server
-		error
-	}
-	done := make(chan result)
-	go func() {
-		s, err := r.PrimaryServer(t.Context(), "p")
-		done <- result{s, err}
-	}()
-	r.source.follower(pool.News{Elements: elements("a")})
-	if got := <-done; got.error != nil || got.Name != "a" {
-		t.Errorf("%+v", got)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		r, answers := newRig(t), make(chan string, 2)
+		ask := func(name string, err error) { answers <- fmt.Sprint(name, err) }
+		go func() {
+			s, err := r.PrimaryServer(t.Context(), "p")
+			ask(s.Name, err)
+		}()
+		go func() {
+			s, err := r.NextServer(t.Context(), "p", "", false)
+			ask(s.Name, err)
+		}()
+		synctest.Wait()
+		if len(answers) > 0 {
+			t.Fatal("there is an answer already: ", <-answers)
+		}
+		r.source.follower(pool.News{Elements: elements("a")})
+		for range 2 {
+			if got := <-answers; got != "a<nil>" {
+				t.Error(got)
+			}
+		}
+	})
 }
 
 // A source that is down takes no server away: the last known are named, and how old that is.
