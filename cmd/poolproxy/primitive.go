@@ -64,7 +64,7 @@ var exits = []struct {
 var advice = map[admin.ErrorCode]string{
 	admin.UnknownPool:  "Check the name of the pool; or ask another proxy: -admin",
 	admin.EmptyPool:    "Try again when a server is there, or put one into the pool: poolproxy register",
-	admin.Inconsistent: "Leave -policy out, or write that of the pool",
+	admin.Inconsistent: "Leave -policy out, or write that of the pool; if its source says so, those who registered first have another policy than this proxy's configuration",
 	admin.Duplicate:    "Choose another -name, or take the other one out: poolproxy registrations has the ids of those that are registered with this proxy",
 	admin.SourceDown:   "Try again when it is back; poolproxy status shows how it stands",
 	admin.UnknownID:    "poolproxy registrations has the ids of those that are registered with this proxy",
