@@ -22,6 +22,10 @@ type News struct {
 	Err      error     // why the source does not know them now: the elements known before stay
 	Reported []string  // names of those that other pool users could not reach: only what is new since the last news. Also with Err
 	Left     []error   // what the source has of the pool and cannot use, and has left out; each is told once
+
+	// Policy is the pool's, as the source knows it; nil: it does not say. The pool keeps its own; that they differ is worth a word to an
+	// operator (RFC 5352 §6.5.2 has users go by the source's).
+	Policy *Policy
 }
 
 // Static is the source that knows the elements from the beginning, by the pool handle.

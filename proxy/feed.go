@@ -23,6 +23,7 @@ type feed struct {
 	old     loop.Timer // runs out when what is known has become too old
 	failing bool       // it was said that the source fails
 	looped  bool       // it was said that it names ourselves
+	differs bool       // it was said that it has another policy for the pool
 	alarm   bool
 
 	reloaded bool // what comes next is of a configuration that was read again: policy values are worth a line, too
@@ -72,6 +73,7 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.failing, f.alarm = false, false
 	f.fresh()
+	f.compare(n.Policy)
 	if change.None() && len(change.Valued) == 0 {
 		return
 	}
@@ -84,6 +86,17 @@ func (f *feed) learn(n pool.News) {
 	}
 	f.shard.updated(f.config.Handle)
 	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
+}
+
+// compare says once that the source has another policy for the pool: loads and weights that elements register for that one are then read as
+// those of another, or not at all.
+func (f *feed) compare(told *pool.Policy) {
+	differs := told != nil && *told != f.pool.Policy
+	if differs && !f.differs {
+		f.shard.log.Warn("the source of a pool has another policy for it: elements are chosen by that of the configuration", "pool", f.config.Handle,
+			"source", f.config.SourceName, "policy", f.pool.Policy, "source_has", *told)
+	}
+	f.differs = differs
 }
 
 // reachable leaves out elements that are reached by another mapping than the pool's: one that is registered with several is there once

@@ -206,6 +206,34 @@ func TestFeedFails(t *testing.T) {
 	}
 }
 
+// A source that has another policy for the pool than the configuration changes nothing, and that is said, once.
+func TestFeedPolicy(t *testing.T) {
+	r := newFeedRig(t)
+	own, other := pool.RoundRobin, pool.LeastUsed
+	count := func(want int) {
+		t.Helper()
+		if text := r.log.String(); strings.Count(text, "has another policy for it") != want {
+			t.Errorf("it is not said %d times:\n%s", want, text)
+		}
+	}
+	for _, told := range []*pool.Policy{nil, &own} {
+		r.says(pool.News{Policy: told})
+	}
+	count(0)
+	for range 3 {
+		r.says(pool.News{Policy: &other})
+	}
+	count(1)
+	if text := r.log.String(); !strings.Contains(text, "policy=round_robin source_has=least_used") {
+		t.Errorf("it is not said which:\n%s", text)
+	}
+	r.says(pool.News{Policy: &own})
+	r.says(pool.News{Err: errors.New("nobody answers")})
+	count(1)
+	r.says(pool.News{Policy: &other})
+	count(2)
+}
+
 // Over SCTP an element is dialled at all addresses that the source says it has, also one that the source names later, or anew.
 func TestFeedPaths(t *testing.T) {
 	r := newFeedRig(t)

@@ -170,6 +170,9 @@ func (r *rules) resolved(l *link, m asap.HandleResolutionResponse) {
 		p.none = r.now
 	}
 	n := pool.News{Elements: elements, Err: err}
+	if policy, unknown := pool.PolicyOf(m.Policy); unknown == nil && err == nil {
+		n.Policy = &policy
+	}
 	if !p.none.IsZero() && r.c.Empty > 0 && !p.none.Add(r.c.Empty).After(r.now) {
 		n.Err = nil
 	}

@@ -18,7 +18,8 @@ func TestFollow(t *testing.T) {
 	home := g.home()
 	g.expect(home, "at once", whoIsNews)
 	g.says(home, answer(ourElement()))
-	want := []pool.News{{Elements: []pool.Element{{Name: "0x11223344", Mapping: "sctp", Weight: 1, Address: ours.Element.Address, Paths: ours.Element.Paths}}}}
+	want := []pool.News{{Policy: ptr(pool.RoundRobin), // what is not told is that
+		Elements: []pool.Element{{Name: "0x11223344", Mapping: "sctp", Weight: 1, Address: ours.Element.Address, Paths: ours.Element.Paths}}}}
 	if !reflect.DeepEqual(*news, want) {
 		t.Fatalf("told %+v", *news)
 	}
@@ -31,7 +32,17 @@ func TestFollow(t *testing.T) {
 	if len(*news) != 3 {
 		t.Errorf("told %d times", len(*news))
 	}
+	for kind, want := range map[asap.PolicyType]*pool.Policy{asap.Random: ptr(pool.Random), 0xb0001001: nil} {
+		m := answer(ourElement())
+		m.Policy = &asap.Policy{Kind: kind}
+		g.says(home, m)
+		if got := (*news)[len(*news)-1].Policy; !reflect.DeepEqual(got, want) {
+			t.Errorf("of a pool with %v it tells policy %v, want %v", kind, got, want)
+		}
+	}
 }
+
+func ptr[T any](v T) *T { return &v }
 
 // T1-ENRPrequest: it is asked again, while another registrar is looked for; after MAX-REQUEST-RETRANSMIT that is told.
 func TestResolutionTimeout(t *testing.T) {
