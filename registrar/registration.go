@@ -134,10 +134,14 @@ func (r *rules) say(e *registration, m asap.Message, wait time.Duration) {
 	r.home.wire.send(m)
 }
 
-// refuse has a registration wait that cannot be.
+// refuse has a registration wait that cannot be. One that was accepted before still holds, and is there to be ended; but not if what is there
+// under its identifier is somebody else.
 func (r *rules) refuse(e *registration, why error) {
 	e.asked, e.looked, e.tries = false, false, 0
-	e.again, e.until = r.now.Add(refusedPause), time.Time{}
+	e.again = r.now.Add(refusedPause)
+	if errors.Is(why, pool.ErrDuplicate) {
+		e.until = time.Time{}
+	}
 	e.tell(why)
 }
 

@@ -209,6 +209,27 @@ func TestDeregistrationAnswers(t *testing.T) {
 	s.expect(t, "nothing")
 }
 
+// A registration that is refused when it is renewed is still there to be ended, unless somebody else is there in its place.
+func TestRefusedThenLeaves(t *testing.T) {
+	for code, still := range map[asap.CauseCode]bool{asap.CauseLackOfResources: true, asap.CauseNonUniquePE: false} {
+		g := newRig(t, 1, nil)
+		s, home := g.registered()
+		g.pass(70 * time.Second)
+		home.take()
+		g.says(home, rejected(code))
+		var done []error
+		g.r.leave(g.now, s.e, func(err error) { done = append(done, err) })
+		if still {
+			g.expect(home, "deregistered", deletion)
+			g.says(home, deleted)
+		}
+		g.expect(home, "nothing more")
+		if len(done) != 1 || done[0] != nil || len(g.r.elements) > 0 {
+			t.Errorf("%v: done %v, left %d", code, done, len(g.r.elements))
+		}
+	}
+}
+
 // A registrar that lets a registration run out says so (RFC 5352 §3.2): it is registered again at once.
 func TestUnaskedDeregistration(t *testing.T) {
 	g := newRig(t, 1, nil)
