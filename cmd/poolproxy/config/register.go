@@ -101,7 +101,7 @@ func (r *reader) checkRegistry(g *registerBlock) {
 			"Its elements are known by other means: leave the register block out, or name a source of another kind.")
 		return
 	}
-	g.Registry = registry
+	g.Registry, g.SourceDigest = registry, s.digest
 	s.kind.poolOf(r, &poolBlock{Pool: proxy.Pool{Handle: g.Handle, Policy: g.Policy}}, g.seen["pool"])
 }
 

@@ -96,8 +96,8 @@ func TestRegister(t *testing.T) {
 			t.Fatal(written(t, l, ""))
 		}
 		g := l.Config.Elements[len(l.Config.Elements)-1].Register[0]
-		if g.Registry == nil {
-			t.Error("no registry")
+		if g.Registry == nil || len(g.SourceDigest) != 64 {
+			t.Errorf("no registry, or it cannot be told from another one: %+v", g)
 		}
 		g.Registry, g.SourceDigest = nil, ""
 		return g
