@@ -89,7 +89,11 @@ func (s *Shard) withdraw(gone func()) {
 
 // leaveRegistries lets go of what is registered yet, and waits until no registry is being called any more, but not for ever.
 func (s *Shard) leaveRegistries() {
-	for _, r := range s.allRegistrations() {
+	all := s.allRegistrations()
+	if len(all) == 0 {
+		return
+	}
+	for _, r := range all {
 		s.loop.Cancel(&r.again)
 		held := r.call.end()
 		switch {
@@ -101,7 +105,7 @@ func (s *Shard) leaveRegistries() {
 			go r.abandon(held)
 		}
 	}
-	for _, r := range s.allRegistrations() {
+	for _, r := range all {
 		r.load.close()
 	}
 	gone := make(chan struct{})

@@ -208,6 +208,16 @@ func TestRegister(t *testing.T) {
 	if counts := r.asked(all); counts["c"] != 2 || counts["b"] != len(all)-2 {
 		t.Errorf("the sessions are at %v", counts)
 	}
+
+	began = time.Now()
+	b.sidecar.kill() // and started again before its lease has ended
+	r.guard(b, "")
+	waitFor(t, "b to be registered again", func() bool { return r.registration(b).State == "registered" })
+	if took := time.Since(began); took > registerLease*4/5 {
+		t.Errorf("a sidecar that was started again was registered after %v, with a lease of %v", took, registerLease)
+	}
+	r.asked(all)
+	r.are(began, "b", "c")
 }
 
 // New sessions go where the fewest are, by the load that the elements tell.
