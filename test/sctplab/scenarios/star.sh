@@ -79,8 +79,8 @@ END
   waitfor "sidecar of $1" "grep -q 'poolproxy is ready' element-$1.log"
 }
 
-# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY, b has 1. With 127.0.0.1:5001 it is b
-# alone, over UDP, and resumption the only hope. Like the element's it has two shards.
+# user PROTOCOL starts the pool_user sidecar of c: 127.0.0.1:5000. Element a has the PRIORITY (2 if it is not set), b has 1. With
+# 127.0.0.1:5001 it is b alone, over UDP, and resumption the only hope. Like the element's it has two shards.
 user() {
   cat > user.hcl << END
 log { level = "debug" }
@@ -92,7 +92,7 @@ pool "p" {
   element "a" {
     address  = "10.2.1.2:7001"
     paths    = ["10.2.2.2"]
-    priority = ${PRIORITY:-1}
+    priority = ${PRIORITY:-2}
   }
   element "b" {
     address  = "10.2.1.3:7001"
