@@ -14,6 +14,8 @@ type RedisTable struct {
 
 	mu        sync.Mutex
 	byElement map[string]*RedisCommands     // guarded by mu: the last answer of each pool element
+	uses      map[string]int                // guarded by mu: how many have sessions there (Use)
+	left      string                        // guarded by mu: the pool element of the only answer has left the pool; "": it has not
 	all       atomic.Pointer[RedisCommands] // what holds for all of them; nil: nothing is known
 }
 
@@ -58,14 +60,58 @@ func (t *RedisTable) Learn(element string, reply []byte) (commands int, err erro
 		t.byElement = make(map[string]*RedisCommands)
 	}
 	t.byElement[element] = answer
-	all := answer
-	for name, other := range t.byElement {
-		if name != element {
-			all = all.Meet(other)
+	if t.left != "" && t.left != element {
+		delete(t.byElement, t.left)
+	}
+	t.left = ""
+	t.meet()
+	return answer.Len(), nil
+}
+
+// meet finds what holds for all pool elements. It is called with t.mu held.
+func (t *RedisTable) meet() {
+	var all *RedisCommands
+	for _, one := range t.byElement {
+		if all == nil {
+			all = one
+		} else {
+			all = all.Meet(one)
 		}
 	}
 	t.all.Store(all)
-	return answer.Len(), nil
+}
+
+// Use says that one more (a shard) may have sessions at the pool element.
+func (t *RedisTable) Use(element string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.uses == nil {
+		t.uses = make(map[string]int)
+	}
+	t.uses[element]++
+	if t.left == element { // it is there again
+		t.left = ""
+	}
+}
+
+// Forget says that one of those has none any more, and will have none: the element has left the pool. When it is the last, what the element
+// has said is forgotten. If nothing else is known it stays until somebody else has answered: without it nothing would be safe.
+func (t *RedisTable) Forget(element string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.uses[element] > 1 {
+		t.uses[element]--
+		return
+	}
+	delete(t.uses, element)
+	switch {
+	case t.byElement[element] == nil:
+	case len(t.byElement) == 1:
+		t.left = element
+	default:
+		delete(t.byElement, element)
+		t.meet()
+	}
 }
 
 // Known reports whether any pool element has answered.

@@ -53,6 +53,26 @@ func TestRedisTable(t *testing.T) {
 	learn("b", redisTableReply("get", "readonly"), 1)
 	check("b has another version", map[string]string{"get": "true true false", "blpop": "false false false"})
 
+	table.Forget("nobody")
+	table.Use("b")
+	table.Use("b")
+	table.Forget("b")
+	check("b is in use on another shard", map[string]string{"new": "false false false"})
+	table.Forget("b")
+	check("b has left", map[string]string{"new": "true true false", "blpop": "false true true"})
+	table.Forget("a")
+	check("a has left, and nothing else is known", map[string]string{"new": "true true false"})
+	table.Use("a")
+	learn("c", redisTableReply("get", "readonly"), 1)
+	check("a was back", map[string]string{"get": "true true false", "new": "false false false"})
+	table.Forget("c")
+	table.Forget("a")
+	learn("d", redisTableReply("get", "write", "newest", "readonly"), 2)
+	check("a had left", map[string]string{"get": "false true false", "newest": "true true false"})
+	if len(table.byElement) != 1 || len(table.uses) != 0 {
+		t.Errorf("%d answers are kept, and %d uses", len(table.byElement), len(table.uses))
+	}
+
 	if safe, known := new(RedisTable).Safe("get"); safe || known || new(RedisTable).Blocks("get") {
 		t.Error("the zero value knows something")
 	}

@@ -175,7 +175,7 @@ const sweepEvery = time.Second
 func (u *userSide) updated() {
 	left := u.rules.Updated()
 	left = u.direct.updated() || left
-	u.asker.updated()
+	u.asker.updated(u.rules)
 	if left {
 		u.shard.loop.Schedule(&u.sweep, u.shard.loop.Now().Add(sweepEvery))
 	} else {

@@ -59,6 +59,7 @@ func (a *asker) Call(at session.Moment, answer func(session.Reaction, error)) {
 	if q == nil {
 		q = &asked{}
 		a.asked[at.Element] = q
+		a.table.Use(at.Element)
 	}
 	q.at, q.failures, q.waiting = a.loop.Now(), a.pool.Failures(at.Element), true
 	answer(session.Reaction{Send: []byte(protocol.RedisCommandQuery), Expect: func(reply []byte) error {
@@ -158,14 +159,20 @@ func (f *firstAsker) Reset() {
 // ReadOn has nothing to read on (session.Socket).
 func (f *firstAsker) ReadOn() {}
 
-// updated forgets the elements that the pool does not have any more.
-func (a *asker) updated() {
-	if a == nil {
+// updated forgets the elements that the pool does not have any more, when no association leads there: until then what their servers say of
+// commands counts, for requests that they have carried out may be repeated elsewhere.
+func (a *asker) updated(rules *session.User) {
+	if a == nil || len(a.asked) == 0 {
 		return
 	}
+	known := make(map[string]bool)
+	for _, e := range a.pool.States() {
+		known[e.Name] = true
+	}
 	for name := range a.asked {
-		if _, known := a.pool.Element(name); !known {
+		if !known[name] && !rules.Uses(name) {
 			delete(a.asked, name)
+			a.table.Forget(name)
 		}
 	}
 }

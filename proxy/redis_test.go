@@ -114,6 +114,28 @@ func TestAskerAsksInTime(t *testing.T) {
 	}
 }
 
+// What was learned of elements that have left the pool is forgotten, and does not speak for those that have come: in a pool whose
+// elements are called by their addresses there are ever new ones.
+func TestAskerForgets(t *testing.T) {
+	r := newRedisRig(t)
+	elements := r.shard.common.pools["data"]
+	for i := range 100 {
+		name := string(rune('b' + i))
+		elements.Update([]pool.Element{{Name: name, Address: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(i+1))}})
+		r.shard.updated("data")
+		if err := r.ask(session.Moment{Element: name})([]byte("*1\r\n*3\r\n$3\r\nge" + string(rune('a'+i%26)) + "\r\n:2\r\n*1\r\n+readonly\r\n")); err != nil {
+			t.Fatal(err)
+		}
+		if safe, _ := r.table.Safe("ge" + string(rune('a'+i%26))); !safe {
+			t.Errorf("what server %d says does not count", i)
+		}
+	}
+	if n := len(r.shard.users[0].asker.asked); n != 1 {
+		t.Errorf("%d elements are remembered", n)
+	}
+	r.shard.Close()
+}
+
 // silentServer accepts, and says nothing.
 type silentServer struct{ loop.Conn }
 

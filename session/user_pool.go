@@ -39,6 +39,9 @@ func (u *User) Updated() (left bool) {
 	return left
 }
 
+// Uses reports whether there is an association with the element called name, or one is being begun.
+func (u *User) Uses(name string) bool { return u.links[name] != nil }
+
 // leave ends the associations with an element that carry no leg and are to carry none.
 func (u *User) leave(name string) {
 	for n, l := range u.links[name] {
