@@ -39,11 +39,12 @@ type Pool struct {
 	Policy Policy
 
 	mu       sync.Mutex
-	elements []member      // guarded by mu
-	next     int           // guarded by mu: where the round goes on
-	standing Standing      // guarded by mu
-	told     []Element     // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
-	spoken   chan struct{} // guarded by mu: closed when the source says something; nil: it has, or there is none
+	elements []member          // guarded by mu
+	next     int               // guarded by mu: where the round goes on
+	standing Standing          // guarded by mu
+	told     []Element         // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
+	gone     map[string]member // guarded by mu: those that had failed when they left; they may be named again (remember)
+	spoken   chan struct{}     // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu
 	random *rand.Rand              // guarded by mu: draws from source

@@ -76,6 +76,7 @@ func (p *Pool) Learn(now time.Time, n News) Change {
 	if p.told != nil && slices.EqualFunc(p.told, n.Elements, Element.same) { // as most news are
 		return Change{}
 	}
+	p.forget(now)
 	c := p.update(n.Elements)
 	p.told = n.Elements
 	return c
@@ -150,6 +151,7 @@ func (p *Pool) update(elements []Element) (c Change) {
 		switch {
 		case e == nil:
 			c.Gone = append(c.Gone, m.Name)
+			p.remember(m)
 			continue
 		case m.Elsewhere(*e):
 			c.Moved = append(c.Moved, m.Name)
@@ -166,7 +168,7 @@ func (p *Pool) update(elements []Element) (c Change) {
 	for i := range elements {
 		if e := &elements[i]; told[e.Name] == e {
 			c.Added = append(c.Added, e.Name)
-			kept = append(kept, member{Element: *e})
+			kept = append(kept, p.back(*e))
 		}
 	}
 	p.elements, p.next, p.told = kept, next, nil

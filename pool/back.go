@@ -1,0 +1,41 @@
+package pool
+
+import "time"
+
+// Memory is how long it is remembered of an element that has left the pool that it had failed. A source may name some of the elements at a
+// time, and others the next time; and one that is dead is no better for having been left out.
+const Memory = time.Minute
+
+// mostGone bounds how many are remembered.
+const mostGone = 1024
+
+// remember keeps what is known of an element that has left, if it had failed. It is called with p.mu held.
+func (p *Pool) remember(m member) {
+	if m.failures == 0 || len(p.gone) >= mostGone {
+		return
+	}
+	if p.gone == nil {
+		p.gone = make(map[string]member)
+	}
+	p.gone[m.Name] = m
+}
+
+// forget forgets those that have been away for long; their last failure tells. It is called with p.mu held.
+func (p *Pool) forget(now time.Time) {
+	for name, m := range p.gone {
+		if now.Sub(m.retry) > Memory {
+			delete(p.gone, name)
+		}
+	}
+}
+
+// back is an element that is new in the pool, or is named again: then it is known to have failed, unless it is reached elsewhere or registered
+// anew. It is called with p.mu held.
+func (p *Pool) back(e Element) member {
+	m, was := p.gone[e.Name]
+	delete(p.gone, e.Name)
+	if !was || m.Elsewhere(e) || m.Revision != e.Revision {
+		return member{Element: e}
+	}
+	return member{Element: e, failures: m.failures, total: m.total, retry: m.retry}
+}
