@@ -77,12 +77,27 @@ func (u *User) moved(e pool.Element) {
 		}
 	}
 	u.links[name] = append(u.links[name], all...)
-	for _, s := range u.sessions {
-		if s.leg != nil && s.leg.link != nil && s.leg.link.element.Name == name {
+	renamed := func(leg *userLeg) {
+		if s := leg.s; s.leg == leg {
 			s.from = name
 			if s.served == e.Name {
 				s.served = name
 			}
+		}
+	}
+	for _, l := range all {
+		if l != nil {
+			l.eachLeg(renamed)
+		}
+	}
+}
+
+// eachLeg calls f for all legs that the association carries or is to carry.
+func (l *userLink) eachLeg(f func(*userLeg)) {
+	l.streams.all(f)
+	for _, legs := range [][]*userLeg{l.lost, l.pending} {
+		for _, leg := range legs {
+			f(leg)
 		}
 	}
 }
