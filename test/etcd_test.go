@@ -106,6 +106,7 @@ func (f *etcdFleet) goesOn(while, names string) {
 // TestEtcdDies kills a member of a cluster of three, then the leader, then all of them: sessions and failovers go on from what was known
 // last, no element is lost, and after the return registrations are complete within one lease.
 func TestEtcdDies(t *testing.T) {
+	needs(t, false, "etcd")
 	f := launchEtcd(t)
 	var killed atomic.Bool
 	stop := make(chan struct{})
@@ -165,11 +166,12 @@ func TestEtcdDies(t *testing.T) {
 	report(t, f.clients, float64(total(f.clients)-before)/time.Since(began).Seconds())
 }
 
-// withoutEtcd kills all members for a minute, an element meanwhile, and starts a new one.
+// withoutEtcd kills all members for a minute (a little more than a lease with the race detector), an element meanwhile, and starts a new
+// one.
 func (f *etcdFleet) withoutEtcd(killed *atomic.Bool) *element {
 	f.t.Helper()
 	outage := etcdLease + 2*time.Second
-	if checking() {
+	if !raceDetector {
 		outage = time.Minute
 	}
 	f.cluster.Kill()

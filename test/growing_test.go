@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -205,9 +204,10 @@ func (s *stage) follows(change func() time.Time, right func(element string) bool
 // TestGrowingPool is issue 6, item 1: to a pool of 1,000 elements in etcd elements are added, drained from and killed under 200 sessions.
 // New sessions follow within 1 s, and no session is lost.
 func TestGrowingPool(t *testing.T) {
-	rounds := 10
-	if os.Getenv("POOLPROXY_CHECK") != "" {
-		rounds = 50
+	needs(t, false, "etcd")
+	rounds := 100
+	if raceDetector {
+		rounds = 10
 	}
 	cluster := etcdtest.Start(t, 3)
 	s := &stage{t: t, members: strings.Join(cluster.Endpoints(), ","), next: netip.MustParseAddr("127.77.0.1")}
