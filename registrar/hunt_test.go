@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"net/netip"
+	"reflect"
 	"testing"
 	"time"
 
@@ -168,7 +169,8 @@ func TestTakeover(t *testing.T) {
 		t.Fatal("it is home without the H flag")
 	}
 	g.says(next, keepAlive(true))
-	g.expect(next, "with the H flag", ack, whoIsNews)
+	g.expect(next, "with the H flag", ack, whoIsNews, registrationOf(ourElement()))
+	g.says(next, accepted)
 	if g.r.home != next.link || home.closed || home.reset {
 		t.Fatal("it is not home, or the old one is told that we are dead")
 	}
@@ -179,8 +181,7 @@ func TestTakeover(t *testing.T) {
 		t.Error("the end of the old one matters")
 	}
 	g.pass(70 * time.Second)
-	sent := next.take()
-	if _, is := sent[len(sent)-1].(asap.Registration); !is {
+	if sent := next.take(); !reflect.DeepEqual(sent[len(sent)-1], registrationOf(ourElement())) {
 		t.Errorf("it is not registered again there: %+v", sent)
 	}
 	s.expect(t, "no news")
@@ -194,7 +195,7 @@ func TestTakeoverWhileHunting(t *testing.T) {
 	trying := g.last(3)
 	next, _ := g.begun(server(3).Addr())
 	g.says(next, keepAlive(true))
-	g.expect(next, "with the H flag", ack)
+	g.expect(next, "with the H flag", ack, registrationOf(ourElement()))
 	for _, e := range trying {
 		if !e.reset {
 			t.Errorf("%v is still tried", e.link.remote)

@@ -295,10 +295,10 @@ func (r *rules) keepAlive(l *link, m asap.EndpointKeepAlive) {
 	l.sworn = true
 	r.endHunt(nil)
 	r.adopt(l)
+	// It knows of our elements by other registrars. Registered with it they are tied to this association: rspregistrar then takes its end
+	// for theirs at once, and else only when a keep-alive was not answered for 5 s.
 	for _, e := range r.elements {
-		if e.asked || e.until.IsZero() || e.changed || e.leaving != nil {
-			r.enlist(e)
-		}
+		r.enlist(e)
 	}
 }
 

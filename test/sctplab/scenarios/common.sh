@@ -30,9 +30,9 @@ hosts() {
   for i in 1 2 3 4; do ip addr add "10.1.1.$i/24" dev dummy0; done
 }
 
-# capture NAME [FILTER]: records packets into NAME.pcap until captured ends it.
+# capture NAME [FILTER [INTERFACE]]: records packets into NAME.pcap until captured ends it.
 capture() {
-  tcpdump -Z root -i any -B 16384 --immediate-mode -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # there is no user tcpdump to become
+  tcpdump -Z root -i ${3:-any} -B 16384 --immediate-mode -U -w "$1.pcap" "${2:-sctp}" > "tcpdump.$1.log" 2>&1 & # there is no user tcpdump to become
   capturing=$!
   waitfor "capturing $1" "grep -q 'listening on' tcpdump.$1.log"
 }
