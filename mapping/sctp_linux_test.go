@@ -115,3 +115,54 @@ func TestSCTPHostOfManyAddresses(t *testing.T) {
 		})
 	}
 }
+
+// An association that is dialled from where one listens shows its peer where to begin one itself. Nobody else may listen there.
+func TestSCTPFromWhereItListens(t *testing.T) {
+	needSCTP(t)
+	x := mappingtest.Real(mapping.SCTPMapping{}, mapping.SCTPMapping{})(t)
+	anywhere := netip.MustParseAddrPort("127.0.0.1:0")
+	shared := mapping.SCTPMapping{Native: true, Shared: true}
+	dialled, found, asked, answers := &end{}, &end{}, &end{}, &end{}
+	listen := func(side *mappingtest.Side, m mapping.SCTPMapping, e *end) (at netip.AddrPort) {
+		side.Do(func() {
+			l, err := m.Listen(side.Loop, anywhere, beats, func(a mapping.Association) mapping.Handler {
+				e.a = a
+				return e
+			})
+			if err != nil {
+				t.Error(err)
+				return
+			}
+			at = l.Addr()
+		})
+		return at
+	}
+	user, element := listen(x.User, shared, answers), listen(x.Element, mapping.SCTPMapping{Native: true}, found)
+	if t.Failed() {
+		return
+	}
+	x.User.Do(func() {
+		dialled.a = mapping.SCTPMapping{Native: true, From: user}.Dial(x.User.Loop, element, beats, dialled)
+		if _, err := (mapping.SCTPMapping{Native: true}).Listen(x.User.Loop, user, beats, nil); err == nil {
+			t.Error("somebody else listens there, too")
+		}
+	})
+	var from netip.AddrPort
+	if !x.Element.Await(func() bool {
+		if found.ups == 1 {
+			from = found.a.Remote()
+		}
+		return found.ups == 1
+	}, 10*time.Second) {
+		t.Fatalf("it is not up: %v", dialled.err)
+	}
+	if from != user {
+		t.Errorf("it comes from %v, not from %v", from, user)
+	}
+	x.Element.Do(func() {
+		asked.a = mapping.SCTPMapping{Native: true}.Dial(x.Element.Loop, from, beats, asked)
+	})
+	if !x.User.Await(func() bool { return answers.ups == 1 }, 10*time.Second) {
+		t.Fatalf("nobody answers there: %v", asked.err)
+	}
+}
