@@ -111,19 +111,21 @@ func (r *rules) huntDue() {
 	}
 }
 
-// nobody follows a round in which no registrar was found. One that does not answer is better than none: it is asked again.
+// nobody follows a round in which no registrar was found. One that does not answer is better than none: what was asked of it goes on, and
+// when it is late again they are looked for again.
 func (r *rules) nobody() {
 	h := &r.hunt
 	if h.told {
 		return
 	}
 	h.told = true
-	why := r.down()
 	if r.home != nil {
 		wait := h.wait
 		r.endHunt(nil)
 		r.hunt.wait = wait
+		return
 	}
+	why := r.down()
 	for _, p := range slices.Clone(r.pools) {
 		r.unanswered(p, why)
 	}

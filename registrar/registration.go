@@ -25,7 +25,8 @@ type registration struct {
 	answer  time.Time // T2-registration, or T3-deregistration: with asked
 	tries   int       // without an answer
 	changed bool      // the values are others than those last sent
-	sent    time.Time // when the values were last sent
+	sent    time.Time // when the values were last sent; zero: never
+	known   bool      // registrars may have it
 	again   time.Time // T4-reregistration, or when a refused one is tried again; zero: not yet
 	until   time.Time // the registration holds until then, if nobody says otherwise; zero: there is none
 	why     error     // what was told last; nil: that it is registered
@@ -96,7 +97,7 @@ func (r *rules) enlist(e *registration) {
 		return
 	}
 	if e.looked {
-		e.changed, e.sent = false, r.now
+		e.changed, e.known, e.sent = false, true, r.now
 		r.home.sworn = true
 		r.say(e, asap.Registration{Handle: asap.PoolHandle(e.handle), Element: e.element}, r.c.Times.T2)
 	} else if !e.looking {
@@ -137,11 +138,11 @@ func (r *rules) say(e *registration, m asap.Message, wait time.Duration) {
 // refuse has a registration wait that cannot be. One that was accepted before still holds, and is there to be ended; but not if what is there
 // under its identifier is somebody else.
 func (r *rules) refuse(e *registration, why error) {
-	e.asked, e.looked, e.tries = false, false, 0
-	e.again = r.now.Add(refusedPause)
 	if errors.Is(why, pool.ErrDuplicate) {
 		e.until = time.Time{}
 	}
+	e.asked, e.looked, e.tries = false, false, 0
+	e.again, e.known = r.now.Add(refusedPause), e.known && !e.until.IsZero()
 	e.tell(why)
 }
 
@@ -241,7 +242,7 @@ func (r *rules) leave(now time.Time, e *registration, done func(error)) {
 	e.leaving = append(e.leaving, done)
 	switch {
 	case !first:
-	case e.until.IsZero() && !e.asked: // nobody knows of it
+	case !e.known:
 		r.leftFor(e, nil)
 	default:
 		e.until, e.tries = time.Time{}, 0
@@ -268,9 +269,9 @@ func (r *rules) leftFor(e *registration, err error) {
 func (r *rules) left(l *link, e *registration, why asap.OperationError) {
 	switch {
 	case e.leaving == nil && l == r.home && !e.asked && len(why) == 0:
-		r.enlist(e)
+		e.again = e.sent.Add(valuesPause)
 	case e.leaving == nil || e.on != l:
-	case len(why) > 0:
+	case len(why) > 0 && !causes(why).has(asap.CauseUnknownPoolHandle): // there is no such pool: then it is not in it
 		r.leftFor(e, fmt.Errorf("registrar: pool %q, element %.100q: it cannot be deregistered: the registrar says: %v", e.handle, e.name, why))
 	default:
 		r.leftFor(e, nil)

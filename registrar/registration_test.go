@@ -198,6 +198,23 @@ func TestDeregistrationAnswers(t *testing.T) {
 		t.Error(err)
 	}
 
+	g = newRig(t, 1, nil) // the pool has gone, and the element with it
+	s, home = g.registered()
+	g.r.leave(g.now, s.e, func(e error) { err = e })
+	g.says(home, asap.DeregistrationResponse{Handle: handle, PE: ourID, Errors: asap.OperationError{{Code: asap.CauseUnknownPoolHandle}}})
+	if err != nil {
+		t.Error(err)
+	}
+
+	g = newRig(t, 1, nil) // it was sent, and perhaps accepted
+	s = g.register(ours)
+	home = g.home()
+	g.says(home, unknown)
+	g.pass(30 * time.Second)
+	g.r.leave(g.now, s.e, func(error) {})
+	next := g.home()
+	g.expect(next, "at the next registrar", deletion)
+
 	g = newRig(t, 1, nil)
 	s = g.register(ours)
 	left := false
@@ -234,8 +251,16 @@ func TestRefusedThenLeaves(t *testing.T) {
 func TestUnaskedDeregistration(t *testing.T) {
 	g := newRig(t, 1, nil)
 	s, home := g.registered()
+	g.pass(time.Minute)
 	g.says(home, deleted)
+	g.pass(0)
 	g.expect(home, "again", registrationOf(ourElement()))
+	g.says(home, accepted)
+	g.says(home, deleted)
+	g.pass(valuesPause - 1)
+	g.expect(home, "but not as often as it says so")
+	g.pass(1)
+	g.expect(home, "a second later", registrationOf(ourElement()))
 	g.says(home, accepted)
 	s.expect(t, "no news")
 }

@@ -76,6 +76,23 @@ func TestResolutionTimeout(t *testing.T) {
 	}
 }
 
+// If all others refuse, the slow one has its time.
+func TestSlowRegistrar(t *testing.T) {
+	g := newRig(t, 3, nil)
+	news := g.follow()
+	home := g.home()
+	g.pass(15 * time.Second)
+	g.down(g.last(2)[0])
+	g.down(g.last(1)[0])
+	if g.r.home != home.link || len(*news) > 0 || g.r.hunt.on {
+		t.Fatalf("home %v, told %v, hunting %v", g.r.home, *news, g.r.hunt.on)
+	}
+	g.says(home, answer(ourElement()))
+	if n := *news; len(n) != 1 || n[0].Err != nil {
+		t.Errorf("told %v", n)
+	}
+}
+
 // A registrar that is found while the answer is awaited is asked at once.
 func TestResolutionMoves(t *testing.T) {
 	g := newRig(t, 2, nil)
@@ -241,10 +258,11 @@ func TestIdentifier(t *testing.T) {
 	seen := map[asap.PEIdentifier]string{}
 	for _, name := range []string{"a", "b", "0x1", "0x00000000", "0xzzzzzzzz", ""} {
 		for _, m := range []string{"tcp", "sctp"} {
-			if other, twice := seen[id(name, m)]; twice || id(name, m) == 0 || id(name, m) != id(name, m) {
-				t.Errorf("%q over %s: %v, as %s", name, m, id(name, m), other)
+			n := id(name, m)
+			if other, twice := seen[n]; twice || n == 0 {
+				t.Errorf("%q over %s: %v, as %s", name, m, n, other)
 			}
-			seen[id(name, m)] = name + " " + m
+			seen[n] = name + " " + m
 		}
 	}
 }
