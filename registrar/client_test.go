@@ -249,11 +249,11 @@ func FuzzRules(f *testing.F) {
 	f.Fuzz(func(t *testing.T, script []byte) {
 		g := newRig(t, 4, func(c *Config) { c.Empty = 10 * time.Second })
 		z := &fuzzer{rig: g}
-		for _, b := range script[:min(len(script), 500)] {
+		for _, b := range script[:min(len(script), 200)] {
 			z.step(int(b))
 			z.check()
 		}
-		for range 200 { // what is open ends, in time
+		for range 20 { // what is open ends, in time
 			g.pass(10 * time.Second)
 			z.check()
 		}
