@@ -82,6 +82,7 @@ func TestReportedFalsely(t *testing.T) {
 	if n := taken["a"] + taken["b"]; n < most*9/10 || taken["a"] < most*2/5 || taken["b"] < most*2/5 {
 		t.Error(taken)
 	}
+	p = New("p", RoundRobin, at("a"))
 	p.Failed(start, "a")
 	p.Failed(start, "a")
 	retry := p.States()[0].Retry

@@ -106,6 +106,25 @@ func TestRegisterAsksTheKernel(t *testing.T) {
 	}
 }
 
+// So it is for a server that begins after the sidecar.
+func TestRegisterAsksTheKernelLater(t *testing.T) {
+	var at string
+	r := newRegisteringProxy(t, 1, func(e *Element) { at = e.Server.String() })
+	r.is(regRegistered)
+	r.server.Close()
+	r.is(regWaiting)
+	r.p.runners[0].do(func() { r.p.runners[0].shard.elements[0].probe.local = false }) // as it is before a server was seen
+	var err error
+	if r.server, err = net.Listen("tcp4", at); err != nil {
+		t.Fatal(err)
+	}
+	go r.serve()
+	r.is(regRegistered)
+	if n := r.accepted.Load(); n > 0 {
+		t.Errorf("the server was connected to %d times", n)
+	}
+}
+
 // The load is that of all shards.
 func TestRegisterLoadOfShards(t *testing.T) {
 	r := newRegisteringProxy(t, threeShards, func(e *Element) {

@@ -13,6 +13,9 @@ import (
 const (
 	watchEvery = time.Second
 	watchFall  = 2
+
+	// watchTimeout is longer than the probe takes at most: an answer behind it would be taken for that of the next look.
+	watchTimeout = 2 * probeTimeout
 )
 
 // register prepares the registrations of a pool_element. What they need to know of the server is the health check's; where there is none
@@ -25,7 +28,7 @@ func (e *elementSide) register(c Element) {
 		e.registrations = append(e.registrations, newRegistration(e, to, e.listener.Addr()))
 	}
 	if e.health == nil {
-		e.watch = newHealth(e.shard, e.name, HealthCheck{Kind: healthListens, Address: e.server, Interval: watchEvery, Timeout: watchEvery,
+		e.watch = newHealth(e.shard, e.name, HealthCheck{Kind: healthListens, Address: e.server, Interval: watchEvery, Timeout: watchTimeout,
 			Rise: 1, Fall: watchFall}, func(error) {})
 		e.watch.probe = e.probe
 		e.shard.loop.Schedule(&e.watch.next, e.shard.loop.Now())

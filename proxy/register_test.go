@@ -142,15 +142,14 @@ func (p *playedRegistry) loadOf(name string) string {
 // registerRig is a pool_element that registers itself, its server, and a pool_user with clients, in virtual time.
 type registerRig struct {
 	*testing.T
-	world     *looptest.World
-	server    *looptest.Host
-	listener  loop.Listener
-	user      *looptest.Host
-	shard     *Shard // of the pool_element
-	registry  *playedRegistry
-	log       logged
-	clients   int
-	withdrawn int
+	world    *looptest.World
+	server   *looptest.Host
+	listener loop.Listener
+	user     *looptest.Host
+	shard    *Shard // of the pool_element
+	registry *playedRegistry
+	log      logged
+	clients  int
 }
 
 func newRegisterRig(t *testing.T, change func(*Element)) *registerRig {
@@ -286,6 +285,24 @@ func TestRegister(t *testing.T) {
 	}
 }
 
+// A server's host that falls silent is found out by two looks, each of which takes its time.
+func TestRegisterSilent(t *testing.T) {
+	r := newRegisterRig(t, nil)
+	r.serves(true)
+	if !r.world.RunUntil(func() bool { return r.status().State == string(regRegistered) }, 5*time.Second) {
+		t.Fatal("never registered")
+	}
+	r.wants("register a@orders in orders", regRegistered)
+	r.server.Vanish()
+	r.world.RunFor(2500 * time.Millisecond)
+	r.wants("", regRegistered)
+	r.world.RunFor(1500 * time.Millisecond)
+	r.wants("deregister a@orders", regWaiting)
+	if s := r.status(); !strings.Contains(s.Error, "nobody does") {
+		t.Errorf("%+v", s)
+	}
+}
+
 // With a health check it is that which decides, with its own thresholds, and a server is not registered because nothing is known of it.
 func TestRegisterHealth(t *testing.T) {
 	r := newRegisterRig(t, func(e *Element) {
@@ -315,8 +332,7 @@ func TestRegisterHealth(t *testing.T) {
 func TestRegisterTwice(t *testing.T) {
 	other := newPlayedRegistry()
 	other.refusal = fmt.Errorf("pool %q: %w", "more", pool.ErrInconsistent)
-	var r *registerRig
-	r = newRegisterRig(t, func(e *Element) {
+	r := newRegisterRig(t, func(e *Element) {
 		e.Register = append(e.Register, Register{Handle: "more", Registry: other, SourceName: "test.s", Name: "b", Mapping: mapping.TCP})
 	})
 	r.serves(true)
@@ -392,8 +408,7 @@ func TestRegisterDown(t *testing.T) {
 // The load is that of the sessions; it is told when it has changed by enough, once in Every, whatever happens meanwhile.
 func TestRegisterLoad(t *testing.T) {
 	const most = 200
-	var r *registerRig
-	r = newRegisterRig(t, func(e *Element) {
+	r := newRegisterRig(t, func(e *Element) {
 		e.Register[0].Policy, e.Register[0].LoadFrom, e.Register[0].MaxSessions, e.Register[0].Every = pool.LeastUsed, LoadSessions, most, 10*time.Second
 	})
 	r.serves(true)
