@@ -78,6 +78,7 @@ func (m *simulation) checkEnd() {
 			m.checkOnce(c)
 		}
 	}
+	m.checkLeft()
 	m.checkNothingLeft()
 }
 

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"errors"
+	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/poolproxy/poolproxy/session"
@@ -44,20 +46,32 @@ func (c *serverConn) since(end int) time.Time {
 	return c.marks[0].at
 }
 
-// legAt is the name of the element at which the client's session is now; "" if it is nowhere, or over.
-func (m *simulation) legAt(c *client) (name string) {
+// legAt is where the element is at which the client's session is now; invalid if it is nowhere, or over.
+func (m *simulation) legAt(c *client) (at netip.AddrPort) {
 	if c.conn == nil {
-		return ""
+		return at
 	}
 	client := c.conn.Local().String()
 	for _, u := range m.userShard.users {
 		u.rules.Sessions(func(s *session.Session) {
 			if i := s.Info(); i.Client == client && i.State == "open" {
-				name = i.Element
+				at = m.whereIs(i.Element)
 			}
 		})
 	}
-	return name
+	return at
+}
+
+// whereIs is the address of an element by the name that it has for the pool user: the source may have given that name to another one.
+func (m *simulation) whereIs(name string) netip.AddrPort {
+	if _, at, moved := strings.Cut(name, " at "); moved {
+		return netip.MustParseAddrPort(at)
+	}
+	if at, told := m.named[name]; told { // also of one that is left out now
+		return at
+	}
+	e, _ := m.userShard.common.pools["pool"].Element(name)
+	return e.Address
 }
 
 // checkFence: where an unsafe request is repeated, the old server gets nothing of it once the new one has it. What it had read, or
@@ -88,6 +102,5 @@ func (c *serverConn) isOlder(x *serverConn) bool {
 	if x.server.element == c.server.element {
 		return x.accepted > c.accepted
 	}
-	at := m.legAt(m.clients[c.client])
-	return at == elementName(x.server.element.index)
+	return m.legAt(m.clients[c.client]) == m.addressOf(x.server.element)
 }

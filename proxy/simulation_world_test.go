@@ -3,6 +3,7 @@ package proxy
 import (
 	"fmt"
 	"io"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -34,6 +35,8 @@ type simulation struct {
 
 	woke map[*looptest.Host]time.Time // when it last was thawed
 
+	named map[string]netip.AddrPort // where the source has last said that elements are
+
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
 
@@ -56,7 +59,7 @@ const (
 )
 
 func newSimulation(s *scenario, trace func(string, ...any)) *simulation {
-	m := &simulation{scenario: s, world: looptest.NewWorld(s.seed), trace: trace, closed: map[int]bool{}, woke: map[*looptest.Host]time.Time{}}
+	m := &simulation{scenario: s, world: looptest.NewWorld(s.seed), trace: trace, closed: map[int]bool{}, named: map[string]netip.AddrPort{}, woke: map[*looptest.Host]time.Time{}}
 	m.world.BufferSize = s.buffer
 	level := hclog.Warn
 	if trace != nil {
@@ -162,11 +165,7 @@ func (m *simulation) startSidecar(e *element) {
 func (m *simulation) startUser() {
 	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping}
 	for _, e := range m.elements {
-		to := pool.Element{Name: elementName(e.index), Address: e.sidecar.Addr(elementPort), Priority: uint32(e.index)}
-		if m.mapping == mapping.None {
-			to.Address = e.server.Addr(serverPort)
-		}
-		p.Elements = append(p.Elements, to)
+		p.Elements = append(p.Elements, pool.Element{Name: elementName(e.index), Address: m.addressOf(e), Priority: uint32(e.index)})
 	}
 	var callbacks []Callback
 	for range m.callbacks {
@@ -182,6 +181,14 @@ func (m *simulation) startUser() {
 	if err != nil {
 		panic(err)
 	}
+}
+
+// addressOf is where the pool user reaches an element.
+func (m *simulation) addressOf(e *element) netip.AddrPort {
+	if m.mapping == mapping.None {
+		return e.server.Addr(serverPort)
+	}
+	return e.sidecar.Addr(elementPort)
 }
 
 // random fills p with the schedule's own chance: it makes tokens.
@@ -205,6 +212,7 @@ func (m *simulation) run() error {
 		m.clients = append(m.clients, newClient(m, i))
 	}
 	m.planFaults()
+	m.planSource()
 	m.watch()
 	m.world.RunUntil(func() bool { return m.err != nil }, faultTime)
 	m.healAll()
