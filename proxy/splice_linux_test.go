@@ -111,13 +111,29 @@ func (r *bulkRig) eventually(what string, f func() bool) {
 	}
 }
 
+// atRest waits until nothing is moved as pages any more, and returns how many of them wait.
+func (r *bulkRig) atRest() (wait int) {
+	r.t.Helper()
+	last, same := 0, 0
+	r.eventually("pages to be at rest", func() bool {
+		at, all := pages(r.user)
+		behind, more := pages(r.element)
+		if same++; all+more != last { // a machine that is busy elsewhere rests, too
+			last, same = all+more, 0
+		}
+		wait = at + behind
+		return same == 100 // looks
+	})
+	return wait
+}
+
 // flow is one direction of a transfer.
 type flow struct {
 	size int64
 	seed uint64
 	got  atomic.Int64
 	stop atomic.Int64  // the receiver pauses there
-	on   chan struct{} // until this is closed
+	on   chan struct{} // until something comes of this, or it is closed
 	errs chan error    // of the sender and of the receiver
 }
 
@@ -255,22 +271,18 @@ func TestSpliceStalled(t *testing.T) {
 	r := newBulkRig(t, 256)
 	client, server := r.dial()
 	down := newFlow(size, 3)
+	down.stop.Store(size / 2)
 	down.run(server, client)
 	r.eventually("bulk as pages", func() bool {
 		_, there := pages(r.user)
 		_, here := pages(r.element)
-		return there > 50 && here > 50
+		return there > 50 && here > 50 && down.got.Load() >= size/2
 	})
-	down.stop.Store(0)
-	last, same := 0, 0
-	r.eventually("pages to be at rest", func() bool {
-		at, all := pages(r.user)
-		behind, more := pages(r.element)
-		if same++; all+more != last || at+behind == 0 { // a machine that is busy elsewhere rests, too
-			last, same = all+more, 0
-		}
-		return same == 100 // looks
-	})
+	for r.atRest() == 0 { // what waits has been copied, as it may be: it goes on, and is stopped again
+		down.stop.Add(4 << 20)
+		down.on <- struct{}{}
+		r.eventually("the next stop", func() bool { return down.got.Load() >= down.stop.Load() })
+	}
 	r.path.cut()
 	otherClient, otherServer := r.dial()
 	other := newFlow(size, 4)
