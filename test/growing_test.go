@@ -280,3 +280,50 @@ pool_user "stage" {
 }
 `, admin, strings.Join(members, `", "`), actorPool, listen, actorPool)
 }
+
+// TestReportsAreShared has an element die that one pool_user has a session at: another one that has none, and never looks at it, hears of
+// the death by etcd, while the registration still stands.
+func TestReportsAreShared(t *testing.T) {
+	cluster := etcdtest.Start(t, 1)
+	_, text, _ := net.SplitHostPort(freeAddress(t))
+	port, _ := strconv.Atoi(text)
+	s := &stage{t: t, members: strings.Join(cluster.Endpoints(), ","), next: netip.MustParseAddr("127.78.0.1"), port: port}
+	s.audience.t, s.listen, s.failed = t, freeAddress(t), make(chan error, 1)
+	first, name := s.act(1, 1)
+	second, _ := s.act(1, 2)
+	for _, p := range []*process{first, second} {
+		waitFor(t, p.name+" to be registered", func() bool { return !s.moment(p, "registered").IsZero() })
+	}
+	other := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}
+	for i, at := range []fleet{{listen: s.listen, admin: freeAddress(t)}, *other} {
+		user := startProcess(t, command{name: fmt.Sprintf("user-%d", i), args: []string{builtBinary(t), "run", "-config",
+			writeConfig(t, fmt.Sprintf("user-%d", i), growingConfig(at.listen, at.admin, cluster.Endpoints()))}})
+		user.waitListening(t, at.listen)
+		user.waitListening(t, at.admin)
+	}
+	alive := func() (alive, known bool) {
+		for _, e := range other.status().Pools[0].Elements {
+			if e.Name == name {
+				return e.Alive, true
+			}
+		}
+		return false, false
+	}
+	waitFor(t, "the other pool_user to know the element", func() bool { up, known := alive(); return up && known })
+	t.Cleanup(s.leave)
+	if a := s.join(); a.element != name {
+		t.Fatalf("the session is at %s, not at the least used, %s", a.element, name)
+	}
+	first.kill()
+	waitFor(t, "the other pool_user to hear of it", func() bool {
+		up, known := alive()
+		if !known {
+			t.Fatal("the registration is gone: nothing can be said of reports")
+		}
+		return !up
+	})
+	s.leave()
+	if len(s.failed) > 0 {
+		t.Error(<-s.failed)
+	}
+}
