@@ -117,7 +117,7 @@ func fromASAP(from *asap.PoolElement, d asap.Dialect) (e pool.Element, ok bool) 
 	}
 	var reached []netip.Addr
 	for _, a := range to.Addresses {
-		if !a.IsUnspecified() && !a.IsMulticast() {
+		if a = a.Unmap(); !a.IsUnspecified() && !a.IsMulticast() {
 			reached = append(reached, a)
 		}
 	}
@@ -131,10 +131,10 @@ func fromASAP(from *asap.PoolElement, d asap.Dialect) (e pool.Element, ok bool) 
 	return e, true
 }
 
-// sameTransport reports whether two elements could be the same process: the registrar may know of fewer addresses.
-func sameTransport(a, b asap.Transport) bool {
-	return a.Protocol == b.Protocol && a.Port == b.Port &&
-		slices.ContainsFunc(a.Addresses, func(at netip.Addr) bool { return slices.Contains(b.Addresses, at) })
+// sameTransport reports whether an element that a registrar names could be ours: the registrar may know of fewer addresses.
+func sameTransport(named, our asap.Transport) bool {
+	return named.Protocol == our.Protocol && named.Port == our.Port &&
+		slices.ContainsFunc(named.Addresses, func(at netip.Addr) bool { return slices.Contains(our.Addresses, at.Unmap()) })
 }
 
 // Causes of rsplib's own (rserpool-errors).

@@ -16,8 +16,9 @@ import (
 type Source struct {
 	c Config
 
-	mu  sync.Mutex
-	run *running // guarded by mu; nil: nobody needs it
+	mu    sync.Mutex
+	run   *running      // guarded by mu; nil: nobody needs it
+	ended chan struct{} // guarded by mu; closed when the loop that was begun last has ended; nil: there was none
 }
 
 var (
@@ -43,8 +44,15 @@ type running struct {
 	users  int // guarded by Source.mu
 }
 
-// turn is the loop's goroutine. The last release ends it; nobody waits for that, since it has nothing left to do but to close sockets.
-func (r *running) turn() { r.loop.Run() }
+// turn is the loop's goroutine. The last release ends it. It begins when the loop before has closed its sockets, which may be at the same
+// port; nobody else waits for that.
+func (r *running) turn(before <-chan struct{}, ended chan<- struct{}) {
+	defer close(ended)
+	if before != nil {
+		<-before
+	}
+	r.loop.Run()
+}
 
 // acquire begins to run, if nobody did, until release was called as often. The error is that of the system.
 func (s *Source) acquire() (*running, error) {
@@ -56,7 +64,9 @@ func (s *Source) acquire() (*running, error) {
 			return nil, fmt.Errorf("registrar: %w", err)
 		}
 		s.run = &running{loop: l, client: newClient(l, s.c)}
-		go s.run.turn()
+		before := s.ended
+		s.ended = make(chan struct{})
+		go s.run.turn(before, s.ended)
 	}
 	s.run.users++
 	return s.run, nil
@@ -75,12 +85,14 @@ func (s *Source) release(r *running) {
 	})
 }
 
-// do hands the rules an event, and waits until they have taken it.
-func (r *running) do(event func(now time.Time)) {
+// do hands the rules an event, and waits until they have taken it. It reports whether they have: not if the loop has ended.
+func (r *running) do(event func(now time.Time)) bool {
 	taken := make(chan struct{})
-	if r.loop.Post(func() { r.client.do(event); close(taken) }) {
-		<-taken
+	if !r.loop.Post(func() { r.client.do(event); close(taken) }) {
+		return false
 	}
+	<-taken
+	return true
 }
 
 // Follow resolves the pool handle, again and again (pool.Source).
@@ -150,7 +162,7 @@ func (r *registered) Revalue(values pool.Element) {
 func (r *registered) Deregister(ctx context.Context) error {
 	rules := r.run.client.rules
 	left := make(chan error, 1)
-	r.run.do(func(now time.Time) {
+	taken := r.run.do(func(now time.Time) {
 		rules.leave(now, r.registration, func(err error) {
 			select {
 			case left <- err:
@@ -158,6 +170,9 @@ func (r *registered) Deregister(ctx context.Context) error {
 			}
 		})
 	})
+	if !taken { // it was deregistered before
+		return nil
+	}
 	var err error
 	select {
 	case err = <-left:

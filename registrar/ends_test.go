@@ -1,0 +1,88 @@
+package registrar
+
+import (
+	"context"
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/poolproxy/poolproxy/asap"
+	"github.com/poolproxy/poolproxy/pool"
+)
+
+// Whoever deregisters a second time need not wait for a loop that has ended long ago.
+func TestDeregisterTwice(t *testing.T) {
+	o := openOffice(t)
+	s := newSource(t, o.at)
+	standings := make(chan error, 10)
+	r, err := s.Register(ours, func(err error) { standings <- err })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := soon(t, "registered", standings); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Deregister(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(10 * time.Second); r.(*registered).run.loop.Post(func() {}); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the loop does not end")
+		}
+	}
+	again := make(chan error, 1)
+	go func() { again <- r.Deregister(context.Background()) }() // ends with the call
+	if err := soon(t, "deregistered again", again); err != nil {
+		t.Error(err)
+	}
+	r.Revalue(pool.Element{})
+}
+
+// An element whose server fails and returns at once is registered anew at the same port, however the loop before it ends.
+func TestInAHurry(t *testing.T) {
+	o := openOffice(t)
+	at := freePort(t)
+	s, err := New(Config{Registrars: []netip.AddrPort{o.at}, Dialect: asap.RSPLIB(), Transport: overTCP{}, Interval: time.Hour,
+		Listen: at, Times: Times{T5: 100 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 200 {
+		standings := make(chan error, 10)
+		r, err := s.Register(ours, func(err error) { standings <- err })
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := soon(t, "registered", standings); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Deregister(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// An address that is mapped into IPv6 is the IPv4 address that everybody else calls it by.
+func TestMappedAddress(t *testing.T) {
+	e := ourElement()
+	e.User.Addresses = []netip.Addr{netip.MustParseAddr("::ffff:10.1.0.1"), netip.MustParseAddr("::ffff:0.0.0.0"), netip.MustParseAddr("::ffff:10.2.0.1")}
+	elements, err := elementsOf(answer(e), asap.RSPLIB())
+	if err != nil || len(elements) != 1 {
+		t.Fatal(elements, err)
+	}
+	if want := ours.Element; elements[0].Elsewhere(want) {
+		t.Errorf("%v %v, not %v %v", elements[0].Address, elements[0].Paths, want.Address, want.Paths)
+	}
+}
+
+// freePort is where nobody listens.
+func freePort(t *testing.T) netip.AddrPort {
+	t.Helper()
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().(*net.TCPAddr).AddrPort()
+}
