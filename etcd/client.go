@@ -58,23 +58,21 @@ func (s *Source) hold() {
 
 // release closes the connection when nobody needs it any more.
 func (s *Source) release() {
+	var unused *connection
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.users--; s.users == 0 {
-		s.disconnect()
+		unused, s.conn = s.conn, nil
 	}
+	s.mu.Unlock()
+	unused.close()
 }
 
-// disconnect is called with s.mu held.
-func (s *Source) disconnect() {
-	if s.conn != nil {
-		s.conn.close()
-		s.conn = nil
-	}
-}
-
-// close has all that is under way on the connection fail.
+// close has all that is under way on the connection fail; there may be none. It may wait for a member that is silent: not to be called with
+// Source.mu held, which reports need at once.
 func (c *connection) close() {
+	if c == nil {
+		return
+	}
 	c.leases.close()
 	c.client.Close() // its error is that it has been closed
 }
@@ -108,18 +106,19 @@ func (s *Source) connected(ctx context.Context) (*connection, error) {
 func (s *Source) make(a *attempt) {
 	defer s.running.Done()
 	a.c, a.err = s.tryConnect()
+	var unused *connection
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	defer close(a.done)
 	s.making = nil
 	switch {
 	case a.err != nil:
 	case s.users == 0: // they have given up
-		a.c.close()
-		a.c, a.err = nil, errClosed
+		unused, a.c, a.err = a.c, nil, errClosed
 	default:
 		s.conn = a.c
 	}
+	close(a.done)
+	s.mu.Unlock()
+	unused.close()
 }
 
 // tryConnect makes a client, which checks the user's name and password, and asks all members which cluster they belong to.
@@ -199,11 +198,13 @@ func (s *Source) askOnce(ctx context.Context, do func(context.Context, *connecti
 // giveUp closes a connection, so that the next one who needs it begins anew: a cluster that was built anew is taken, if all members that
 // answer belong to it.
 func (s *Source) giveUp(c *connection) {
+	var unused *connection
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.conn == c {
-		s.disconnect()
+		unused, s.conn = c, nil
 	}
+	s.mu.Unlock()
+	unused.close()
 }
 
 // transient reports whether another member, or the same a moment later, may do better.

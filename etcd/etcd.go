@@ -137,8 +137,10 @@ func (s *Source) Close() {
 	s.mu.Unlock()
 	s.running.Wait()
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.disconnect()
+	last := s.conn
+	s.conn = nil
+	s.mu.Unlock()
+	last.close()
 }
 
 // Follow tells of the pool's elements (pool.Source).

@@ -3,10 +3,12 @@ package etcd
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"net/url"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/poolproxy/poolproxy/pool"
@@ -92,7 +94,7 @@ func (s *Source) sendReport(r report, lease *clientv3.LeaseID) error {
 	if err != nil {
 		return err
 	}
-	return s.ask(s.ctx, "reporting a failed element", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
+	send := func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
 		if *lease == 0 {
 			granted, err := c.client.Grant(ctx, reportLease)
 			if err != nil {
@@ -107,5 +109,10 @@ func (s *Source) sendReport(r report, lease *clientv3.LeaseID) error {
 			return nil, err
 		}
 		return done.Header, nil
-	})
+	}
+	const what = "reporting a failed element"
+	if err = s.ask(s.ctx, what, send); errors.Is(err, rpctypes.ErrLeaseNotFound) { // it ended while others were reported
+		err = s.ask(s.ctx, what, send)
+	}
+	return err
 }
