@@ -3,6 +3,7 @@ package etcd
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -53,6 +54,7 @@ func (f *follower) run() {
 	f.s.hold()
 	defer f.s.release()
 	for f.ctx.Err() == nil {
+		f.join()
 		err := f.look()
 		if f.ctx.Err() != nil { // what was found is only that we end
 			break
@@ -94,13 +96,30 @@ func (f *follower) refresh(ctx context.Context) error {
 	case <-f.ended:
 		return nil // nobody wants to know any more
 	case <-ctx.Done():
-		return ctx.Err()
+		return f.late(ctx)
 	}
 	select {
 	case err := <-done:
 		return err
 	case <-ctx.Done():
-		return ctx.Err()
+		return f.late(ctx)
+	}
+}
+
+// late is the error of a refresh that has no more time.
+func (f *follower) late(ctx context.Context) error {
+	return fmt.Errorf("etcd: pool %q: %w: no answer from %s yet: %w", f.handle, pool.ErrSourceDown, strings.Join(f.s.c.Endpoints, ", "), context.Cause(ctx))
+}
+
+// join has all who ask for a refresh now be answered together.
+func (f *follower) join() {
+	for {
+		select {
+		case done := <-f.asks:
+			f.pending = append(f.pending, done)
+		default:
+			return
+		}
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"sync"
 	"time"
@@ -45,7 +46,11 @@ type registration struct {
 }
 
 func newRegistration(s *Source, r pool.Registration, told func(error)) (*registration, error) {
+	r.Element.Address = netip.AddrPortFrom(r.Element.Address.Addr().Unmap(), r.Element.Address.Port())
 	r.Element.Paths = slices.Clone(r.Element.Paths)
+	for i, ip := range r.Element.Paths {
+		r.Element.Paths[i] = ip.Unmap()
+	}
 	g := &registration{s: s, r: r, instance: rand.Text(), told: told, ended: make(chan struct{}), changed: make(chan struct{}, 1)}
 	text, err := valueOf(r, r.Element, g.instance).text()
 	if err == nil && r.Element.Mapping != "" {
@@ -107,10 +112,10 @@ func (g *registration) run() {
 	}
 }
 
-// pause is how long nothing need be done.
+// pause is how long nothing need be done. What was done since the lease was kept alive last does not put off the next time.
 func (g *registration) pause(err error) time.Duration {
 	if err == nil {
-		return g.ttl / 3
+		return max(0, g.ttl/3-time.Since(g.kept))
 	}
 	return min(g.s.c.Lease/6, mostAgain)
 }
