@@ -86,3 +86,43 @@ func freePort(t *testing.T) netip.AddrPort {
 	defer l.Close()
 	return l.Addr().(*net.TCPAddr).AddrPort()
 }
+
+// Somebody else may have the identifier by the time that a registration has run out: who returns then asks first, as in the beginning.
+func TestReturnsLate(t *testing.T) {
+	g := newRig(t, 1, nil)
+	s, home := g.registered()
+	g.down(home)
+	g.pass(DefaultLife + time.Second)
+	s.expect(t, "run out", pool.ErrSourceDown)
+	home = g.home()
+	g.expect(home, "back", whoIs)
+	other := ourElement()
+	other.User.Addresses = []netip.Addr{netip.MustParseAddr("10.9.0.1")}
+	g.says(home, answer(other))
+	g.expect(home, "taken")
+	s.expect(t, "taken", pool.ErrDuplicate)
+	g.pass(refusedPause)
+	g.expect(home, "again", whoIs)
+	g.says(home, unknown)
+	g.expect(home, "free", registrationOf(ourElement()))
+	g.says(home, accepted)
+	s.expect(t, "registered", nil)
+
+	g.down(home) // and whoever returns in time does not ask
+	g.pass(time.Second)
+	g.expect(g.home(), "back in time", registrationOf(ourElement()))
+}
+
+// A registration that is answered when it had run out still takes other policy values at once.
+func TestAnsweredLate(t *testing.T) {
+	g := newRig(t, 1, nil)
+	s, home := g.registered()
+	g.pass(DefaultLife) // renewed after 70 s, which is not answered
+	s.expect(t, "run out", pool.ErrSourceDown)
+	home.take()
+	g.says(home, accepted)
+	s.expect(t, "registered", nil)
+	if !s.e.looked {
+		t.Error("it is asked once more who is there")
+	}
+}

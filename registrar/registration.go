@@ -155,7 +155,7 @@ func (r *rules) answered(e *registration, m asap.RegistrationResponse) {
 		r.refuse(e, rejection(e.handle, e.name, m.Errors))
 		return
 	}
-	e.asked, e.tries = false, 0
+	e.asked, e.looked, e.tries = false, true, 0
 	e.until, e.again = e.sent.Add(r.c.Life), r.now.Add(r.c.Times.T4)
 	if e.changed {
 		e.again = e.sent.Add(valuesPause)
@@ -177,7 +177,7 @@ func (e *registration) next() time.Time {
 
 func (r *rules) elementDue(e *registration) {
 	if r.passed(e.until) {
-		e.until = time.Time{}
+		e.until, e.looked = time.Time{}, false // somebody else may take its place now
 		e.tell(fmt.Errorf("registrar: pool %q, element %.100q: the registration has run out: %w", e.handle, e.name, r.down()))
 	}
 	switch {

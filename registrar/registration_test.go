@@ -281,6 +281,8 @@ func TestRegistrationRunsOut(t *testing.T) {
 	g.pass(1)
 	s.expect(t, "when it does not", pool.ErrSourceDown)
 	g.up(g.last(1)[0])
+	g.expect(g.last(1)[0], "who is there now", whoIs)
+	g.says(g.last(1)[0], unknown)
 	g.expect(g.last(1)[0], "again", registrationOf(ourElement()))
 	g.says(g.last(1)[0], accepted)
 	s.expect(t, "again", nil)
