@@ -291,7 +291,10 @@ func (z *fuzzer) step(n int) {
 		z.pass(time.Duration(n/16) * 3 * time.Second)
 	case 3:
 		if len(z.elements) > 0 {
-			z.r.leave(z.now, z.elements[n/16%len(z.elements)], func(error) { z.calls++ })
+			e := z.elements[n/16%len(z.elements)]
+			if z.r.leave(z.now, e, func(error) { z.calls++ }); n/16%4 == 3 {
+				z.r.forget(z.now, e)
+			}
 		}
 	case 4, 5:
 		if alive && !e.link.up {

@@ -126,3 +126,45 @@ func TestAnsweredLate(t *testing.T) {
 		t.Error("it is asked once more who is there")
 	}
 }
+
+// An element whose deregistration nobody has heard in time is deregistered as soon as somebody does. A registrar that gets no answer for it
+// would end the association, and with it all other elements that were registered over it.
+func TestForgotten(t *testing.T) {
+	g := newRig(t, 2, nil)
+	s, home := g.registered()
+	another := ours
+	another.Element.Name = "0x55667788"
+	g.register(another)
+	forget := func() {
+		g.r.leave(g.now, s.e, func(error) {})
+		g.r.forget(g.now, s.e)
+	}
+	g.down(home)
+	forget()
+	home = g.home()
+	g.expect(home, "the new home", whoIs, deletion)
+	taker, ok := g.begun(server(2).Addr())
+	if !ok {
+		t.Fatal("a registrar is refused")
+	}
+	id := ourID
+	asks := asap.EndpointKeepAlive{Server: 2, Handle: handle, PE: &id}
+	g.says(taker, asks)
+	g.expect(taker, "asked for it", deletion)
+	g.says(taker, deleted)
+	g.says(taker, asks)
+	g.expect(taker, "it is gone")
+
+	s = g.register(ours) // it is back: what was forgotten is not so any more
+	g.says(home, unknown) // the answer that the other one waited for
+	g.says(home, unknown)
+	home.take()
+	g.says(home, accepted)
+	g.says(taker, asks)
+	g.expect(taker, "it lives", asap.EndpointKeepAliveAck{Handle: handle, PE: ourID})
+	forget()
+	g.pass(DefaultLife)
+	taker.take()
+	g.says(taker, asks)
+	g.expect(taker, "its life is over anyway")
+}

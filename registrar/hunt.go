@@ -65,6 +65,7 @@ func (r *rules) tryMore() {
 func (r *rules) found(l *link) {
 	r.endHunt(l)
 	r.adopt(l)
+	r.disown(l, func(reportKey) bool { return true })
 	for _, e := range r.elements {
 		r.enlist(e)
 	}

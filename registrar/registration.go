@@ -61,6 +61,7 @@ func (r *rules) register(now time.Time, e *registration) error {
 		return fmt.Errorf("registrar: pool %q: %q and %q have the same name or identifier, %s: %w",
 			e.handle, other.name, e.name, Name(e.element.ID), pool.ErrDuplicate)
 	}
+	delete(r.forgotten, reportKey{e.handle, e.element.ID})
 	r.elements = append(r.elements, e)
 	r.enlist(e)
 	return nil
@@ -250,12 +251,6 @@ func (r *rules) leave(now time.Time, e *registration, done func(error)) {
 	}
 }
 
-// forget drops a registration without a word: it ends with its life.
-func (r *rules) forget(now time.Time, e *registration) {
-	r.now = now
-	r.leftFor(e, pool.ErrSourceDown)
-}
-
 func (r *rules) leftFor(e *registration, err error) {
 	r.elements = slices.DeleteFunc(r.elements, func(other *registration) bool { return other == e })
 	leaving := e.leaving
@@ -289,6 +284,7 @@ func (r *rules) keepAlive(l *link, m asap.EndpointKeepAlive) {
 		ours = true
 		l.wire.send(asap.EndpointKeepAliveAck{Handle: asap.PoolHandle(e.handle), PE: e.element.ID})
 	}
+	r.disown(l, func(k reportKey) bool { return k.handle == string(m.Handle) && (m.PE == nil || *m.PE == k.id) })
 	l.server = m.Server
 	if !m.Home || !ours || l == r.home {
 		return

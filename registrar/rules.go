@@ -39,10 +39,12 @@ type rules struct {
 	pools    []*resolution
 	elements []*registration
 	reported map[reportKey]time.Time // when
+
+	forgotten map[reportKey]time.Time // elements that a registrar may still take for alive, until then
 }
 
 func newRules(c Config, dial func(*link) wire, listen func() (bool, error)) *rules {
-	r := &rules{c: c, dial: dial, listen: listen, reported: map[reportKey]time.Time{}}
+	r := &rules{c: c, dial: dial, listen: listen, reported: map[reportKey]time.Time{}, forgotten: map[reportKey]time.Time{}}
 	r.hunt.wait = c.Times.T5
 	return r
 }
@@ -110,6 +112,8 @@ func (r *rules) received(now time.Time, l *link, m asap.Message) {
 	case asap.DeregistrationResponse:
 		if e := r.element(m.Handle, m.PE); e != nil {
 			r.left(l, e, m.Errors)
+		} else if len(m.Errors) == 0 {
+			delete(r.forgotten, reportKey{string(m.Handle), m.PE})
 		}
 	case asap.EndpointKeepAlive:
 		r.keepAlive(l, m)
