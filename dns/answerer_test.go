@@ -323,3 +323,32 @@ func packed(m *wire.Msg) []byte {
 	}
 	return p
 }
+
+// Where nobody looks how elements do, a failure that was reported is forgotten: what is named has the health of then, not of ever.
+func TestAnswererForgives(t *testing.T) {
+	a, pools := answering(t)
+	p, now := pools["round"], time.Now()
+	named := func(now time.Time) string {
+		t.Helper()
+		r := a.answer(new(wire.Msg).SetQuestion("round.pool.", wire.TypeA), wire.MinMsgSize, now)
+		if len(r.Answer) != 1 {
+			t.Fatal(r)
+		}
+		return r.Answer[0].(*wire.A).A.String()
+	}
+	for name, fails := range map[string]func(){
+		"here":      func() { p.Unreachable(now, "10.0.1.1:1") },
+		"elsewhere": func() { p.Reported(now, []string{"10.0.1.1:1"}) },
+	} {
+		fails()
+		for range 2 {
+			if got := named(now.Add(pool.Belief)); got != "10.0.1.2" {
+				t.Errorf("%s: %s is named, which has failed", name, got)
+			}
+		}
+		now = now.Add(pool.Belief + time.Second)
+		if got := named(now) + " " + named(now); got != "10.0.1.1 10.0.1.2" && got != "10.0.1.2 10.0.1.1" {
+			t.Errorf("%s: named are %s", name, got)
+		}
+	}
+}

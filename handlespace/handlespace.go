@@ -38,11 +38,6 @@ var (
 // MaxRegistrations is how many registrations a handlespace keeps at once.
 const MaxRegistrations = 4096
 
-// Belief is how long a report of failure is believed of an element if nobody finds out how it is. The next server is asked for by
-// somebody who tries it and comes back if it does not work, so it is short; and each time one caller in a while tries in vain, so it
-// is not shorter.
-const Belief = 10 * time.Second
-
 // Pool is a pool with what is known of where its elements come from.
 type Pool struct {
 	Pool       *pool.Pool
@@ -53,10 +48,6 @@ type Pool struct {
 	// Learned is for pools that somebody else feeds: it returns when the pool has learned what the source has said until now. nil: it does
 	// so at once.
 	Learned func()
-
-	// Watched says that somebody finds out when an element that has failed is alive again (a pool_user does). Else reports of failures are
-	// forgotten after Belief.
-	Watched bool
 }
 
 // from names the source for messages.

@@ -226,16 +226,17 @@ func TestNextOfOne(t *testing.T) {
 	}
 }
 
-// What is said to have failed is forgotten after a while, if nobody else finds out; else that one knows better.
+// What is said to have failed is forgotten after a while, if nobody else finds out; who looks knows better.
 func TestForgive(t *testing.T) {
 	r := newRig(t)
 	watched := pool.New("w", pool.RoundRobin, elements("ab"))
-	r.Share(Pool{Pool: watched, Watched: true})
+	r.Share(Pool{Pool: watched})
 	r.next("s", "a", "b")
 	r.next("w", "a", "b")
-	r.clock.pass(Belief)
+	r.clock.pass(pool.Belief)
 	r.primary("s", "c")
 	r.primary("s", "b")
+	watched.Suspect(r.clock.now()) // a session looks at it; it has failed still
 	r.primary("w", "b")
 	r.clock.pass(time.Second)
 	r.primary("s", "c")

@@ -33,7 +33,7 @@ func (h *Handlespace) PrimaryServer(ctx context.Context, handle string) (Server,
 		return Server{}, err
 	}
 	p.wait(ctx)
-	p.forgive(h.now())
+	p.Pool.Forgive(h.now())
 	elements, err := p.Pool.Resolve(h.now(), 1)
 	if len(elements) == 0 {
 		return Server{}, p.empty()
@@ -52,7 +52,7 @@ func (h *Handlespace) NextServer(ctx context.Context, handle, last string, refre
 		return Server{}, err
 	}
 	p.wait(ctx)
-	p.forgive(h.now())
+	p.Pool.Forgive(h.now())
 	name, known := p.called(last)
 	if known {
 		p.Pool.Unreachable(h.now(), name)
@@ -95,18 +95,6 @@ func (p *Pool) wait(ctx context.Context) {
 	select {
 	case <-p.Pool.Spoken():
 	case <-ctx.Done():
-	}
-}
-
-// forgive forgets failures that are not to be believed any more, where nobody finds out when an element is alive again.
-func (p *Pool) forgive(now time.Time) {
-	if p.Watched {
-		return
-	}
-	for _, e := range p.Pool.States() {
-		if e.Failures > 0 && now.Sub(e.Retry) > Belief {
-			p.Pool.Alive(e.Name)
-		}
 	}
 }
 

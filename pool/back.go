@@ -2,6 +2,22 @@ package pool
 
 import "time"
 
+// Belief is how long a failure is believed of an element that nobody has looked at since. Who is named a server by nameservice tries it, and
+// comes back if it does not work, so it is short; and each time one caller in a while tries in vain, so it is not shorter.
+const Belief = 10 * time.Second
+
+// Forgive forgets failures that are older than Belief. It is for those who are named elements and do not say how these do: where sessions
+// are carried, each failure is looked into by the next one (Suspect), which makes it a new one.
+func (p *Pool) Forgive(now time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range p.elements {
+		if m := &p.elements[i]; m.failures > 0 && now.Sub(m.retry) > Belief {
+			m.failures, m.retry = 0, time.Time{}
+		}
+	}
+}
+
 // Memory is how long it is remembered of an element that has left the pool that it had failed. A source may name some of the elements at a
 // time, and others the next time; and one that is dead is no better for having been left out.
 const Memory = time.Minute

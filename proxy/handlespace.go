@@ -34,7 +34,6 @@ func (p *Proxy) newHandlespace(c Config) *handlespace.Handlespace {
 		h.Share(handlespace.Pool{
 			Pool: p.common.pools[x.Handle], Mapping: x.Mapping.String(), Source: x.Source, SourceName: x.SourceName,
 			Learned: func() { p.runners[0].do(func() {}) }, // news are posted to the first shard, one after another
-			Watched: slices.ContainsFunc(c.Users, func(u User) bool { return u.Pool == x.Handle }),
 		})
 	}
 	return h
