@@ -355,9 +355,9 @@ func TestConformancePageLinks(t *testing.T) {
 func TestConformancePageMistakesAreFound(t *testing.T) {
 	tr := plant(t)
 	for _, right := range []string{
-		"`pool/round.go` `round.took`, `due`; `TestRoundRobin`", "`mapping/sctp*.go`", "`pool` `Pool.Resolve`", "`pool.Element`",
+		"`pool/round.go` `round.took`, `pick`; `TestRoundRobin`", "`mapping/sctp*.go`", "`pool` `Pool.Resolve`", "`pool.Element`",
 		"`Element.Weight`", "`mapping.Association`", "`replay`", "`ack = \"read\"`", "`poolproxy status`", "`/v1/status`", "TestVectors", "`config.hcl.example`",
-		"`session/asap.go` `userLink.card`", "`asap` `FuzzParse`", "`pool/round.go` `due`, `order.go` `Prefer`", "`pool`, `round.go`",
+		"`session/asap.go` `userLink.card`", "`asap` `FuzzParse`", "`pool/round.go` `pick`, `order.go` `Prefer`", "`pool`, `round.go`",
 		"`session/cookie.go` TestCookieMovesOn",
 	} {
 		if w := tr.wrong(right); w != nil {

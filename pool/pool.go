@@ -44,6 +44,7 @@ type Pool struct {
 	standing Standing          // guarded by mu
 	told     []Element         // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
 	gone     map[string]member // guarded by mu: those that had failed when they left; they may be named again (remember)
+	owed     map[uint32]int64  // guarded by mu: of policies of weighted turns, by class: the credit of those that have left
 	spoken   chan struct{}     // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu
@@ -63,7 +64,8 @@ type member struct {
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 	orderBy  [16]byte  // the incarnation of it that has said so
 	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
-	credit   int64     // of weighted round robin, also among equals of Priority: how far its turn is overdue
+	credit   int64     // of policies of weighted turns: how far its turn is overdue
+	joins    bool      // it takes turns with others than before (join)
 	reports  time.Time // when a failure may be told to others again
 	heard    time.Time // when others are believed again
 }

@@ -1,7 +1,6 @@
 package pool
 
 import (
-	"cmp"
 	"math"
 	"math/rand/v2"
 	"time"
@@ -39,7 +38,7 @@ func (r *round) pick() int {
 	switch {
 	case r.policy.Draws():
 		return r.draw()
-	case r.policy == WeightedRoundRobin, r.policy == Priority:
+	case r.policy.turns():
 		return r.due()
 	}
 	for _, i := range r.sorted {
@@ -80,47 +79,6 @@ func (m *member) cost(p Policy) uint64 {
 	}
 	return 0
 }
-
-// due is the member of weighted round robin whose turn is the most overdue, the first one of several. Under Priority those of the
-// highest priority take turns.
-func (r *round) due() int {
-	best, most := -1, int64(0)
-	for i := range r.members {
-		if !r.can(i) {
-			continue
-		}
-		higher, c := 0, r.members[i].credit+r.share(i)
-		if best >= 0 {
-			higher = cmp.Compare(r.class(i), r.class(best))
-		}
-		if best < 0 || higher > 0 || higher == 0 && c > most {
-			best, most = i, c
-		}
-	}
-	return best
-}
-
-// class is what a member must have in common with those that it takes turns with; larger ones come first.
-func (r *round) class(i int) uint32 {
-	if r.policy == Priority {
-		return r.members[i].Priority
-	}
-	return 0
-}
-
-// share is what a member earns with each turn of its class. Under Priority a weight of 0 does not mean that the element gives no service, as
-// in the weighted policies, but a very small share of it (RFC 2782), so all weights count for more: RFC 5356 has none there, and whoever
-// says nothing of them (ASAP cannot) has equal ones.
-func (r *round) share(i int) int64 {
-	weight := int64(r.members[i].Weight)
-	if r.policy == Priority {
-		return max(1, weight*leastShare)
-	}
-	return weight
-}
-
-// leastShare is how many elements of weight 0 have the share of one of weight 1, under Priority.
-const leastShare = 100
 
 // draw is a member by chance, each with its share of all chances.
 func (r *round) draw() int {
@@ -173,14 +131,7 @@ func (r *round) took(i int) {
 	case RoundRobin, LeastUsed, LeastUsedDegradation, PriorityLeastUsed, Application:
 		r.head = (i + 1) % len(r.members)
 	case WeightedRoundRobin, Priority:
-		// Smooth weighted round robin, as in nginx: each that takes part earns its weight, and the one whose turn it was pays for all. In as many
-		// turns as the sum of weights each has as many as its weight, spread evenly, and never one more than its share until then.
-		for j := range r.members {
-			if r.can(j) && r.class(j) == r.class(i) {
-				r.members[j].credit += r.share(j)
-				m.credit -= r.share(j)
-			}
-		}
+		r.pay(i)
 	}
 	r.missed(m)
 	m.give()

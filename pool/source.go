@@ -141,29 +141,24 @@ func (p *Pool) update(elements []Element) (c Change) {
 			told[e.Name] = e
 		}
 	}
-	kept, next, weighed := make([]member, 0, len(told)), 0, false
+	kept, next := make([]member, 0, len(told)), 0
 	for i := range p.elements {
-		m := p.elements[i]
+		m := &p.elements[i]
 		if i == p.next {
 			next = len(kept)
 		}
 		e := told[m.Name]
-		switch {
-		case e == nil:
+		if e == nil {
 			c.Gone = append(c.Gone, m.Name)
-			p.remember(m)
+			p.leaves(m)
+			p.remember(*m)
 			continue
-		case m.Elsewhere(*e):
-			c.Moved = append(c.Moved, m.Name)
-			m = member{total: m.total + 1} // what was learned of it is outdated (Failures)
 		}
-		weighed = weighed || p.Policy == Priority && m.Priority != e.Priority // it takes turns with others now
-		if m.Name != "" && m.values() != e.values() {
-			c.Valued = append(c.Valued, m.Name)
-		}
-		weighed = m.take(*e) || weighed
-		kept = append(kept, m)
+		kept = append(kept, p.stays(m, *e, &c))
 		delete(told, m.Name)
+	}
+	if len(kept) == 0 {
+		p.owed = nil // all begin alike
 	}
 	for i := range elements {
 		if e := &elements[i]; told[e.Name] == e {
@@ -172,10 +167,25 @@ func (p *Pool) update(elements []Element) (c Change) {
 		}
 	}
 	p.elements, p.next, p.told = kept, next, nil
-	if weighed || len(c.Added)+len(c.Gone) > 0 {
-		p.level()
-	}
+	p.join()
 	return c
+}
+
+// stays is the element as it is told now, of which something may be known. It is called with p.mu held.
+func (p *Pool) stays(was *member, e Element, c *Change) member {
+	m := *was
+	if m.elsewhere(p.Policy, &e) {
+		p.leaves(&m)
+	}
+	switch {
+	case m.Elsewhere(e):
+		c.Moved = append(c.Moved, m.Name)
+		m = member{total: m.total + 1, credit: m.credit, joins: m.joins} // what was learned of it is outdated (Failures)
+	case m.values() != e.values():
+		c.Valued = append(c.Valued, m.Name)
+	}
+	m.take(e)
+	return m
 }
 
 // Elsewhere reports whether the element called the same is reached in another place: it is another one then.
@@ -187,22 +197,12 @@ func (e *Element) Elsewhere(other Element) bool {
 func (e *Element) values() [4]uint32 { return [...]uint32{e.Priority, e.Weight, e.Load, e.Degradation} }
 
 // take takes the element as it is told. If it is registered anew, or with other policy values, what has been given since the last time
-// does not count any more (RFC 5356 §5.2.2). It reports whether it has another weight.
-func (m *member) take(e Element) (weighed bool) {
+// does not count any more (RFC 5356 §5.2.2).
+func (m *member) take(e Element) {
 	if m.Revision != e.Revision || m.values() != e.values() {
 		m.given = 0
 	}
-	weighed = m.Weight != e.Weight
 	m.Element = e
-	return weighed
-}
-
-// level begins the circular list of weighted round robin anew: what was due by the old weights may be out of all proportion. It is called
-// with p.mu held.
-func (p *Pool) level() {
-	for i := range p.elements {
-		p.elements[i].credit = 0
-	}
 }
 
 // Paths are the further addresses of the element that is reached at this one, none if there is no such element or it has none. They are not
