@@ -87,6 +87,7 @@ var settings = map[string]setting{
 	"User.Callbacks":      {word: "failover.callback"},
 	"Callback.Rule":       {not: "Digest says which one it is"},
 	"Callback.Digest":     {word: "block", hidden: true},
+	"Callback.Exec":       {hidden: true}, // the arguments of programs may be passwords
 
 	"Element.Memory":         {word: "retrieval.memory"},
 	"Element.UDPPort":        {word: "udp_port"},
@@ -97,12 +98,17 @@ var settings = map[string]setting{
 	"Element.Health":         {word: "health_check"},
 	"Element.Card":           {word: "business_card"},
 	"Element.CookieKey":      {word: "cookie_key_file", hidden: true},
+	"Element.FenceExec":      {hidden: true},
+
+	"HealthCheck.Send": {hidden: true}, // AUTH and a password
+	"HealthCheck.Exec": {hidden: true},
 
 	"Register.Handle":       {word: "pool"},
 	"Register.Registry":     {not: "SourceName and SourceDigest say which one it is"},
 	"Register.SourceName":   {word: "source"},
 	"Register.SourceDigest": {word: "source: the source's settings", hidden: true},
 	"Register.LoadFrom":     {word: "load", hidden: true},
+	"Register.LoadExec":     {hidden: true},
 	"Register.Every":        {word: "load_every"},
 }
 

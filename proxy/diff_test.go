@@ -152,7 +152,7 @@ func TestDiffKnowsAllFields(t *testing.T) {
 	}
 	there := map[string]bool{}
 	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[DNS](), reflect.TypeFor[Log](), reflect.TypeFor[Pool](),
-		reflect.TypeFor[User](), reflect.TypeFor[Callback](), reflect.TypeFor[Element](), reflect.TypeFor[Register]()} {
+		reflect.TypeFor[User](), reflect.TypeFor[Callback](), reflect.TypeFor[Element](), reflect.TypeFor[Register](), reflect.TypeFor[HealthCheck]()} {
 		for i := range of.NumField() {
 			there[of.Name()+"."+of.Field(i).Name] = true
 		}
@@ -200,6 +200,11 @@ func TestDiffTells(t *testing.T) {
 		{func(c *Config) { c.Pools[0].Native = false }, []string{`pool "some text" peer changed from native to sidecar`}},
 		{func(c *Config) { c.Admin.Listen = netip.AddrPort{} }, []string{`admin.listen changed from 192.0.2.1:7 to none`}},
 		{func(c *Config) { c.Elements[0].CookieKey = []byte("secret") }, []string{`pool_element "some text" cookie_key_file changed`}},
+		{func(c *Config) { c.Elements[0].Health.Send = []byte("AUTH secret\r\n") }, []string{`pool_element "some text" health_check.send changed`}},
+		{func(c *Config) { c.Elements[0].Health.Exec = []string{"/check", "-password=secret"} }, []string{`pool_element "some text" health_check.exec changed`}},
+		{func(c *Config) { c.Elements[0].FenceExec = []string{"/fence", "-password=secret"} }, []string{`pool_element "some text" fence_exec changed`}},
+		{func(c *Config) { c.Users[0].Callbacks[0].Exec[0] = "secret" }, []string{`pool_user "some text" failover.callback 1.exec changed`}},
+		{func(c *Config) { c.Elements[0].Register[0].LoadExec[0] = "secret" }, []string{`pool_element "some text" register 1.load_exec changed`}},
 		{func(c *Config) { c.Elements[0].Health = nil }, []string{`pool_element "some text" health_check changed from given to none`}},
 		{func(c *Config) { c.Elements[0].Health.Expect = regexp.MustCompile("^ok") },
 			[]string{`pool_element "some text" health_check.expect changed from "a" to "^ok"`}},
