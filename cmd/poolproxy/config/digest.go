@@ -36,3 +36,9 @@ func (r *reader) digest(b *hclsyntax.Block) string {
 	}
 	return hex.EncodeToString(sum.Sum(nil))
 }
+
+// withFile is the digest of a block that names a file with this secret: another secret makes it another block.
+func withFile(digest, secret string) string {
+	sum := sha256.Sum256([]byte(digest + "\x00" + secret))
+	return hex.EncodeToString(sum[:])
+}

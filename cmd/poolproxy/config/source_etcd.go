@@ -68,6 +68,7 @@ func (e *etcdKind) made(r *reader, s *sourceBlock) pool.Source {
 	if len(r.diags.Errs()) > before {
 		return nil
 	}
+	s.digest = withFile(s.digest, e.c.Password)
 	source, err := etcd.New(e.c)
 	if err != nil {
 		at, set := s.seen["prefix"]

@@ -24,6 +24,7 @@ func TestEtcdSource(t *testing.T) {
 // A password is for nobody else to read.
 func TestEtcdPassword(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "password")
+	digest := ""
 	load := func(text string, mode os.FileMode) string {
 		t.Helper()
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
@@ -36,10 +37,18 @@ func TestEtcdPassword(t *testing.T) {
 		if l.Failed() {
 			return about(l, l.Diagnostics[0])
 		}
+		digest = l.Config.Pools[0].SourceDigest
 		return ""
 	}
 	if said := load("secret\n", 0o640); said != "" {
 		t.Error(said)
+	}
+	was := digest
+	if said := load("secret\r\n", 0o600); said != "" || digest != was {
+		t.Errorf("the same password has another digest: %s", said)
+	}
+	if said := load("other\n", 0o600); said != "" || digest == was || len(digest) != 64 {
+		t.Errorf("another password has the same digest, so a reload would not see it: %s %s", digest, said)
 	}
 	for _, bad := range []struct {
 		text string
