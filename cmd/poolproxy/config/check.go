@@ -35,6 +35,7 @@ func (r *reader) checkAll() {
 	r.checkAdmin()
 	r.checkDNS()
 	r.checkListeners()
+	r.checkCircles()
 }
 
 // checkIdle checks a configuration without pool_users and pool_elements: with pools and the admin API it is nameservice mode.

@@ -75,3 +75,48 @@ func (r *reader) checkLoop(u *userBlock, p *poolBlock) {
 		}
 	}
 }
+
+// checkCircles finds pool_elements whose server is a pool_user of the pool that they are in: each session would begin another one, until
+// nothing is left, not even an answer of the admin API.
+func (r *reader) checkCircles() {
+	for _, e := range r.elements {
+		for _, u := range r.users {
+			own, _ := ofThisHost(e.Server.Addr())
+			if e.broken || !own || !collide(u.Listen, e.Server) || !r.isIn(e, u.Pool) {
+				continue
+			}
+			r.fail(e.seen["server"], fmt.Sprintf("Sessions would go round in circles: the server of pool_element %q is pool_user %q, whose pool %q it is in",
+				e.Name, u.Name, u.Pool), "A pool_element stands before a server: write that one's address.")
+		}
+	}
+}
+
+// isIn reports whether a pool_element is in a pool, by an element block or because it registers itself.
+func (r *reader) isIn(e *elementBlock, handle string) bool {
+	for _, g := range e.registers {
+		if g.Handle == handle {
+			return true
+		}
+	}
+	for _, p := range r.pools {
+		for _, x := range p.elements {
+			if own, _ := ofThisHost(x.Address.Addr()); p.Handle == handle && own && collide(e.Listen, x.Address) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// registersUser finds a pool_element that registers a pool_user's address as a server of that one's pool, and reports whether it does.
+func (r *reader) registersUser(e *elementBlock, g *registerBlock, at hcl.Range) bool {
+	own, _ := ofThisHost(g.Address.Addr())
+	for _, u := range r.users {
+		if own && g.Mapping == mapping.None && u.Pool == g.Handle && collide(u.Listen, g.Address) {
+			r.fail(at, fmt.Sprintf("pool_element %q would register pool_user %q as a server of its own pool %q", e.Name, u.Name, u.Pool),
+				"With mapping none the address is the server's: correct it.")
+			return true
+		}
+	}
+	return false
+}

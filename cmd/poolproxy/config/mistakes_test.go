@@ -232,6 +232,7 @@ element "a" { address = "10.0.0.1:1" }`) + dnsSource("k8s", ""), []string{"has e
 		[]string{"timeout (2s) is longer than interval (1s)"}},
 	{"no fall", health(`exec = ["/bin/true"]`, `fall = 0`), []string{`"fall" is out of range`}},
 	{"it checks itself", health(`connect = "127.0.0.1:9002"`), []string{`"b" asks the pool_element itself`}},
+	{"in circles", strings.Replace(minimal, "127.0.0.1:8081", "127.0.0.1:8080", 1), []string{"Sessions would go round in circles", `pool_element "a" is pool_user "web"`}},
 	{"to itself", minimal + element("b", "127.0.0.1:8083", ""), []string{"connect to itself"}},
 	{"beyond loopback", minimal + element("b", "10.0.0.1:9002", ""), []string{"can be reached from other machines"}},
 }

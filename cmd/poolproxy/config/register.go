@@ -170,6 +170,7 @@ func (r *reader) checkRegistered(e *elementBlock, g *registerBlock) {
 			`Write by which one others reach it: address = "10.0.0.11:7001".`)
 	case set && to.Addr().IsUnspecified():
 		r.fail(at, `"address" is no address of a host`, `Write by which one others reach it: address = "10.0.0.11:7001".`)
+	case set && r.registersUser(e, g, at):
 	case to.IsValid() && to.Addr().IsLoopback() || !to.IsValid() && e.Listen.Addr().IsLoopback():
 		if !set {
 			at = g.at

@@ -35,6 +35,12 @@ var registerMistakes = []struct {
 	has        []string
 }{
 	{"without a pool", registerIn(`source = "asap.r"`), []string{`"pool" is missing`}},
+	{"a pool_user as a server of its own pool", strings.ReplaceAll(registered(`mapping = "none"`), "10.0.0.5:9002", "127.0.0.1:8079") +
+		"pool \"orders\" { source = \"asap.r\" }\n" + "pool_user \"o\" {\nlisten = \"127.0.0.1:8079\"\npool = \"orders\"\nprotocol \"http\" {}\n}\n",
+		[]string{`"b" would register pool_user "o" as a server of its own pool "orders"`, `at: "127.0.0.1:8079"`}},
+	{"circle by registration", strings.Replace(registered(), "127.0.0.1:8083", "127.0.0.1:8079", 1) +
+		"pool \"orders\" { source = \"asap.r\" }\n" + "pool_user \"o\" {\nlisten = \":8079\"\npool = \"orders\"\nprotocol \"http\" {}\n}\n",
+		[]string{"Sessions would go round in circles", `pool_element "b" is pool_user "o"`, `at: "127.0.0.1:8079"`}},
 	{"without a source", registerIn(`pool = "orders"`) + poolBlockText(`"p"`, `source = "asap.r"`), []string{`"source" is missing`}},
 	{"unknown source", registerIn("pool = \"orders\"\nsource = \"asap.s\"\naddress = \"10.0.0.5:9002\"") + poolBlockText(`"p"`, `source = "asap.r"`),
 		[]string{`There is no source "asap.s"`, `Did you mean "asap.r"?`, `at: "asap.s"`}},
