@@ -57,8 +57,11 @@ func (f *feed) learn(n pool.News) {
 	if f.shard.closed {
 		return
 	}
-	for _, err := range n.Left {
+	for _, err := range n.Left[:min(len(n.Left), mostSome)] {
 		f.shard.log.Warn("a source has something of a pool that cannot be used", "pool", f.config.Handle, "source", f.config.SourceName, "error", err)
+	}
+	if more := len(n.Left) - mostSome; more > 0 {
+		f.shard.log.Warn("a source has more of a pool that cannot be used", "pool", f.config.Handle, "source", f.config.SourceName, "more", more)
 	}
 	n.Elements = f.others(f.reachable(n.Elements))
 	now := f.shard.loop.Now()
@@ -259,11 +262,13 @@ func (s *Shard) sourceStatus(c Pool) *SourceStatus {
 	return nil
 }
 
+// mostSome is how many of what may be thousands people are told at once.
+const mostSome = 5
+
 // some lists names for people, not all of a thousand.
 func some(names []string) string {
-	const most = 5
-	if len(names) <= most {
+	if len(names) <= mostSome {
 		return strings.Join(names, ", ")
 	}
-	return fmt.Sprintf("%s and %d more", strings.Join(names[:most], ", "), len(names)-most)
+	return fmt.Sprintf("%s and %d more", strings.Join(names[:mostSome], ", "), len(names)-mostSome)
 }

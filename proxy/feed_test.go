@@ -234,6 +234,21 @@ func TestFeedPolicy(t *testing.T) {
 	count(2)
 }
 
+// Of what a source has left out a few are named, and the others counted: rubbish of thousands is no log of thousands of lines.
+func TestFeedLeft(t *testing.T) {
+	r := newFeedRig(t)
+	left := make([]error, 1000)
+	for i := range left {
+		left[i] = fmt.Errorf("entry %d is rubbish", i)
+	}
+	r.says(pool.News{Left: left})
+	r.says(pool.News{Left: left[:2]})
+	text := r.log.String()
+	if n := strings.Count(text, "is rubbish"); n != mostSome+2 || strings.Count(text, "more=995") != 1 {
+		t.Errorf("%d lines:\n%s", n, text)
+	}
+}
+
 // Over SCTP an element is dialled at all addresses that the source says it has, also one that the source names later, or anew.
 func TestFeedPaths(t *testing.T) {
 	r := newFeedRig(t)
