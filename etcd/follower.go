@@ -182,6 +182,11 @@ func (f *follower) tell() {
 	for i, e := range good {
 		n.Elements[i] = e.Element
 	}
+	if len(good) > 0 { // who registers later is refused if he has another one
+		if p, err := policyOf(good[0].value.Policy); err == nil {
+			n.Policy = &p
+		}
+	}
 	f.told(n)
 }
 

@@ -206,6 +206,9 @@ func TestRubbish(t *testing.T) {
 	}
 	h := follow(t, s, "orders")
 	etcdtest.WaitFor(t, "what is good", func() bool { return h.names() == "good good" })
+	if n, _ := h.last(); n.Policy == nil || *n.Policy != pool.Random {
+		t.Errorf("the policy of those who have registered is %v", n.Policy)
+	}
 	put("elements/z/tcp", "late")
 	put("elements/y/tcp", good)
 	put("reports/%zz", "x")
