@@ -254,6 +254,60 @@ func TestFollowEmpty(t *testing.T) {
 	dnstest.WaitFor(t, "nothing", func() bool { return k.names() == "" && k.failing("")() })
 }
 
+// That there is nothing is believed when it has been said for so long without a break: what was known in between counts.
+func TestFollowEmptyAnew(t *testing.T) {
+	n := dnstest.Start(t)
+	s := of(t, "orders.test", 80, n.At)
+	s.c.Empty = time.Hour
+	f := &follower{c: s.c, name: "orders.test.", ctx: t.Context()}
+	if news, _ := f.look(); !errors.Is(news.Err, ErrNone) || f.emptySince.IsZero() {
+		t.Fatal(news)
+	}
+	f.emptySince = f.emptySince.Add(-2 * time.Hour)
+	n.Set("orders.test. 7 A 10.0.0.1")
+	if news, _ := f.look(); news.Err != nil || len(news.Elements) != 1 {
+		t.Fatal(news)
+	}
+	n.Remove("orders.test.")
+	if news, _ := f.look(); !errors.Is(news.Err, ErrNone) {
+		t.Error("it was believed at once, since that was so before", news)
+	}
+	f.emptySince = f.emptySince.Add(-2 * time.Hour)
+	if news, _ := f.look(); news.Err != nil || len(news.Elements) != 0 {
+		t.Error("it was never believed", news)
+	}
+}
+
+// The TTL says when to ask again, between the bounds of the configuration, less a tenth.
+func TestFollowTTL(t *testing.T) {
+	n := dnstest.Start(t)
+	n.Set("orders.test. 300 A 10.0.0.1", "orders.test. 400 AAAA 2001:db8::1") // of none it were true for two seconds
+	for _, c := range []struct{ least, most, want time.Duration }{
+		{time.Second, time.Hour, 300 * time.Second}, {time.Second, time.Minute, time.Minute}, {10 * time.Minute, time.Hour, 10 * time.Minute},
+	} {
+		s := of(t, "orders.test", 80, n.At)
+		s.c.Least, s.c.Most = c.least, c.most
+		f := &follower{c: s.c, name: "orders.test.", ctx: t.Context()}
+		if news, wait := f.look(); news.Err != nil || wait > c.want || wait < c.want-c.want/10-time.Millisecond {
+			t.Errorf("%+v: %v, %v", c, wait, news.Err)
+		}
+	}
+}
+
+// An address that several SRV records name has the best priority of them, in whatever order they come.
+func TestLookTwice(t *testing.T) {
+	n := dnstest.Start(t)
+	for _, order := range [][]string{{"10 1", "20 2"}, {"20 2", "10 1"}} {
+		n.Set("_twice._tcp.test. 7 SRV "+order[0]+" 80 a.test.", "_twice._tcp.test. 7 SRV "+order[1]+" 80 a.test.", "a.test. 7 A 10.0.0.1")
+		for range 10 { // named turns them round
+			elements, _, err := of(t, "_twice._tcp.test", 0, n.At).Look(t.Context(), "")
+			if err != nil || len(elements) != 1 || elements[0].Priority != math.MaxUint16-10 || elements[0].Weight != 1 {
+				t.Error(order, elements, err)
+			}
+		}
+	}
+}
+
 // stop ends a look-up that waits for an answer.
 func TestStopAtOnce(t *testing.T) {
 	silent, err := net.ListenPacket("udp", "127.0.0.1:0")
@@ -281,9 +335,11 @@ func TestHostileServers(t *testing.T) {
 	for name, reply := range map[string]func(m *wire.Msg) []byte{
 		"garbage":          func(*wire.Msg) []byte { return []byte("\x00\x01garbage garbage") },
 		"one byte":         func(*wire.Msg) []byte { return []byte{1} },
-		"another question": func(m *wire.Msg) []byte { m.Question[0].Name = "other.test."; return packed(m) },
+		"another question": func(m *wire.Msg) []byte { m.Question[0].Name = "other.test."; return packed(lying(m)) },
+		"another type":     func(m *wire.Msg) []byte { m.Question[0].Qtype = wire.TypeTXT; return packed(lying(m)) },
+		"no question":      func(m *wire.Msg) []byte { m.Question = nil; return packed(lying(m)) },
 		"another id":       func(m *wire.Msg) []byte { m.Id++; return packed(m) },
-		"the question":     func(m *wire.Msg) []byte { m.Response = false; return packed(m) },
+		"the question":     func(m *wire.Msg) []byte { m.Response = false; return packed(lying(m)) },
 		"a referral":       func(m *wire.Msg) []byte { return packed(m) },
 		"cut":              func(m *wire.Msg) []byte { p := packed(m); return p[:len(p)-3] },
 		"truncated":        func(m *wire.Msg) []byte { m.Truncated = true; return packed(m) }, // and nobody is there over TCP
@@ -305,6 +361,13 @@ func TestHostileServers(t *testing.T) {
 			}
 		})
 	}
+}
+
+// lying adds what would be taken for the element, were it not for something else.
+func lying(m *wire.Msg) *wire.Msg {
+	m.Authoritative = true
+	m.Answer = []wire.RR{&wire.A{Hdr: wire.RR_Header{Name: "x.test.", Rrtype: wire.TypeA, Class: wire.ClassINET}, A: net.IPv4(10, 0, 0, 1)}}
+	return m
 }
 
 // serve answers until the socket is closed.
