@@ -64,7 +64,7 @@ func toASAP(reg pool.Registration, life time.Duration, d asap.Dialect) (asap.Poo
 			reg.Handle, e.Name, e.Mapping)
 	}
 	made := asap.PoolElement{ID: Identifier(reg.Handle, *e), Life: life, User: to, Policy: policy}
-	if e.Address.Port() == 0 || e.Address.Addr().IsUnspecified() {
+	if e.Address.Port() == 0 || e.Address.Addr().Unmap().IsUnspecified() {
 		return asap.PoolElement{}, fmt.Errorf("registrar: pool %q, element %.100q: nobody can reach %v", reg.Handle, e.Name, e.Address)
 	}
 	if _, err := d.Append(nil, asap.Registration{Handle: asap.PoolHandle(reg.Handle), Element: made}); err != nil {
@@ -73,21 +73,27 @@ func toASAP(reg pool.Registration, life time.Duration, d asap.Dialect) (asap.Poo
 	return made, nil
 }
 
-// elementsOf are the elements that a registrar names. Those that cannot be reached by any of our mappings are left out.
-func elementsOf(m asap.HandleResolutionResponse, d asap.Dialect) ([]pool.Element, error) {
+// elementsOf are the elements that a registrar names, each once. Those that cannot be reached by any of our mappings are left.
+func elementsOf(m asap.HandleResolutionResponse, d asap.Dialect) (elements []pool.Element, left []asap.PEIdentifier, err error) {
 	switch {
 	case causes(m.Errors).has(asap.CauseUnknownPoolHandle):
-		return nil, fmt.Errorf("registrar: pool %q: %w", m.Handle, pool.ErrUnknownPool)
+		return nil, nil, fmt.Errorf("registrar: pool %q: %w", m.Handle, pool.ErrUnknownPool)
 	case len(m.Errors) > 0:
-		return nil, fmt.Errorf("registrar: pool %q: the registrar says: %v", m.Handle, m.Errors)
+		return nil, nil, fmt.Errorf("registrar: pool %q: the registrar says: %v", m.Handle, m.Errors)
 	case len(m.Elements) > MaxElements:
-		return nil, fmt.Errorf("registrar: pool %q has %d elements, more than %d", m.Handle, len(m.Elements), MaxElements)
+		return nil, nil, fmt.Errorf("registrar: pool %q has %d elements, more than %d", m.Handle, len(m.Elements), MaxElements)
 	}
 	policy, policyErr := pool.PolicyOf(m.Policy)
-	elements := make([]pool.Element, 0, len(m.Elements))
+	elements, named := make([]pool.Element, 0, len(m.Elements)), make(map[asap.PEIdentifier]bool, len(m.Elements))
 	for i := range m.Elements {
+		id := m.Elements[i].ID
+		if named[id] {
+			continue
+		}
+		named[id] = true
 		e, ok := fromASAP(&m.Elements[i], d)
 		if !ok {
+			left = append(left, id)
 			continue
 		}
 		if policyErr == nil { // else it is one that we do not know: the elements are still good
@@ -98,7 +104,7 @@ func elementsOf(m asap.HandleResolutionResponse, d asap.Dialect) ([]pool.Element
 		}
 		elements = append(elements, e)
 	}
-	return elements, nil
+	return elements, left, nil
 }
 
 // fromASAP is where an element is.
@@ -117,7 +123,8 @@ func fromASAP(from *asap.PoolElement, d asap.Dialect) (e pool.Element, ok bool) 
 	}
 	var reached []netip.Addr
 	for _, a := range to.Addresses {
-		if a = a.Unmap(); !a.IsUnspecified() && !a.IsMulticast() {
+		linked := a.Is6() && a.IsLinkLocalUnicast() // ASAP does not say on which link
+		if a = a.Unmap(); !a.IsUnspecified() && !a.IsMulticast() && !linked {
 			reached = append(reached, a)
 		}
 	}

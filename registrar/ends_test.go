@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -67,7 +68,7 @@ func TestInAHurry(t *testing.T) {
 func TestMappedAddress(t *testing.T) {
 	e := ourElement()
 	e.User.Addresses = []netip.Addr{netip.MustParseAddr("::ffff:10.1.0.1"), netip.MustParseAddr("::ffff:0.0.0.0"), netip.MustParseAddr("::ffff:10.2.0.1")}
-	elements, err := elementsOf(answer(e), asap.RSPLIB())
+	elements, _, err := elementsOf(answer(e), asap.RSPLIB())
 	if err != nil || len(elements) != 1 {
 		t.Fatal(elements, err)
 	}
@@ -155,7 +156,7 @@ func TestForgotten(t *testing.T) {
 	g.says(taker, asks)
 	g.expect(taker, "it is gone")
 
-	s = g.register(ours) // it is back: what was forgotten is not so any more
+	s = g.register(ours)  // it is back: what was forgotten is not so any more
 	g.says(home, unknown) // the answer that the other one waited for
 	g.says(home, unknown)
 	home.take()
@@ -167,4 +168,42 @@ func TestForgotten(t *testing.T) {
 	taker.take()
 	g.says(taker, asks)
 	g.expect(taker, "its life is over anyway")
+}
+
+// What a registrar names and nobody here can use is told, once as long as it is there; without a word the pool would only be empty.
+func TestLeftOut(t *testing.T) {
+	g := newRig(t, 1, nil)
+	news := g.follow()
+	home := g.home()
+	pe := func(id asap.PEIdentifier, to asap.Transport) asap.PoolElement {
+		return asap.PoolElement{ID: id, User: to}
+	}
+	far := asap.Transport{Protocol: asap.TCP, Port: 7001, Addresses: []netip.Addr{netip.MustParseAddr("fe80::1")}} // on which link?
+	both := asap.Transport{Protocol: asap.TCP, Port: 7001, Addresses: []netip.Addr{netip.MustParseAddr("fe80::1"), netip.MustParseAddr("10.1.0.1")}}
+	udp := asap.Transport{Protocol: asap.UDP, Port: 7001, Addresses: both.Addresses}
+	strange := answer(pe(1, both), pe(1, both), pe(2, far), pe(3, udp))
+	told := func() (elements int, left []string) {
+		for _, n := range *news {
+			elements = len(n.Elements)
+			for _, err := range n.Left {
+				left = append(left, err.Error())
+			}
+		}
+		*news = nil
+		return elements, left
+	}
+	g.says(home, strange)
+	n, left := told()
+	if n != 1 || len(left) != 2 || !strings.Contains(left[0], "0x00000002") || !strings.Contains(left[1], "0x00000003") || !strings.Contains(left[1], `"orders"`) {
+		t.Errorf("%d elements, left out: %q", n, left)
+	}
+	g.says(home, strange)
+	if n, left := told(); n != 1 || len(left) != 0 {
+		t.Errorf("again: %d elements, left out: %q", n, left)
+	}
+	g.says(home, answer(pe(1, both)))
+	g.says(home, strange)
+	if n, left := told(); n != 1 || len(left) != 2 {
+		t.Errorf("when they are back: %d elements, left out: %q", n, left)
+	}
 }

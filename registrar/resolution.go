@@ -23,6 +23,8 @@ type resolution struct {
 	sent  uint64    // questions so far
 	stale time.Time // when it is asked anew; zero: nobody follows
 	none  time.Time // since when registrars say that there is no such pool; zero: they do not
+
+	left []asap.PEIdentifier // elements that were left out the last time
 }
 
 // follower is told what is known of a pool.
@@ -162,7 +164,7 @@ func (r *rules) resolved(l *link, m asap.HandleResolutionResponse) {
 	if p.asked && l == p.on {
 		p.asked, p.tries = false, 0
 	}
-	elements, err := elementsOf(m, r.c.Dialect)
+	elements, left, err := elementsOf(m, r.c.Dialect)
 	switch unknown := causes(m.Errors).has(asap.CauseUnknownPoolHandle); {
 	case !unknown:
 		p.none = time.Time{}
@@ -170,6 +172,9 @@ func (r *rules) resolved(l *link, m asap.HandleResolutionResponse) {
 		p.none = r.now
 	}
 	n := pool.News{Elements: elements, Err: err}
+	if err == nil {
+		n.Left = p.leave(left)
+	}
 	if policy, unknown := pool.PolicyOf(m.Policy); unknown == nil && err == nil {
 		n.Policy = &policy
 	}
@@ -190,6 +195,18 @@ func (r *rules) resolved(l *link, m asap.HandleResolutionResponse) {
 	if p.want && !p.asked {
 		r.resolve(p)
 	}
+}
+
+// leave says which elements are left out and were not the last time.
+func (p *resolution) leave(left []asap.PEIdentifier) (news []error) {
+	for _, id := range left {
+		if !slices.Contains(p.left, id) {
+			news = append(news, fmt.Errorf("registrar: pool %q: element %s is left out: it has no address, port and protocol by which it could be reached from here",
+				p.handle, Name(id)))
+		}
+	}
+	p.left = left
+	return news
 }
 
 func (r *rules) tell(p *resolution, n pool.News) {

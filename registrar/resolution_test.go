@@ -231,16 +231,16 @@ func TestElements(t *testing.T) {
 		{asap.RSPLIB(), []pool.Element{e("0x00000001", "sctp", 7), e("0x00000002", "tcp", 0), e("0x00000003", "none", 0)}},
 		{asap.Dialect{}, []pool.Element{e("0x00000001", "sctp", 7), e("0x00000002", "", 0), e("0x00000003", "", 0)}},
 	} {
-		if got, err := elementsOf(m, c.d); err != nil || !reflect.DeepEqual(got, c.want) {
+		if got, left, err := elementsOf(m, c.d); len(left) != 2 || err != nil || !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
 	m.Policy = &asap.Policy{Kind: 0xb0001001} // a private one
-	if got, err := elementsOf(m, asap.RSPLIB()); err != nil || len(got) != 3 || got[0].Weight != 1 {
+	if got, _, err := elementsOf(m, asap.RSPLIB()); err != nil || len(got) != 3 || got[0].Weight != 1 {
 		t.Errorf("%+v, %v", got, err)
 	}
 	m.Elements = make([]asap.PoolElement, MaxElements+1)
-	if _, err := elementsOf(m, asap.RSPLIB()); err == nil {
+	if _, _, err := elementsOf(m, asap.RSPLIB()); err == nil {
 		t.Error("too many elements are taken")
 	}
 }
