@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"net/netip"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -140,4 +141,24 @@ func TestReportLeaseEnded(t *testing.T) {
 		}
 		return false
 	})
+}
+
+// Handles and names may be any text of one line: each has a place of its own, and is told as it was.
+func TestOddNames(t *testing.T) {
+	t.Parallel()
+	c := etcdtest.Start(t, 1)
+	s := source(t, c.Endpoints())
+	odd := []string{"a", "a/b", "a%2Fb", "..", "a//", "é €\u2028", "a?x#y", "elements/a/tcp", strings.Repeat("/", mostName)}
+	for i, name := range odd {
+		h := follow(t, s, name)
+		register(t, s, registrationOf(name, name, i+1))
+		etcdtest.WaitFor(t, name+" is told", func() bool { return h.names() == name })
+	}
+	for _, handle := range odd {
+		h := follow(t, s, handle)
+		etcdtest.WaitFor(t, handle+" is told", func() bool { return len(h.all()) > 0 })
+		if n, _ := h.last(); h.names() != handle || len(n.Left) > 0 {
+			t.Errorf("pool %q has %q, left out: %v", handle, h.names(), n.Left)
+		}
+	}
 }
