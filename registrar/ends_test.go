@@ -27,7 +27,9 @@ func TestDeregisterTwice(t *testing.T) {
 	if err := r.Deregister(context.Background()); err != nil {
 		t.Fatal(err)
 	}
-	for deadline := time.Now().Add(10 * time.Second); r.(*registered).run.loop.Post(func() {}); time.Sleep(time.Millisecond) {
+	often := time.NewTicker(time.Millisecond)
+	defer often.Stop()
+	for deadline := time.Now().Add(10 * time.Second); r.(*registered).run.loop.Post(func() {}); <-often.C {
 		if time.Now().After(deadline) {
 			t.Fatal("the loop does not end")
 		}
