@@ -63,7 +63,7 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 	if err != nil {
 		return err
 	}
-	answerer, err := answerDNS(c.DNS, p, log)
+	answerer, err := answerDNS(c, p, log)
 	if err != nil {
 		stopNow(p)
 		return err
@@ -75,11 +75,15 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 }
 
 // answerDNS begins to answer questions for the pools; nil: nobody wants that.
-func answerDNS(c proxy.DNS, p *proxy.Proxy, log hclog.Logger) (*dns.Answerer, error) {
-	if !c.Listen.IsValid() {
+func answerDNS(c proxy.Config, p *proxy.Proxy, log hclog.Logger) (*dns.Answerer, error) {
+	if !c.DNS.Listen.IsValid() {
 		return nil, nil
 	}
-	a, err := dns.Listen(dns.AnswererConfig{Listen: c.Listen, TTL: c.TTL, Pools: p.Pools(),
+	watched := make(map[string]bool)
+	for _, u := range c.Users {
+		watched[u.Pool] = true
+	}
+	a, err := dns.Listen(dns.AnswererConfig{Listen: c.DNS.Listen, TTL: c.DNS.TTL, Pools: p.Pools(), Watched: watched,
 		Log: func(err error) { log.Error("DNS is not answered any more", "error", err) }})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
