@@ -40,5 +40,10 @@ func (p *Pool) check(r pool.Registration) error {
 	case len(e.Paths) > mostPaths:
 		return fmt.Errorf("%w: %d further addresses, at most %d are taken", ErrInvalid, len(e.Paths), mostPaths)
 	}
+	if p.Refuses != nil {
+		if err := p.Refuses(e); err != nil {
+			return fmt.Errorf("%w: %w", ErrInvalid, err)
+		}
+	}
 	return nil
 }

@@ -48,6 +48,8 @@ type Pool struct {
 	// Learned is for pools that somebody else feeds: it returns when the pool has learned what the source has said until now. nil: it does
 	// so at once.
 	Learned func()
+
+	Refuses func(pool.Element) error // tells why an element cannot be registered; nil, the function or what it returns: it can
 }
 
 // from names the source for messages.

@@ -119,18 +119,7 @@ func (f *feed) others(elements []pool.Element) []pool.Element {
 	if f.config.Mapping != mapping.None {
 		return elements
 	}
-	own := make(map[netip.AddrPort]bool)
-	for _, u := range f.shard.config.Users {
-		if u.Pool == f.config.Handle {
-			own[u.Listen] = true
-			own[netip.AddrPortFrom(netip.IPv6Unspecified(), u.Listen.Port())] = u.Listen.Addr().IsUnspecified()
-		}
-	}
-	host := thisHost{}
-	loop := func(e pool.Element) bool {
-		anywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), e.Address.Port())
-		return own[e.Address] || own[anywhere] && host.has(e.Address.Addr())
-	}
+	loop := usersOf(f.config.Handle, f.shard.config.Users)
 	first := slices.IndexFunc(elements, loop)
 	if first < 0 {
 		return elements
@@ -141,6 +130,22 @@ func (f *feed) others(elements []pool.Element) []pool.Element {
 			"source", f.config.SourceName, "address", elements[first].Address)
 	}
 	return slices.DeleteFunc(slices.Clone(elements), loop)
+}
+
+// usersOf returns what tells whether a server's address is that of one of the pool's own users.
+func usersOf(handle string, users []User) func(pool.Element) bool {
+	own := make(map[netip.AddrPort]bool)
+	for _, u := range users {
+		if u.Pool == handle {
+			own[u.Listen] = true
+			own[netip.AddrPortFrom(netip.IPv6Unspecified(), u.Listen.Port())] = u.Listen.Addr().IsUnspecified()
+		}
+	}
+	host := thisHost{}
+	return func(e pool.Element) bool {
+		anywhere := netip.AddrPortFrom(netip.IPv6Unspecified(), e.Address.Port())
+		return own[e.Address] || own[anywhere] && host.has(e.Address.Addr())
+	}
 }
 
 // thisHost is what the addresses of this host are. The system is asked once, when the first one is looked for: with thousands of

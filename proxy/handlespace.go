@@ -2,10 +2,12 @@ package proxy
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/handlespace"
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -33,6 +35,12 @@ func (p *Proxy) newHandlespace(c Config) *handlespace.Handlespace {
 	for _, x := range c.Pools {
 		h.Share(handlespace.Pool{
 			Pool: p.common.pools[x.Handle], Mapping: x.Mapping.String(), Source: x.Source, SourceName: x.SourceName,
+			Refuses: func(e pool.Element) error {
+				if e.Mapping == mapping.None.String() && usersOf(x.Handle, c.Users)(e) {
+					return fmt.Errorf("a pool_user of pool %q listens on %v, and would connect to itself: write the server's own address", x.Handle, e.Address)
+				}
+				return nil
+			},
 			Learned: func() { p.runners[0].do(func() {}) }, // news are posted to the first shard, one after another
 		})
 	}

@@ -142,3 +142,29 @@ func TestNextServerOfProxy(t *testing.T) {
 		t.Error(s, err)
 	}
 }
+
+// The address of a pool_user is no server of its pool: it would connect to itself. A pool_element's may be the same, in another pool.
+func TestRegisterUser(t *testing.T) {
+	free, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := free.Addr().(*net.TCPAddr).AddrPort()
+	free.Close()
+	user := User{Name: "data", Listen: netip.AddrPortFrom(netip.IPv6Unspecified(), at.Port()), Pool: "data", Protocol: protocol.NewStream(protocol.StreamConfig{}),
+		Memory: 64 << 10, Failover: session.Failover{Deadline: time.Minute, Attempts: 3}}
+	p, err := Start(Config{Pools: []Pool{{Handle: "data", Mapping: mapping.None}, {Handle: "other", Mapping: mapping.None}}, Users: []User{user}}, hclog.NewNullLogger(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	now, cancel := context.WithCancel(t.Context())
+	cancel()
+	defer p.Stop(now)
+	e := pool.Element{Name: "s", Address: at}
+	if _, err := p.Handlespace().Register(t.Context(), pool.Registration{Handle: "data", Element: e}); !errors.Is(err, handlespace.ErrInvalid) {
+		t.Error("it was registered:", err)
+	}
+	if _, err := p.Handlespace().Register(t.Context(), pool.Registration{Handle: "other", Element: e}); err != nil {
+		t.Error(err)
+	}
+}

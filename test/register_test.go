@@ -255,9 +255,10 @@ func (r *registered) told(counts map[string]int) {
 		least = "b"
 	}
 	if counts["a"] == counts["b"] {
-		return // whoever is next is right
+		waitFor(r.t, "both to be as good", func() bool { return r.primary() != r.primary() }) // equals take turns
+		return
 	}
-	waitFor(r.t, "new sessions to be meant for "+least, func() bool { return r.primary() == least })
+	waitFor(r.t, "new sessions to be meant for "+least, func() bool { return r.primary() == least && r.primary() == least })
 }
 
 // primary is where the pool_user would have somebody go now.

@@ -20,7 +20,7 @@ func (r *reader) parse(paths []string) (files []*hcl.File, broken bool) {
 	for _, name := range r.list(paths) {
 		src, err := readFile(name)
 		if err != nil {
-			r.nowhere("A configuration file cannot be read", err.Error()+".")
+			r.nowhere(fmt.Sprintf("The configuration file %q cannot be read", name), err.Error()+".")
 			broken = true
 			continue
 		}
@@ -45,7 +45,7 @@ func (r *reader) list(paths []string) []string {
 		info, err := os.Stat(path)
 		switch {
 		case err != nil:
-			r.nowhere("A configuration file cannot be read", err.Error()+". Name a file, or a folder with files *.hcl, after -config.")
+			r.nowhere(fmt.Sprintf("The configuration file %q cannot be read", path), err.Error()+". Name a file, or a folder with files *.hcl, after -config.")
 			continue
 		case info.IsDir():
 			found = hclFiles(path)
