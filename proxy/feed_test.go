@@ -206,6 +206,19 @@ func TestFeedFails(t *testing.T) {
 	}
 }
 
+// A source that goes on saying the same is no reason for an alarm, however long it does.
+func TestFeedFresh(t *testing.T) {
+	r := newFeedRig(t)
+	a := r.server("a")
+	for range 20 {
+		r.says(pool.News{Elements: []pool.Element{a}})
+		r.world.RunFor(staleAfter * 2 / 3)
+	}
+	if s := r.status(); s.Alarm || strings.Contains(r.log.String(), "too old") {
+		t.Errorf("%+v\n%s", s, r.log.String())
+	}
+}
+
 // A source that has another policy for the pool than the configuration changes nothing, and that is said, once.
 func TestFeedPolicy(t *testing.T) {
 	r := newFeedRig(t)
