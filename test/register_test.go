@@ -255,10 +255,16 @@ func (r *registered) told(counts map[string]int) {
 		least = "b"
 	}
 	if counts["a"] == counts["b"] {
-		waitFor(r.t, "both to be as good", func() bool { return r.primary() != r.primary() }) // equals take turns
+		waitFor(r.t, "both to be as good", func() bool { // equals take turns
+			one, next := r.primary(), r.primary()
+			return one != next
+		})
 		return
 	}
-	waitFor(r.t, "new sessions to be meant for "+least, func() bool { return r.primary() == least && r.primary() == least })
+	waitFor(r.t, "new sessions to be meant for "+least, func() bool { // twice, for of equals it would be every other one
+		one, next := r.primary(), r.primary()
+		return one == least && next == least
+	})
 }
 
 // primary is where the pool_user would have somebody go now.
