@@ -40,7 +40,7 @@ type localElement struct {
 	policy  Policy
 	element Element
 	told    func(error)
-	heard   bool  // told has been called
+	heard   bool  // told is, or has been, called
 	err     error // why it is not in the pool; nil: it is
 }
 
@@ -58,7 +58,7 @@ func (l *Local) Set(handle string, policy Policy, configured []Element) {
 		l.pools[handle] = p
 	}
 	p.policy, p.configured = policy, configured
-	p.changed()
+	p.changed(p.registered)
 }
 
 // Follow tells the pool's elements now and with each change (Source).
@@ -102,7 +102,7 @@ func (l *Local) Register(r Registration, told func(error)) (Registered, error) {
 	e := &localElement{local: l, pool: p, policy: r.Policy, element: r.Element, told: told}
 	l.anew(&e.element)
 	p.registered = append(p.registered, e)
-	p.changed()
+	p.changed(p.named(e.element.Name))
 	return e, nil
 }
 
@@ -122,50 +122,79 @@ func (e *localElement) Revalue(with Element) {
 	to := &e.element
 	to.Priority, to.Weight, to.Load, to.Degradation = with.Priority, with.Weight, with.Load, with.Degradation
 	e.local.anew(to)
-	e.pool.changed()
+	e.pool.changed(nil)
 }
 
 // Deregister takes the element out of its pool (Registered). There is nothing that could go wrong.
 func (e *localElement) Deregister(context.Context) error {
 	e.local.mu.Lock()
 	defer e.local.mu.Unlock()
-	if i := slices.Index(e.pool.registered, e); i >= 0 {
-		e.pool.registered = slices.Delete(e.pool.registered, i, i+1)
-		e.pool.changed()
+	p := e.pool
+	if i := slices.Index(p.registered, e); i >= 0 {
+		p.registered = slices.Delete(p.registered, i, i+1)
+		p.changed(p.named(e.element.Name))
 	}
 	return nil
 }
 
-// changed tells the followers, and then those whose own standing has changed: who hears that he is registered can be found. It is called
-// with the lock held.
-func (p *localPool) changed() {
-	before := make([]error, len(p.registered))
-	for i, e := range p.registered {
-		before[i] = e.err
-	}
-	elements := p.elements()
-	for _, f := range p.followers {
-		f.told(News{Elements: slices.Clone(elements)})
-	}
-	for i, e := range p.registered {
-		if !e.heard || fmt.Sprint(e.err) != fmt.Sprint(before[i]) {
-			e.heard = true
-			e.told(e.err)
+// named are those that are registered under a name. It is called with the lock held.
+func (p *localPool) named(name string) (all []*localElement) {
+	for _, e := range p.registered {
+		if e.element.Name == name {
+			all = append(all, e)
 		}
 	}
+	return all
+}
+
+// changed tells the followers, and then those whose own standing has changed: who hears that he is registered can be found. That of
+// others than these cannot have changed; whoever is in another one's way has the same name, so these are all of their names. It is called
+// with the lock held.
+func (p *localPool) changed(those []*localElement) {
+	news := p.settle(those)
+	elements := p.elements()
+	for _, f := range p.followers {
+		f.told(News{Elements: elements})
+	}
+	for _, e := range news {
+		e.told(e.err)
+	}
+}
+
+// settle finds out how these stand, and returns those whose standing is another one. It is called with the lock held.
+func (p *localPool) settle(those []*localElement) (news []*localElement) {
+	if len(those) == 0 {
+		return nil
+	}
+	there := make(map[string][]Element)
+	for _, e := range those {
+		there[e.element.Name] = nil
+	}
+	for _, e := range p.configured {
+		if _, wanted := there[e.Name]; wanted {
+			there[e.Name] = append(there[e.Name], e)
+		}
+	}
+	for _, e := range those {
+		err, name := p.inTheWay(e, there[e.element.Name]), e.element.Name
+		if err == nil {
+			there[name] = append(there[name], e.element)
+		}
+		if !e.heard || (err == nil) != (e.err == nil) || err != nil && err.Error() != e.err.Error() {
+			news = append(news, e)
+		}
+		e.heard, e.err = true, err
+	}
+	return news
 }
 
 // elements are those of the pool now: the configured ones first, then those registered that nobody is in the way of. It is called with
 // the lock held.
 func (p *localPool) elements() []Element {
-	all := slices.Clone(p.configured)
-	named := make(map[string][]Element, len(all)+len(p.registered))
-	for _, e := range all {
-		named[e.Name] = append(named[e.Name], e)
-	}
+	all := make([]Element, 0, len(p.configured)+len(p.registered))
+	all = append(all, p.configured...)
 	for _, r := range p.registered {
-		if r.err = p.inTheWay(r, named[r.element.Name]); r.err == nil {
-			named[r.element.Name] = append(named[r.element.Name], r.element)
+		if r.err == nil {
 			all = append(all, r.element)
 		}
 	}

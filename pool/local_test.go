@@ -176,3 +176,22 @@ func TestLocalAtOnce(t *testing.T) {
 		t.Error(last)
 	}
 }
+
+// Thousands come and go: what a change costs does not depend on how many others are registered, but for the list that is told.
+func BenchmarkLocal(b *testing.B) {
+	l := NewLocal()
+	l.Set("p", RoundRobin, nil)
+	l.Follow("p", func(News) {})
+	for i := range 4096 {
+		if _, err := l.Register(registration(fmt.Sprint(i), "tcp"), func(error) {}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for b.Loop() {
+		e, err := l.Register(registration("x", "tcp"), func(error) {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		_ = e.Deregister(b.Context())
+	}
+}
