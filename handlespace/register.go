@@ -152,12 +152,18 @@ func (h *Handlespace) Deregister(ctx context.Context, id string) (pool.Registrat
 	return n.r, n.end(ctx)
 }
 
-// end takes the element out of the pool.
+// end takes the element out of the pool, and returns when it is out.
 func (n *registered) end(ctx context.Context) error {
+	err := n.leave(ctx)
+	n.pool.learned()
+	return err
+}
+
+// leave has the element's source take it out of the pool.
+func (n *registered) leave(ctx context.Context) error {
 	if err := n.handle.Deregister(ctx); err != nil {
 		return fmt.Errorf("element %s is not kept registered any more, but others are not told before its lease ends: %w", quote(n.r.Element.Name), n.pool.down(err))
 	}
-	n.pool.learned()
 	return nil
 }
 
@@ -174,7 +180,7 @@ func deregisterAll(ctx context.Context, all []*registered) error {
 	turn := make(chan *registered)
 	work := func() { // until turn is closed, below
 		for n := range turn {
-			if err := n.end(ctx); err != nil {
+			if err := n.leave(ctx); err != nil {
 				mu.Lock()
 				failed = append(failed, err)
 				mu.Unlock()
@@ -191,6 +197,13 @@ func deregisterAll(ctx context.Context, all []*registered) error {
 	}
 	close(turn)
 	workers.Wait()
+	learned := make(map[*Pool]bool)
+	for _, n := range all {
+		if n != nil && !learned[n.pool] { // once for all: shards have other things to do
+			learned[n.pool] = true
+			n.pool.learned()
+		}
+	}
 	return errors.Join(failed[:min(len(failed), mostListed)]...)
 }
 

@@ -252,3 +252,19 @@ func TestAtOnce(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// With thousands of registrations shards are not asked once for each while the process stops.
+func TestCloseLearnsOnce(t *testing.T) {
+	r, learned := newRig(t), 0
+	r.source.told = []error{nil}
+	r.Share(Pool{Pool: pool.New("q", pool.RoundRobin, nil), Source: r.source, SourceName: "play.x", Learned: func() { learned++ }})
+	for i := range 100 {
+		if _, err := r.Register(t.Context(), registration("q", fmt.Sprint(i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	learned = 0
+	if err := r.Close(t.Context()); err != nil || learned != 1 || len(r.source.left()) > 0 {
+		t.Error(err, learned, r.source.left())
+	}
+}
