@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -25,6 +26,9 @@ type feed struct {
 	looped  bool       // it was said that it names ourselves
 	differs bool       // it was said that it has another policy for the pool
 	alarm   bool
+
+	mu      sync.Mutex
+	waiting []pool.News // guarded by mu: what the source has said and the shard has not heard: at most an answer, and a failure behind it
 
 	reloaded bool // what comes next is of a configuration that was read again: policy values are worth a line, too
 }
@@ -47,9 +51,32 @@ func (s *Shard) follow() {
 	}
 }
 
-// told is called on the source's goroutine.
+// told is called on the source's goroutine. What the shard has not heard yet is replaced by what is newer: of a thousand changes at once
+// it learns the last.
 func (f *feed) told(n pool.News) {
-	f.shard.loop.Post(func() { f.learn(n) }) // if the loop has ended nobody wants to know
+	f.mu.Lock()
+	idle := len(f.waiting) == 0
+	for k := len(f.waiting) - 1; k >= 0 && (n.Err == nil || f.waiting[k].Err != nil); k-- { // a failure leaves the elements that are known
+		old := f.waiting[k]
+		n.Reported, n.Left = slices.Concat(old.Reported, n.Reported), slices.Concat(old.Left, n.Left)
+		f.waiting = f.waiting[:k]
+	}
+	f.waiting = append(f.waiting, n)
+	f.mu.Unlock()
+	if idle {
+		f.shard.loop.Post(f.hear) // if the loop has ended nobody wants to know
+	}
+}
+
+// hear takes what is waiting.
+func (f *feed) hear() {
+	f.mu.Lock()
+	waiting := f.waiting
+	f.waiting = nil
+	f.mu.Unlock()
+	for _, n := range waiting {
+		f.learn(n)
+	}
 }
 
 // learn takes what the source says.

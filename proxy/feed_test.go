@@ -351,3 +351,37 @@ func TestFeedReports(t *testing.T) {
 		}
 	}
 }
+
+// What a source says before the shard comes to hear it is one piece of news: of a thousand changes the last. A failure takes no elements away, and
+// nothing of what others have reported, or of what cannot be used, is lost.
+func TestFeedLearnsTheLast(t *testing.T) {
+	r := newFeedRig(t)
+	var all []pool.Element
+	for i := range 1000 {
+		all = append(all, pool.Element{Name: fmt.Sprint(i), Address: netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i >> 8), byte(i)}), 1)})
+		r.told(pool.News{Elements: slices.Clone(all)})
+	}
+	r.told(pool.News{Err: errors.New("first"), Reported: []string{"1"}, Left: []error{errors.New("odd one")}})
+	r.told(pool.News{Err: errors.New("second"), Reported: []string{"2"}, Left: []error{errors.New("odd two")}})
+	r.world.RunFor(time.Millisecond)
+	p := r.shard.common.pools["data"]
+	failed := 0
+	for _, e := range p.States() {
+		failed += e.Failures
+	}
+	if n, err := p.Len(), p.Standing().Err; n != 1000 || err == nil || err.Error() != "second" || failed != 2 {
+		t.Errorf("%d elements, %d of them reported: %v", n, failed, err)
+	}
+	log := r.log.String()
+	for what, times := range map[string]int{"a pool has changed": 1, "added=\"0, 1, 2, 3, 4 and 995 more\"": 1, "odd one": 1, "odd two": 1} {
+		if n := strings.Count(log, what); n != times {
+			t.Errorf("%q stands %d times in the log:\n%.2000s", what, n, log)
+		}
+	}
+	r.told(pool.News{Err: errors.New("third")})
+	r.told(pool.News{Elements: all[:2]}) // it knows again
+	r.world.RunFor(time.Millisecond)
+	if n, err := p.Len(), p.Standing().Err; n != 2 || err != nil {
+		t.Errorf("%d elements: %v", n, err)
+	}
+}
