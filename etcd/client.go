@@ -149,7 +149,8 @@ func (s *Source) connect() (*clientv3.Client, error) {
 		MaxUnaryRetries:    2, // one more, for a token that has run out. What else may be tried again is: ask does that
 		Logger:             zap.NewNop(),
 		DialOptions: []grpc.DialOption{
-			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: s.c.Timeout,
+			// Longer than a request may take: so of a member that is silent it is said that there is no answer.
+			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 2 * s.c.Timeout,
 				Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: redialAfter}}),
 			grpc.WithChainUnaryInterceptor(failFast),
 		},
@@ -229,7 +230,18 @@ func (s *Source) failed(ctx context.Context, what string, err error) error {
 	case ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || status.Code(err) == codes.DeadlineExceeded):
 		return fmt.Errorf("etcd: %s: %w: no answer from %s within %v", what, pool.ErrSourceDown, who, s.c.Timeout)
 	}
-	return fmt.Errorf("etcd: %s at %s: %w: %w", what, who, pool.ErrSourceDown, plain{err})
+	return fmt.Errorf("etcd: %s at %s: %w: %w%s", what, who, pool.ErrSourceDown, plain{err}, advice(err))
+}
+
+// advice is what to do about errors that do not say it.
+func advice(err error) string {
+	switch {
+	case errors.Is(err, rpctypes.ErrNoSpace):
+		return " (compact and defragment it, then clear its alarm: etcdctl alarm disarm)"
+	case strings.Contains(err.Error(), "frame too large"), strings.Contains(err.Error(), "server preface"):
+		return " (is it etcd's port for clients, without TLS?)"
+	}
+	return ""
 }
 
 // plain is an error of gRPC without what is of use to programs only.

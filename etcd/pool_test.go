@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -366,6 +368,8 @@ func TestWrong(t *testing.T) {
 		t.Cleanup(s.Close)
 		return s
 	}
+	web := httptest.NewServer(http.NotFoundHandler())
+	t.Cleanup(web.Close)
 	for name, w := range map[string]struct {
 		s   *Source
 		has []string
@@ -376,13 +380,15 @@ func TestWrong(t *testing.T) {
 		"not etcd": {with(func(c *Config) {
 			c.Endpoints = []string{c.Endpoints[0][:strings.LastIndex(c.Endpoints[0], ":")] + ":1"}
 		}), []string{"refused", "source is down"}},
+		"not etcd, but the web": {with(func(c *Config) { c.Endpoints = []string{strings.TrimPrefix(web.URL, "http://")} }),
+			[]string{"source is down", "is it etcd's port for clients"}},
 	} {
 		begun := time.Now()
 		err := w.s.Refresh(t.Context(), "orders")
 		if err == nil || slices.ContainsFunc(w.has, func(has string) bool { return !strings.Contains(err.Error(), has) }) {
 			t.Errorf("%s: %v", name, err)
 		}
-		if errors.Is(err, pool.ErrSourceDown) != (name == "not etcd") {
+		if errors.Is(err, pool.ErrSourceDown) != strings.HasPrefix(name, "not etcd") {
 			t.Errorf("%s: is it down? %v", name, err)
 		}
 		within(t, name, begun, 2*testTimeout+time.Second)
