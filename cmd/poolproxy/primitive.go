@@ -126,7 +126,7 @@ func (p *primitive) ask(method, path string, body, answer any, text func()) int 
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	raw, err := askAdmin(ctx, *p.address, method, path, body)
-	if err == nil && !*p.asJSON {
+	if err == nil {
 		if err = json.Unmarshal(raw, answer); err != nil {
 			err = fmt.Errorf("the answer of %s is not what was asked for; is it the admin API of a poolproxy of this version? %w", *p.address, err)
 		}

@@ -357,3 +357,19 @@ func TestPrimitivesOfOthers(t *testing.T) {
 		t.Error(status, stdout.String(), stderr.String())
 	}
 }
+
+// What is no answer of the admin API is not passed on as one, also where nobody but a program reads it.
+func TestPrimitiveOfAnother(t *testing.T) {
+	other := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { fmt.Fprint(w, "<html>welcome</html>") }))
+	defer other.Close()
+	for _, flags := range [][]string{nil, {"-json"}} {
+		var out, errors bytes.Buffer
+		status := dispatch(append([]string{"resolve", "-admin", strings.TrimPrefix(other.URL, "http://"), "orders"}, flags...), &out, &errors)
+		if said := out.String() + errors.String(); status != exitFailed || strings.Contains(said, "welcome") || !strings.Contains(said, "is it the admin API") {
+			t.Errorf("%q: exit status %d: %s", flags, status, said)
+		}
+		if flags != nil && !json.Valid(out.Bytes()) {
+			t.Errorf("%q: no JSON: %s", flags, &out)
+		}
+	}
+}
