@@ -93,15 +93,9 @@ func (h *Handlespace) Share(p Pool) {
 
 // Follow makes a pool known and feeds it with what its source says, until Close. It does not wait for that.
 func (h *Handlespace) Follow(p Pool) {
-	p.Pool.Follows(h.now())
 	h.Share(p)
-	if r, is := p.Source.(pool.Reporter); is {
-		p.Pool.OnUnreachable(func(e pool.Element) { r.Report(p.Pool.Handle, e) })
-	}
-	stop := p.Source.Follow(p.Pool.Handle, func(n pool.News) {
-		n.Elements = slices.DeleteFunc(slices.Clone(n.Elements), func(e pool.Element) bool { // reached by another mapping
-			return p.Mapping != "" && e.Mapping != "" && e.Mapping != p.Mapping
-		})
+	stop := p.Pool.Follow(h.now(), p.Source, func(n pool.News) {
+		n.Elements = pool.ReachedBy(p.Mapping, n.Elements)
 		now := h.now()
 		p.Pool.Learn(now, n)
 		p.Pool.Reported(now, n.Reported)

@@ -361,7 +361,7 @@ func TestRefresh(t *testing.T) {
 	if _, err := r.NextServer(t.Context(), "q", "a", true); err != nil || learned != 1 {
 		t.Error(learned, err)
 	}
-	r.Share(Pool{Pool: pool.New("q", pool.RoundRobin, elements("ab")), Source: pool.Static{}, SourceName: "fixed.x"})
+	r.Share(Pool{Pool: pool.New("q", pool.RoundRobin, elements("ab")), Source: struct{ pool.Source }{r.source}, SourceName: "fixed.x"})
 	if s, err := r.NextServer(t.Context(), "q", "a", true); err != nil || s.Name != "b" || s.Err == nil || !strings.Contains(s.Err.Error(), "cannot be asked") {
 		t.Errorf("%+v %v", s, err)
 	}
@@ -381,5 +381,19 @@ func TestOtherMappings(t *testing.T) {
 	r.primary("p", "b")
 	if all[0].Name != told[0].Name || all[2].Name != told[2].Name {
 		t.Error("the source's own list was changed")
+	}
+}
+
+// What is closed tells nobody anything.
+func TestClosedReportsNothing(t *testing.T) {
+	r := newRig(t)
+	r.source.follower(pool.News{Elements: elements("ab")})
+	r.next("p", "a", "b")
+	if err := r.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+	r.next("p", "b", "a")
+	if !slices.Equal(r.source.reported, []string{"p/a"}) {
+		t.Errorf("reported were %q", r.source.reported)
 	}
 }

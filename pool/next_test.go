@@ -91,7 +91,7 @@ func TestNextSorted(t *testing.T) {
 func TestSpoken(t *testing.T) {
 	p := New("p", RoundRobin, nil)
 	<-p.Spoken()
-	p.Follows(start)
+	p.Follow(start, silent{}, nil)
 	done := make(chan int)
 	go func(spoken <-chan struct{}) {
 		<-spoken

@@ -28,15 +28,6 @@ type News struct {
 	Policy *Policy
 }
 
-// Static is the source that knows the elements from the beginning, by the pool handle.
-type Static map[string][]Element
-
-// Follow tells the elements once (Source). Nothing happens afterwards.
-func (s Static) Follow(handle string, told func(News)) (stop func()) {
-	told(News{Elements: s[handle]})
-	return func() {}
-}
-
 // Standing is how a pool stands to its source.
 type Standing struct {
 	Told time.Time // when the source last said which elements there are; zero: it never has
@@ -87,11 +78,30 @@ func (e Element) same(other Element) bool {
 	return e.Name == other.Name && !e.Elsewhere(other) && e.Mapping == other.Mapping && e.values() == other.values() && e.Revision == other.Revision
 }
 
-// Follows says that the pool has a source from now on, which has not said anything yet.
-func (p *Pool) Follows(now time.Time) {
+// Follow has told called with what the source says of the pool from now on (Source.Follow), for whoever called it to Learn it; and if the source
+// is a Reporter it is told which elements are Unreachable. stop ends both.
+func (p *Pool) Follow(now time.Time, s Source, told func(News)) (stop func()) {
 	p.mu.Lock()
-	defer p.mu.Unlock()
 	p.standing, p.spoken = Standing{From: now}, make(chan struct{})
+	p.mu.Unlock()
+	if r, is := s.(Reporter); is {
+		p.OnUnreachable(func(e Element) { r.Report(p.Handle, e) })
+	}
+	end := s.Follow(p.Handle, told)
+	return func() {
+		p.OnUnreachable(nil)
+		end()
+	}
+}
+
+// ReachedBy leaves out elements that are reached by another mapping than that: one that is registered with several is there once for each. "" is
+// any. The elements are not changed.
+func ReachedBy(mapping string, elements []Element) []Element {
+	other := func(e Element) bool { return mapping != "" && e.Mapping != "" && e.Mapping != mapping }
+	if !slices.ContainsFunc(elements, other) {
+		return elements
+	}
+	return slices.DeleteFunc(slices.Clone(elements), other)
 }
 
 // spoke notes that the source has said something, when that has been learned.

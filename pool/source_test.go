@@ -112,7 +112,7 @@ func TestUpdateEmpty(t *testing.T) {
 // A source that fails takes nothing away, and how old the knowledge is can be told.
 func TestLearn(t *testing.T) {
 	p := New("p", RoundRobin, nil)
-	p.Follows(start)
+	p.Follow(start, silent{}, nil)
 	down := errors.New("down")
 	p.Learn(start.Add(time.Second), News{Err: down})
 	if s := p.Standing(); !s.Told.IsZero() || s.Err != down || s.Age(start.Add(5*time.Second)) != 5*time.Second {
@@ -131,16 +131,6 @@ func TestLearn(t *testing.T) {
 	p.Learn(told.Add(2*time.Hour), News{Elements: at("ab")})
 	if s := p.Standing(); s.Err != nil || s.Age(told.Add(2*time.Hour)) != 0 {
 		t.Errorf("%+v", s)
-	}
-}
-
-func TestStatic(t *testing.T) {
-	var got []News
-	stop := Static{"p": at("ab")}.Follow("p", func(n News) { got = append(got, n) })
-	stop()
-	stop()
-	if len(got) != 1 || got[0].Err != nil || !slices.EqualFunc(got[0].Elements, at("ab"), func(a, b Element) bool { return a.Name == b.Name }) {
-		t.Errorf("%+v", got)
 	}
 }
 
@@ -207,3 +197,8 @@ func TestLearnSame(t *testing.T) {
 		t.Errorf("%+v", c)
 	}
 }
+
+// silent is a source that says nothing.
+type silent struct{}
+
+func (silent) Follow(string, func(News)) (stop func()) { return func() {} }

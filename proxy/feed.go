@@ -41,13 +41,9 @@ func (s *Shard) follow() {
 		}
 		f := &feed{shard: s, config: c, pool: s.common.pools[c.Handle]}
 		f.old.Func = f.stale
-		f.pool.Follows(s.loop.Now())
 		f.fresh()
-		if r, is := c.Source.(pool.Reporter); is {
-			f.pool.OnUnreachable(func(e pool.Element) { r.Report(c.Handle, e) })
-		}
 		s.feeds = append(s.feeds, f)
-		f.stop = c.Source.Follow(c.Handle, f.told)
+		f.stop = f.pool.Follow(s.loop.Now(), c.Source, f.told)
 	}
 }
 
@@ -90,7 +86,7 @@ func (f *feed) learn(n pool.News) {
 	if more := len(n.Left) - mostSome; more > 0 {
 		f.shard.log.Warn("a source has more of a pool that cannot be used", "pool", f.config.Handle, "source", f.config.SourceName, "more", more)
 	}
-	n.Elements = f.others(f.reachable(n.Elements))
+	n.Elements = f.others(pool.ReachedBy(f.config.Mapping.String(), n.Elements))
 	now := f.shard.loop.Now()
 	change := f.pool.Learn(now, n)
 	f.pool.Reported(now, n.Reported)
@@ -127,17 +123,6 @@ func (f *feed) compare(told *pool.Policy) {
 			"source", f.config.SourceName, "policy", f.pool.Policy, "source_has", *told)
 	}
 	f.differs = differs
-}
-
-// reachable leaves out elements that are reached by another mapping than the pool's: one that is registered with several is there once
-// for each.
-func (f *feed) reachable(elements []pool.Element) []pool.Element {
-	own := f.config.Mapping.String()
-	other := func(e pool.Element) bool { return e.Mapping != "" && e.Mapping != own }
-	if !slices.ContainsFunc(elements, other) {
-		return elements
-	}
-	return slices.DeleteFunc(slices.Clone(elements), other) // theirs are not to be changed
 }
 
 // others leaves out elements with mapping none that are the pool's own users: a pool_user would connect to itself, again and again until
@@ -245,10 +230,7 @@ func (f *feed) stale() {
 }
 
 func (f *feed) close() {
-	f.pool.OnUnreachable(nil)
-	if f.stop != nil {
-		f.stop()
-	}
+	f.stop()
 	f.shard.loop.Cancel(&f.old)
 }
 
