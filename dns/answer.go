@@ -101,9 +101,7 @@ func (a *Answerer) inZone(r *wire.Msg, size int, now time.Time) {
 // failure asks again.
 func (a *Answerer) inPool(r *wire.Msg, p *pool.Pool, size int, now time.Time) {
 	q := r.Question[0]
-	if !a.c.Watched[p.Handle] { // nobody says how those do that are named here
-		p.Forgive(now)
-	}
+	p.Forgive(now) // nobody says how those do that are named here
 	states := p.States()
 	if len(states) == 0 {
 		r.Rcode, r.Authoritative = wire.RcodeServerFailure, false

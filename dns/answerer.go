@@ -19,10 +19,6 @@ type AnswererConfig struct {
 	Pools  map[string]*pool.Pool // by their handles; not to be changed afterwards
 	TTL    time.Duration         // of all answers, in whole seconds; 0: they are not to be kept
 	Log    func(err error)       // is told why listening has ended before Close; nil: nobody is
-
-	// Watched are the handles of pools of which somebody finds out when an element that has failed is alive again: a pool_user of this
-	// process. In others failures are forgotten after pool.Belief. Who asks by DNS does not tell what became of it.
-	Watched map[string]bool
 }
 
 // DefaultTTL is short: an answer shall not be older than what one would notice.

@@ -125,30 +125,6 @@ func TestDig(t *testing.T) {
 	}
 }
 
-// Where nobody finds out when an element is alive again, what was reported of it is forgotten after a while; else that one knows better.
-func TestForgive(t *testing.T) {
-	for _, watched := range []bool{false, true} {
-		p := pool.New("p", pool.RoundRobin, []pool.Element{element("10.0.0.1:1", 1), element("10.0.0.2:1", 1)})
-		a := &Answerer{c: AnswererConfig{Pools: map[string]*pool.Pool{"p": p}, Watched: map[string]bool{"p": watched}, TTL: DefaultTTL}}
-		ask := func(now time.Time) string {
-			m := new(wire.Msg)
-			m.SetQuestion("p.pool.", wire.TypeA)
-			return a.answer(m, 512, now).Answer[0].(*wire.A).A.String()
-		}
-		at := time.Now()
-		p.Unreachable(at, "10.0.0.1:1")
-		p.Reported(at, []string{"10.0.0.1:1"})
-		later := at.Add(pool.FirstPause + pool.Belief)
-		if one, two := ask(later), ask(later); one != "10.0.0.2" || two != one {
-			t.Errorf("watched %v: %s, %s within the time that it is believed", watched, one, two)
-		}
-		later = later.Add(time.Millisecond)
-		if one, two := ask(later), ask(later); watched != (one == two) {
-			t.Errorf("watched %v: %s, %s behind it", watched, one, two)
-		}
-	}
-}
-
 // Answers without room in a datagram are cut, and whole over TCP, as far as there is a bound.
 func TestDigMany(t *testing.T) {
 	a, _ := answering(t)
@@ -370,7 +346,14 @@ func TestAnswererForgives(t *testing.T) {
 				t.Errorf("%s: %s is named, which has failed", name, got)
 			}
 		}
+		p.Suspect(now.Add(pool.Belief)) // a session looks at it; it has failed still
 		now = now.Add(pool.Belief + time.Second)
+		for range 2 {
+			if got := named(now); got != "10.0.1.2" {
+				t.Errorf("%s: %s is named, which has just failed", name, got)
+			}
+		}
+		now = now.Add(pool.Belief)
 		if got := named(now) + " " + named(now); got != "10.0.1.1 10.0.1.2" && got != "10.0.1.2 10.0.1.1" {
 			t.Errorf("%s: named are %s", name, got)
 		}

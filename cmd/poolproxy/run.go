@@ -79,11 +79,7 @@ func answerDNS(c proxy.Config, p *proxy.Proxy, log hclog.Logger) (*dns.Answerer,
 	if !c.DNS.Listen.IsValid() {
 		return nil, nil
 	}
-	watched := make(map[string]bool)
-	for _, u := range c.Users {
-		watched[u.Pool] = true
-	}
-	a, err := dns.Listen(dns.AnswererConfig{Listen: c.DNS.Listen, TTL: c.DNS.TTL, Pools: p.Pools(), Watched: watched,
+	a, err := dns.Listen(dns.AnswererConfig{Listen: c.DNS.Listen, TTL: c.DNS.TTL, Pools: p.Pools(),
 		Log: func(err error) { log.Error("DNS is not answered any more", "error", err) }})
 	if err != nil {
 		return nil, fmt.Errorf("starting: %w", err)
