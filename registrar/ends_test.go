@@ -16,14 +16,7 @@ import (
 func TestDeregisterTwice(t *testing.T) {
 	o := openOffice(t)
 	s := newSource(t, o.at)
-	standings := make(chan error, 10)
-	r, err := s.Register(ours, func(err error) { standings <- err })
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := soon(t, "registered", standings); err != nil {
-		t.Fatal(err)
-	}
+	r := enrol(t, s)
 	if err := r.Deregister(context.Background()); err != nil {
 		t.Fatal(err)
 	}

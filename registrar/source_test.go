@@ -150,10 +150,9 @@ func TestSourceAlone(t *testing.T) {
 	}
 }
 
-// A registrar that says nothing: a deregistration ends with its context, and the registration with its life.
-func TestDeregisterBounded(t *testing.T) {
-	o := openOffice(t)
-	s := newSource(t, o.at)
+// enrol registers our element and returns when it is.
+func enrol(t *testing.T, s *Source) pool.Registered {
+	t.Helper()
 	standings := make(chan error, 10)
 	r, err := s.Register(ours, func(err error) { standings <- err })
 	if err != nil {
@@ -162,6 +161,14 @@ func TestDeregisterBounded(t *testing.T) {
 	if err := soon(t, "registered", standings); err != nil {
 		t.Fatal(err)
 	}
+	return r
+}
+
+// A registrar that says nothing: a deregistration ends with its context, and the registration with its life.
+func TestDeregisterBounded(t *testing.T) {
+	o := openOffice(t)
+	s := newSource(t, o.at)
+	r := enrol(t, s)
 	ask(o, func() bool { o.silent = true; return true })
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -31,12 +31,8 @@ func (r *reader) readCard(e *elementBlock, b *hclsyntax.Block) {
 // readOrder reads the addresses of other pool_elements, the preferred first.
 func (r *reader) readOrder(e *elementBlock, a *hclsyntax.Attribute) {
 	hint := `Write the addresses of the other pool_elements as they stand in the pool: order = ["10.0.0.2:7001", "10.0.0.3:7001"]. The preferred first.`
-	items, ok := r.entries(a, hint)
+	items, ok := r.some(a, mostOrder, hint)
 	if !ok {
-		return
-	}
-	if len(items) == 0 || len(items) > mostOrder {
-		r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", mostOrder, hint))
 		return
 	}
 	given := map[netip.AddrPort]bool{}

@@ -52,6 +52,16 @@ func (r *reader) entries(a *hclsyntax.Attribute, hint string) ([]hcl.Expression,
 	return items, true
 }
 
+// some gives the expressions in a list that must have one at least, and has so many at most.
+func (r *reader) some(a *hclsyntax.Attribute, most int, hint string) ([]hcl.Expression, bool) {
+	items, ok := r.entries(a, hint)
+	if ok && (len(items) == 0 || len(items) > most) {
+		r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", most, hint))
+		return nil, false
+	}
+	return items, ok
+}
+
 // compile makes a regular expression of a string; the error points at the part of it that is wrong.
 func (r *reader) compile(name string, e hcl.Expression) (*regexp.Regexp, bool) {
 	pattern, ok := r.text(name, e, `Regular expressions are strings in quotes: "^GET ".`)

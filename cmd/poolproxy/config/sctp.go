@@ -18,12 +18,8 @@ const mostPaths = 15
 func (r *reader) paths(dst *[]netip.Addr) setter {
 	return func(a *hclsyntax.Attribute) {
 		hint := fmt.Sprintf(`Write a list of IP addresses: %s = ["10.0.0.1", "10.1.0.1"].`, a.Name)
-		items, ok := r.entries(a, hint)
-		switch {
-		case !ok:
-			return
-		case len(items) == 0 || len(items) > mostPaths:
-			r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", mostPaths, hint))
+		items, ok := r.some(a, mostPaths, hint)
+		if !ok {
 			return
 		}
 		var all []netip.Addr

@@ -84,12 +84,8 @@ func (k *asapKind) poolOf(r *reader, p *poolBlock, at hcl.Range) {
 func (r *reader) registrars(dst *[]netip.AddrPort) setter {
 	return func(a *hclsyntax.Attribute) {
 		hint := fmt.Sprintf(`Write a list of addresses: %s = ["10.0.0.1:%d"].`, a.Name, asap.Port)
-		items, ok := r.entries(a, hint)
+		items, ok := r.some(a, mostRegistrars, hint)
 		if !ok {
-			return
-		}
-		if len(items) == 0 || len(items) > mostRegistrars {
-			r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", mostRegistrars, hint))
 			return
 		}
 		for _, item := range items {

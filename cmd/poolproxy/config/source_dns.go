@@ -80,12 +80,8 @@ func (d *dnsKind) poolOf(r *reader, p *poolBlock, at hcl.Range) {
 func (r *reader) servers(dst *[]netip.AddrPort) setter {
 	return func(a *hclsyntax.Attribute) {
 		hint := fmt.Sprintf(`Write a list of addresses: %s = ["10.96.0.10:53"].`, a.Name)
-		items, ok := r.entries(a, hint)
+		items, ok := r.some(a, mostDNSServers, hint)
 		if !ok {
-			return
-		}
-		if len(items) == 0 || len(items) > mostDNSServers {
-			r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", mostDNSServers, hint))
 			return
 		}
 		for _, item := range items {

@@ -87,12 +87,8 @@ func (e *etcdKind) poolOf(*reader, *poolBlock, hcl.Range) {}
 func (r *reader) endpoints(dst *[]string) setter {
 	return func(a *hclsyntax.Attribute) {
 		hint := fmt.Sprintf(`Write all members of one cluster: %s = ["10.0.0.1:2379", "10.0.0.2:2379", "10.0.0.3:2379"].`, a.Name)
-		items, ok := r.entries(a, hint)
+		items, ok := r.some(a, etcd.MostEndpoints, hint)
 		if !ok {
-			return
-		}
-		if len(items) == 0 || len(items) > etcd.MostEndpoints {
-			r.fail(a.Expr.Range(), fmt.Sprintf("%q has %d entries", a.Name, len(items)), fmt.Sprintf("It must have 1 to %d. %s", etcd.MostEndpoints, hint))
 			return
 		}
 		var all []string
