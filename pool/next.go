@@ -11,16 +11,11 @@ func (p *Pool) Next(now time.Time, last string) (c Choice, ok bool) {
 	names, err := p.ask(now, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.preferred(w); m != nil {
-		m.give()
-		return Choice{Element: m.Element, Asked: true}, true
+	if c, ok := p.wished(w); ok {
+		return c, true
 	}
 	r := p.round(now, &w, names)
-	i := r.pick()
-	if i < 0 {
-		r.health = either
-		i = r.pick()
-	}
+	i := r.pickOr(either)
 	if i < 0 {
 		r.wish = &Wish{}
 		i = r.pick()

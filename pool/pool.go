@@ -100,16 +100,11 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 	names, err := p.ask(now, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.preferred(w); m != nil {
-		m.give()
-		return Choice{Element: m.Element, Asked: true}, true
+	if c, ok := p.wished(w); ok {
+		return c, true
 	}
 	r := p.round(now, &w, names)
-	i := r.pick()
-	if i < 0 {
-		r.health = again
-		i = r.pick()
-	}
+	i := r.pickOr(again)
 	if i < 0 {
 		return Choice{Wait: p.wait(now, w)}, false
 	}
@@ -120,6 +115,16 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 		m.retry = now.Add(pause(m.failures))
 	}
 	return Choice{Element: m.Element, Err: err}, true
+}
+
+// wished is the element that somebody's wish names, which hands it out. It is called with p.mu held.
+func (p *Pool) wished(w Wish) (c Choice, ok bool) {
+	m := p.preferred(w)
+	if m == nil {
+		return Choice{}, false
+	}
+	m.give()
+	return Choice{Element: m.Element, Asked: true}, true
 }
 
 // Resolve answers a handle resolution: at most the given number of elements, none twice, in the order of the policy. They are those that

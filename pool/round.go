@@ -33,6 +33,16 @@ func (e *Element) idle(p Policy) bool {
 	return e.Weight == 0 && (p == WeightedRoundRobin || p == WeightedRandom)
 }
 
+// pickOr is pick, and if there is none of the round's health, of this one.
+func (r *round) pickOr(h health) int {
+	i := r.pick()
+	if i < 0 {
+		r.health = h
+		i = r.pick()
+	}
+	return i
+}
+
 // pick is the member that the policy wants; -1: none may be chosen. Nothing is changed: took says that it was handed out.
 func (r *round) pick() int {
 	switch {
