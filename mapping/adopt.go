@@ -57,3 +57,9 @@ func acceptTCP(l loop.Loop, conn loop.Conn, c Config, since time.Time, introduce
 	a.flushLater() // our INIT
 	return a
 }
+
+// Accepted begins an association on a connection that a peer has made, which was accepted elsewhere: behind a handshake of TLS, of which
+// mapping knows nothing. For accept and c see Acceptor; the time that c gives begins now.
+func (TCPMapping) Accepted(l loop.Loop, conn loop.Conn, c Config, accept func(Association) Handler) loop.Handler {
+	return acceptTCP(l, conn, c, l.Now(), false, accept)
+}

@@ -246,6 +246,14 @@ func (a *tcpAssociation) Remote() netip.AddrPort { return a.conn.Remote() }
 // Local is our address.
 func (a *tcpAssociation) Local() netip.AddrPort { return a.conn.Local() }
 
+// Identity is who the peer is, if the connection knows; "" if it does not: a bare one knows nobody.
+func (a *tcpAssociation) Identity() string {
+	if known, ok := a.conn.(interface{ Identity() string }); ok {
+		return known.Identity()
+	}
+	return ""
+}
+
 // Heard is when something last came from the peer.
 func (a *tcpAssociation) Heard() time.Time { return a.machine.watch.Heard() }
 

@@ -1,0 +1,140 @@
+package secure
+
+import (
+	"crypto/tls"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/mapping"
+)
+
+// Rules are how one side does TLS.
+type Rules struct {
+	Credentials *Credentials
+	Allow       Allow                    // who may be the peer
+	At          map[netip.AddrPort]Allow // who may be the peer at an address that is dialled, in place of Allow
+	Refused     Refused
+}
+
+// Mapping is mapping.TCPMapping in TLS. What a bare one lacks an association has: its Identity is the peer's.
+type Mapping struct{ Rules }
+
+var (
+	_ mapping.Dialer   = Mapping{}
+	_ mapping.Acceptor = Mapping{}
+)
+
+// Dial begins an association; see mapping.Dialer. Its DialTimeout is for the handshake, too.
+func (m Mapping) Dial(l loop.Loop, to netip.AddrPort, c mapping.Config, h mapping.Handler) mapping.Association {
+	return mapping.TCPMapping{}.Dial(&over{Loop: l, rules: &m.Rules}, to, c, h)
+}
+
+// Listen accepts associations; see mapping.Acceptor. The handshake may take as long as coming up, and accept is called behind it: who is not
+// allowed is not seen.
+func (m Mapping) Listen(l loop.Loop, at netip.AddrPort, c mapping.Config, accept func(mapping.Association) mapping.Handler) (loop.Listener, error) {
+	return Listen(l, at, m.Rules, c.DialTimeout, func(conn *Conn, since time.Time) loop.Handler {
+		return mapping.TCPMapping{}.Accepted(l, conn, c, accept)
+	})
+}
+
+// over is a loop whose connections are in TLS.
+type over struct {
+	loop.Loop
+	rules *Rules
+}
+
+// Dial connects, and shakes hands; see loop.Loop.
+func (o *over) Dial(to netip.AddrPort, h loop.Handler) loop.Conn {
+	allow, own := o.rules.At[to]
+	if !own {
+		allow = o.rules.Allow
+	}
+	c := &Conn{loop: o.Loop, handler: h, refused: o.rules.Refused}
+	c.opened = c.dialled
+	c.failed = func() { c.handler.Ready(loop.Hangup) }
+	c.tls = tls.Client(&c.wire, c.config(o.rules, allow, true))
+	c.raw = o.Loop.Dial(to, c)
+	c.wire.raw = c.raw
+	return c
+}
+
+// mostShaking bounds the handshakes under way at one listener: each takes some 50 KiB.
+const mostShaking = 1024
+
+// listener shakes hands with those who call.
+type listener struct {
+	loop.Listener
+	shaking map[*Conn]bool
+}
+
+var (
+	errTooMany = errors.New("too many others are shaking hands")
+	errLate    = errors.New("it has not shaken hands in time")
+)
+
+// Listen accepts connections in TLS. accept is called behind each handshake, with the time when the connection was accepted; a nil Handler
+// refuses it. A handshake may take as long as timeout; 0: for ever.
+func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn, time.Time) loop.Handler) (loop.Listener, error) {
+	s := &listener{shaking: make(map[*Conn]bool)}
+	var err error
+	s.Listener, err = l.Listen(at, func(raw loop.Conn) loop.Handler {
+		if len(s.shaking) >= mostShaking {
+			if r.Refused != nil {
+				r.Refused(raw.Remote(), &Refusal{Overload, errTooMany})
+			}
+			return nil
+		}
+		return s.meet(l, raw, &r, timeout, accept)
+	})
+	return s, err
+}
+
+func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Duration, accept func(*Conn, time.Time) loop.Handler) loop.Handler {
+	c := &Conn{loop: l, raw: raw, wire: wire{raw: raw}, refused: r.Refused}
+	since := l.Now()
+	s.shaking[c] = true
+	done := func() {
+		delete(s.shaking, c)
+		l.Cancel(&c.limit)
+	}
+	c.opened = func() {
+		done()
+		if c.handler = accept(c, since); c.handler == nil {
+			c.Reset()
+		} else if !c.closed {
+			c.handler.Ready(loop.Readable)
+		}
+	}
+	c.failed = func() {
+		done()
+		c.Close() // in order: our alert says why
+	}
+	c.tls = tls.Server(&c.wire, c.config(r, r.Allow, false))
+	if timeout > 0 {
+		c.limit.Func = func() {
+			if c.refused != nil {
+				c.refused(raw.Remote(), &Refusal{Late, errLate})
+			}
+			done()
+			c.Reset()
+		}
+		l.Schedule(&c.limit, since.Add(timeout))
+	}
+	l.Post(func() { // a Handler that has not been returned yet must not be called
+		if !c.closed && c.shake == nil && !c.up && c.broken == nil {
+			c.begin()
+		}
+	})
+	return c
+}
+
+// Close stops accepting. Those who are shaking hands are reset, as those are whom the kernel has accepted and nobody else.
+func (s *listener) Close() {
+	s.Listener.Close()
+	for c := range s.shaking {
+		delete(s.shaking, c)
+		c.Reset()
+	}
+}
