@@ -79,6 +79,8 @@ type Pool struct {
 	Stale      time.Duration // how old what is known of the elements may become until that is an alarm; 0: there is none
 
 	SourceDigest string // of the source's settings: what tells it from one with others
+
+	TLS *TLS // how associations of mapping TCP are secured; nil: they are not
 }
 
 // User is the pool_user side: it stands beside clients.
@@ -130,6 +132,8 @@ type Element struct {
 
 	CookieKey []byte // by which all elements of the pool sign cookies, at least session.LeastCookieKey bytes; nil: there are no cookies
 	Card      *Card  // nil: it has none
+
+	TLS *TLS // how associations of mapping TCP are secured; nil: they are not
 
 	Register []Register // the pools that it registers itself in
 

@@ -103,6 +103,11 @@ var settings = map[string]setting{
 	"HealthCheck.Send": {hidden: true}, // AUTH and a password
 	"HealthCheck.Exec": {hidden: true},
 
+	"Pool.TLS":     {word: "tls"},
+	"Element.TLS":  {word: "tls"},
+	"TLS.CA":       {word: "ca"},
+	"TLS.Elements": {word: "allow of elements"},
+
 	"Register.Handle":       {word: "pool"},
 	"Register.Registry":     {not: "SourceName and SourceDigest say which one it is"},
 	"Register.SourceName":   {word: "source"},

@@ -8,6 +8,7 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/secure"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -76,6 +77,10 @@ func (e *elementSide) listen(c Element) (err error) {
 		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.meetSCTP)
 	case c.Mapping == mapping.SCTP:
 		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.accept)
+	case c.TLS != nil && e.shard.spreads():
+		e.listener, err = secure.Listen(e.shard.loop, c.Listen, e.shard.tls(c.TLS, "pool_element", c.Name), e.association.DialTimeout, e.meetTLS)
+	case c.TLS != nil:
+		e.listener, err = secure.Mapping{Rules: e.shard.tls(c.TLS, "pool_element", c.Name)}.Listen(e.shard.loop, c.Listen, e.association, e.accept)
 	case e.shard.spreads():
 		e.listener, err = e.shard.loop.Listen(c.Listen, e.meet)
 	default:

@@ -103,6 +103,13 @@ func (s *Shard) count(what, name string) {
 	}
 }
 
+// countReason counts what has been refused, by the reason.
+func (s *Shard) countReason(what, name, reason string) {
+	if s.metrics != nil {
+		s.metrics.IncrCounterWithLabels([]string{what}, 1, []metrics.Label{{Name: "name", Value: name}, {Name: "reason", Value: reason}})
+	}
+}
+
 func (s *Shard) sample(what, name string, d time.Duration) {
 	if s.metrics != nil {
 		s.metrics.AddSampleWithLabels([]string{what, "seconds"}, float32(d.Seconds()), []metrics.Label{{Name: "name", Value: name}})

@@ -19,10 +19,27 @@ type stranger interface{ close() }
 // what a single one would.
 type newcomer struct {
 	side  *elementSide
-	conn  loop.Movable
+	conn  peekable
 	since time.Time
 	heard bool // it has said something
 	limit loop.Timer
+}
+
+// peekable is a connection that can be looked at and can leave: in TLS or not. Leave returns what is done on the loop that it goes to, which
+// returns the Handler of the transport.
+type peekable interface {
+	loop.Conn
+	Peek(p []byte) (int, error)
+	leave() (loop.Accepted, func(l loop.Loop, transport loop.Conn, accept func(loop.Conn) loop.Handler) loop.Handler)
+}
+
+// bare is a peekable without TLS.
+type bare struct{ loop.Movable }
+
+func (b bare) leave() (loop.Accepted, func(loop.Loop, loop.Conn, func(loop.Conn) loop.Handler) loop.Handler) {
+	return b.Leave(), func(_ loop.Loop, conn loop.Conn, accept func(loop.Conn) loop.Handler) loop.Handler {
+		return accept(conn)
+	}
 }
 
 const (
@@ -42,10 +59,15 @@ func (e *elementSide) meet(conn loop.Conn) loop.Handler {
 	if !can {
 		panic("proxy: the connections of an Adopter are not Movable")
 	}
+	return e.meetCaller(bare{movable})
+}
+
+// meetCaller takes up a connection that may be in TLS.
+func (e *elementSide) meetCaller(conn peekable) loop.Handler {
 	if len(e.newcomers) >= mostNewcomers {
 		return nil
 	}
-	n := &newcomer{side: e, conn: movable, since: e.shard.loop.Now()}
+	n := &newcomer{side: e, conn: conn, since: e.shard.loop.Now()}
 	n.limit.Func = n.late
 	if _, err := conn.Write(mapping.TCPMapping{}.Introduction()); err != nil {
 		e.shard.log.Debug("association refused: it takes no INIT", "pool_element", e.name, "pool_user", conn.Remote(), "reason", err)
@@ -86,8 +108,11 @@ func (n *newcomer) move(to int) {
 	if n.heard {
 		since = n.side.shard.loop.Now()
 	}
-	n.side.shard.handOver(n.conn.Leave(), to, func(s *Shard, conn loop.Conn) loop.Handler {
-		return mapping.TCPMapping{}.Adopt(s.loop, conn, config, since, s.elements[index].accept)
+	accepted, adopt := n.conn.leave()
+	n.side.shard.handOver(accepted, to, func(s *Shard, transport loop.Conn) loop.Handler {
+		return adopt(s.loop, transport, func(conn loop.Conn) loop.Handler {
+			return mapping.TCPMapping{}.Adopt(s.loop, conn, config, since, s.elements[index].accept)
+		})
 	}, func() {})
 }
 

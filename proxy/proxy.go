@@ -28,8 +28,9 @@ var Version = "0.1.0-dev"
 // Proxy is a running proxy. Its methods may be called from any goroutine.
 type Proxy struct {
 	runners []*shardRunner
-	common  *spread // of the shards
-	census  *census // of the processes that hold the servers' sockets; ends behind the shards
+	common  *spread  // of the shards
+	renewal *renewal // of certificates; nil: there are none
+	census  *census  // of the processes that hold the servers' sockets; ends behind the shards
 	started time.Time
 	once    sync.Once
 	log     hclog.Logger
@@ -44,6 +45,10 @@ type Proxy struct {
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
 func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	if err := Supported(c); err != nil {
+		return nil, err
+	}
+	keys, err := loadSecrets(c)
+	if err != nil {
 		return nil, err
 	}
 	c, local := registers(c)
@@ -64,6 +69,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 		}
 	}
 	common := newSpread(c, loops, random)
+	common.secrets = keys
 	p.common = common
 	p.handlespace = p.newHandlespace(c)
 	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
@@ -76,6 +82,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 		}
 	}
 	p.census.begin()
+	p.renewal = renew(keys, log)
 	return p, nil
 }
 
@@ -173,6 +180,7 @@ func (p *Proxy) end() {
 			r.loop.Stop()
 			<-r.stopped
 		}
+		p.renewal.close()
 		p.census.close()
 	})
 }
@@ -221,7 +229,12 @@ func newShard(index int, common *spread, c Config, log hclog.Logger, m *metrics.
 // NewVirtualShard is a whole proxy of one shard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and
 // the kernel is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
+	keys, err := loadSecrets(c)
+	if err != nil {
+		return nil, err
+	}
 	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, config: c, log: log, metrics: m, random: random, virtual: true}
+	s.common.secrets = keys
 	s.common.shards[0] = s
 	return s, s.listen()
 }

@@ -39,6 +39,7 @@ type ReloadStatus struct {
 func (p *Proxy) Reload(c Config) (pools int, err error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
+	p.renewal.soon()
 	changes := diff(p.config, c)
 	var refused []string
 	for _, x := range changes {

@@ -25,6 +25,7 @@ type spread struct {
 	memory  atomic.Int64              // bytes in buffers; not used by a single shard
 	pipes   atomic.Int64              // piped buffers
 	cookies cookies                   // of sessions, by their connections to servers
+	secrets secrets                   // certificates and keys
 	slack   int64                     // bytes to be left of limits.memory, because memory is not exact
 }
 

@@ -21,6 +21,11 @@ func (s *Shard) trace(name string) session.Trace {
 				log.Debug(message, args...)
 			}
 		},
+		Refused: func(what string, code session.Code) {
+			if what == "resume" && code == session.CodeUnauthorized {
+				s.count("resume.stolen", name) // a token of another pool user
+			}
+		},
 		Failover: func(r session.Record) { s.record(Record{User: name, Record: r}) },
 	}
 }

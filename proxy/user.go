@@ -42,6 +42,8 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 		}
 	case p.Mapping == mapping.SCTP:
 		dialer = s.sctp(p, c)
+	case p.TLS != nil:
+		dialer = s.secured(p, c)
 	}
 	callbacks := u.makeCallbacks()
 	if c.Commands != nil {

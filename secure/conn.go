@@ -17,7 +17,7 @@ type Conn struct {
 	loop    loop.Loop
 	raw     loop.Conn
 	tls     *tls.Conn
-	wire    wire
+	wire    *wire
 	handler loop.Handler // nil: nobody hears anything (yet, or any more)
 	refused Refused
 

@@ -13,9 +13,11 @@ import (
 // Rules are how one side does TLS.
 type Rules struct {
 	Credentials *Credentials
-	Allow       Allow                    // who may be the peer
-	At          map[netip.AddrPort]Allow // who may be the peer at an address that is dialled, in place of Allow
+	Allow       Allow // who may be the peer
 	Refused     Refused
+
+	// At says who may be the peer at an address that is dialled; ok is false if that is whom Allow says. nil: it always is.
+	At func(to netip.AddrPort) (a Allow, ok bool)
 }
 
 // Mapping is mapping.TCPMapping in TLS. What a bare one lacks an association has: its Identity is the peer's.
@@ -34,7 +36,7 @@ func (m Mapping) Dial(l loop.Loop, to netip.AddrPort, c mapping.Config, h mappin
 // Listen accepts associations; see mapping.Acceptor. The handshake may take as long as coming up, and accept is called behind it: who is not
 // allowed is not seen.
 func (m Mapping) Listen(l loop.Loop, at netip.AddrPort, c mapping.Config, accept func(mapping.Association) mapping.Handler) (loop.Listener, error) {
-	return Listen(l, at, m.Rules, c.DialTimeout, func(conn *Conn, since time.Time) loop.Handler {
+	return Listen(l, at, m.Rules, c.DialTimeout, func(conn *Conn) loop.Handler {
 		return mapping.TCPMapping{}.Accepted(l, conn, c, accept)
 	})
 }
@@ -47,14 +49,16 @@ type over struct {
 
 // Dial connects, and shakes hands; see loop.Loop.
 func (o *over) Dial(to netip.AddrPort, h loop.Handler) loop.Conn {
-	allow, own := o.rules.At[to]
-	if !own {
-		allow = o.rules.Allow
+	allow := o.rules.Allow
+	if o.rules.At != nil {
+		if own, ok := o.rules.At(to); ok {
+			allow = own
+		}
 	}
-	c := &Conn{loop: o.Loop, handler: h, refused: o.rules.Refused}
+	c := &Conn{loop: o.Loop, wire: &wire{}, handler: h, refused: o.rules.Refused}
 	c.opened = c.dialled
 	c.failed = func() { c.handler.Ready(loop.Hangup) }
-	c.tls = tls.Client(&c.wire, c.config(o.rules, allow, true))
+	c.tls = tls.Client(c.wire, c.config(o.rules, allow, true))
 	c.raw = o.Loop.Dial(to, c)
 	c.wire.raw = c.raw
 	return c
@@ -74,9 +78,8 @@ var (
 	errLate    = errors.New("it has not shaken hands in time")
 )
 
-// Listen accepts connections in TLS. accept is called behind each handshake, with the time when the connection was accepted; a nil Handler
-// refuses it. A handshake may take as long as timeout; 0: for ever.
-func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn, time.Time) loop.Handler) (loop.Listener, error) {
+// Listen accepts connections in TLS. accept is called behind each handshake; a nil Handler refuses the connection. A handshake may take as long as timeout; 0: for ever.
+func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) (loop.Listener, error) {
 	s := &listener{shaking: make(map[*Conn]bool)}
 	var err error
 	s.Listener, err = l.Listen(at, func(raw loop.Conn) loop.Handler {
@@ -91,9 +94,8 @@ func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, acce
 	return s, err
 }
 
-func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Duration, accept func(*Conn, time.Time) loop.Handler) loop.Handler {
-	c := &Conn{loop: l, raw: raw, wire: wire{raw: raw}, refused: r.Refused}
-	since := l.Now()
+func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Duration, accept func(*Conn) loop.Handler) loop.Handler {
+	c := &Conn{loop: l, raw: raw, wire: &wire{raw: raw}, refused: r.Refused}
 	s.shaking[c] = true
 	done := func() {
 		delete(s.shaking, c)
@@ -101,7 +103,7 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 	}
 	c.opened = func() {
 		done()
-		if c.handler = accept(c, since); c.handler == nil {
+		if c.handler = accept(c); c.handler == nil {
 			c.Reset()
 		} else if !c.closed {
 			c.handler.Ready(loop.Readable)
@@ -111,7 +113,7 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 		done()
 		c.Close() // in order: our alert says why
 	}
-	c.tls = tls.Server(&c.wire, c.config(r, r.Allow, false))
+	c.tls = tls.Server(c.wire, c.config(r, r.Allow, false))
 	if timeout > 0 {
 		c.limit.Func = func() {
 			if c.refused != nil {
@@ -120,7 +122,7 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 			done()
 			c.Reset()
 		}
-		l.Schedule(&c.limit, since.Add(timeout))
+		l.Schedule(&c.limit, l.Now().Add(timeout))
 	}
 	l.Post(func() { // a Handler that has not been returned yet must not be called
 		if !c.closed && c.shake == nil && !c.up && c.broken == nil {

@@ -235,14 +235,14 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 
 // open begins a leg. echo is the cookie that the pool user has echoed before it; nil: none.
 func (l *elementLink) open(stream uint16, m *message, echo []byte) {
-	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, hold: min(m.hold, l.e.c.Hold)}
+	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
 	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
 	leg.granted, leg.credit = int64(l.e.c.Memory), l.hello.credit
 	leg.attach(l, stream)
 	if old := l.e.legs[m.token]; old != nil {
 		switch {
-		case old.user != leg.user:
+		case old.user != leg.user || old.identity != leg.identity:
 			leg.refuse("leg", CodeUnauthorized, notYours)
 			return
 		case old.Number >= leg.Number:
@@ -292,7 +292,7 @@ func (l *elementLink) resume(stream uint16, m *message) {
 		refuse(CodeNever, "")
 	case leg == nil:
 		refuse(CodeNoLeg, "")
-	case leg.user != l.hello.instance:
+	case leg.user != l.hello.instance || leg.identity != l.identity():
 		refuse(CodeUnauthorized, notYours)
 	case leg.Number != m.leg:
 		refuse(CodeStale, "")

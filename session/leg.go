@@ -46,14 +46,15 @@ type Leg struct {
 	failure *message      // LEG_FAILED, due behind the last byte
 	reads   reading
 
-	Session uint64 // the pool user's number of the session, for logs
-	Number  uint32
-	token   Token
-	user    Token // the pool user's instance
-	hold    time.Duration
-	timer   loop.Timer // ends a leg that is out of touch
-	poll    loop.Timer // asks how far the server has read, while something is held
-	cookie  keptCookie // what was set last, or what the pool user has echoed
+	Session  uint64 // the pool user's number of the session, for logs
+	Number   uint32
+	token    Token
+	user     Token  // the pool user's instance
+	identity string // who it is by its certificate; "": that is not known
+	hold     time.Duration
+	timer    loop.Timer // ends a leg that is out of touch
+	poll     loop.Timer // asks how far the server has read, while something is held
+	cookie   keptCookie // what was set last, or what the pool user has echoed
 }
 
 func (g *Leg) attach(l *elementLink, stream uint16) {

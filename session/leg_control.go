@@ -76,6 +76,7 @@ func (g *Leg) refuse(what string, code Code, text string) {
 		level = 'w'
 	}
 	if g.link != nil {
+		g.e.c.Trace.refused(what, code)
 		g.e.c.Trace.log(level, what+" refused", "pool_user", g.link.a.Remote(), "session", g.Session, "leg", g.Number,
 			"reason", code, "text", text)
 		g.link.tell(g.stream, &message{typ: typeRefused, code: code, text: text})

@@ -19,6 +19,14 @@ type link[T any] struct {
 	timer   loop.Timer
 }
 
+// identity is who the peer is, by its certificate, or "" where associations know nobody. It is the same for all time of an association.
+func (l *link[T]) identity() string {
+	if known, ok := l.a.(interface{ Identity() string }); ok {
+		return known.Identity()
+	}
+	return ""
+}
+
 // tell sends m. An association that has ended is not an error here: its Down is on its way, or was ours.
 func (l *link[T]) tell(stream uint16, m *message) {
 	l.buf = m.append(l.buf[:0])

@@ -10,6 +10,15 @@ type Trace struct {
 
 	// Failover is told of the outcome of each failover, resumption, and session that could not be carried on.
 	Failover func(Record)
+
+	// Refused is told of each leg, or resumption, that a pool element refuses.
+	Refused func(what string, code Code)
+}
+
+func (t *Trace) refused(what string, code Code) {
+	if t.Refused != nil {
+		t.Refused(what, code)
+	}
 }
 
 func (t *Trace) log(level byte, message string, args ...any) {

@@ -18,6 +18,7 @@ type userLink struct {
 	element  pool.Element
 	n        int        // which of the element's associations it is
 	peer     Token      // the element's instance when it was last up; zero: it never was
+	peerName string     // who that was by its certificate; "": that is not known
 	pending  []*userLeg // to be opened when up
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
@@ -97,9 +98,9 @@ func (l *userLink) control(_ uint16, leg *userLeg, m *message) {
 func (l *userLink) greeted() {
 	l.u.c.Loop.Cancel(&l.timer)
 	l.u.c.Loop.Cancel(&l.patience)
-	same := l.hello.instance == l.peer
+	same := l.hello.instance == l.peer && l.identity() == l.peerName // a token is for no one else
 	l.u.c.Pool.Shown(l.element.Name, l.hello.instance)
-	l.peer, l.upAt = l.hello.instance, l.u.c.Loop.Now()
+	l.peer, l.peerName, l.upAt = l.hello.instance, l.identity(), l.u.c.Loop.Now()
 	l.u.c.Pool.Alive(l.element.Name)
 	l.u.c.Trace.log('i', "association up", "pool_element", l.element.Name, "address", l.element.Address)
 	lost, pending := l.lost, l.pending

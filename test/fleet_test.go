@@ -20,6 +20,7 @@ import (
 type plan struct {
 	mapping  string   // tcp or none
 	protocol string   // the protocol block, HCL
+	pool     string   // more settings of the pool, HCL
 	failover string   // the settings in the failover block, HCL
 	servers  []string // for each element, the role of its server and the role's arguments: "line", "deliver -differ 1000"
 	checks   string   // a health_check of each pool_element, HCL; NAME stands for the element's name, PARTNER for the address of the next one but one
@@ -171,7 +172,7 @@ admin { listen = %q }
 pool "test" {
   policy  = "round_robin"
   mapping = %q
-%s}
+%s%s}
 
 pool_user "test" {
   listen = %q
@@ -181,7 +182,7 @@ pool_user "test" {
 %s
   }
 }
-`, admin, p.mapping, &elements, listen, p.protocol, heartbeat, p.failover)
+`, admin, p.mapping, p.pool, &elements, listen, p.protocol, heartbeat, p.failover)
 }
 
 // elementConfig is the configuration of a pool_element, with more blocks in it.

@@ -20,13 +20,14 @@ type reader struct {
 	files  map[string]*hcl.File
 	order  []string // the names of the files, in the order they were read
 
-	adminAt  hcl.Range
-	limits   map[string]hcl.Range // where each of them is set
-	dns      map[string]hcl.Range // likewise
-	sources  []*sourceBlock
-	pools    []*poolBlock
-	users    []*userBlock
-	elements []*elementBlock
+	adminAt    hcl.Range
+	requireTLS bool                 // nothing goes to other machines without TLS
+	limits     map[string]hcl.Range // where each of them is set
+	dns        map[string]hcl.Range // likewise
+	sources    []*sourceBlock
+	pools      []*poolBlock
+	users      []*userBlock
+	elements   []*elementBlock
 }
 
 func (r *reader) nowhere(summary, detail string) {

@@ -30,6 +30,7 @@ func (r *reader) checkAll() {
 	for _, e := range r.elements {
 		r.checkElement(e)
 	}
+	r.checkRequired()
 	r.checkRegistrations()
 	r.checkShards()
 	r.checkAdmin()
@@ -212,9 +213,8 @@ func (r *reader) checkElement(e *elementBlock) {
 	if e.Listen == e.Server && e.Mapping == mapping.TCP {
 		r.fail(e.seen["server"], fmt.Sprintf("pool_element %q would connect to itself", e.Name), "listen and server are the same address.")
 	}
-	if !e.Listen.Addr().IsLoopback() || slices.ContainsFunc(e.Paths, func(ip netip.Addr) bool { return !ip.IsLoopback() }) {
-		r.warn(e.seen["listen"], fmt.Sprintf("pool_element %q can be reached from other machines, and there is no TLS in this version", e.Name),
-			"Whoever reaches this address reaches the server: keep it in a network that you trust.")
+	if len(e.tls.asked) == 0 && (beyond(e.Listen) || slices.ContainsFunc(e.Paths, func(ip netip.Addr) bool { return !ip.IsLoopback() })) {
+		r.bareElement(e)
 	}
 }
 

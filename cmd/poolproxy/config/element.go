@@ -18,7 +18,8 @@ type elementBlock struct {
 	health    *healthBlock // nil: none
 	registers []*registerBlock
 	cardAt    []hcl.Range // of the entries of its business card's order
-	broken    bool        // something in it could not be read
+	tls       tlsBlock
+	broken    bool // something in it could not be read
 }
 
 func (r *reader) readElement(b *hclsyntax.Block) {
@@ -26,7 +27,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 	e.Name, e.Mapping, e.Heartbeat, e.Memory, e.Hold = label(b), mapping.TCP, defaultHeartbeat, defaultMemory, defaultHold
 	e.FenceTimeout = defaultFencing
 	r.elements = append(r.elements, e)
-	before, tls := len(r.diags.Errs()), []hcl.Range(nil)
+	before := len(r.diags.Errs())
 	defer func() { e.broken = len(r.diags.Errs()) > before }()
 	e.seen = r.block(b, &shape{
 		what:   "a pool_element",
@@ -47,6 +48,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"cookie_key_file": r.cookieKey(&e.CookieKey),
 		},
 		once: map[string]func(*hclsyntax.Block){
+			"tls":          r.readTLS(&e.tls),
 			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
 			"retrieval":    r.readRetrieval(&e.Memory),
 			"protocol":     func(b *hclsyntax.Block) { r.readElementProtocol(e, b) },
@@ -57,10 +59,11 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 		many:      map[string]func(*hclsyntax.Block){"register": func(b *hclsyntax.Block) { r.readRegister(e, b) }},
 		required:  []string{"listen", "server"},
 		later:     []string{"chaos", "source", "state"},
-		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { tls = append(tls, at) }},
+		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { e.tls.asked = append(e.tls.asked, at) }},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
-	r.refuseTLS(tls, e.Mapping)
+	r.checkTLS(&e.tls, e.Mapping, "pool_element")
+	e.TLS = e.tls.TLS
 	if at, set := e.seen["fence_timeout"]; set && !given(e.seen, "fence_exec") {
 		r.fail(at, `"fence_timeout" has no effect without fence_exec`, "It bounds the time that fence_exec may take: leave it out.")
 	}

@@ -17,15 +17,16 @@ type poolBlock struct {
 	at       hcl.Range
 	seen     map[string]hcl.Range
 	elements []poolElement
-	tls      []hcl.Range // where it asks for TLS
-	broken   bool        // something in it could not be read
+	tls      tlsBlock
+	broken   bool // something in it could not be read
 }
 
 // poolElement is an element of a pool and where it was read.
 type poolElement struct {
 	pool.Element
-	at   hcl.Range
-	seen map[string]hcl.Range
+	at    hcl.Range
+	seen  map[string]hcl.Range
+	allow []string // who it is, by its certificate; nil: who the pool says
 }
 
 // inPool is where what concerns all elements of a pool stands.
@@ -59,13 +60,27 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
 		later:     []string{"dns", "asap", "etcd"},
+		once:      map[string]func(*hclsyntax.Block){"tls": r.readTLS(&p.tls)},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})
-	r.refuseTLS(p.tls, p.Mapping)
+	r.checkTLS(&p.tls, p.Mapping, "pool")
+	if p.TLS = p.tls.TLS; p.TLS != nil {
+		p.TLS.Elements = p.allowed()
+	}
 }
 
-func (p *poolBlock) asksTLS(at hcl.Range) { p.tls = append(p.tls, at) }
+func (p *poolBlock) asksTLS(at hcl.Range) { p.tls.asked = append(p.tls.asked, at) }
+
+// allowed are the names of elements that have names of their own.
+func (p *poolBlock) allowed() (all []proxy.ElementName) {
+	for _, e := range p.elements {
+		if len(e.allow) > 0 {
+			all = append(all, proxy.ElementName{Element: e.Name, Allow: e.allow})
+		}
+	}
+	return all
+}
 
 func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 	e := poolElement{at: b.DefRange()}
@@ -83,6 +98,7 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 			"load":        r.share(&e.Load),
 			"degradation": r.share(&e.Degradation),
 		},
+		once:      map[string]func(*hclsyntax.Block){"tls": r.readElementTLS(&e.allow, &p.tls.asked)},
 		required:  []string{"address"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool},

@@ -66,18 +66,6 @@ func (r *reader) port(dst *uint16) setter {
 	}
 }
 
-// refuseTLS reports what asks for TLS.
-func (r *reader) refuseTLS(asked []hcl.Range, m mapping.ID) {
-	for _, at := range asked {
-		if m == mapping.SCTP {
-			r.fail(at, `"tls" is impossible with mapping sctp`,
-				`There is no TLS over SCTP: protect it by IPsec between the hosts, and leave tls out; or use mapping = "tcp".`)
-		} else {
-			r.notYet("tls", at)
-		}
-	}
-}
-
 // needsSCTP reports settings that mean nothing with other mappings.
 func (r *reader) needsSCTP(seen map[string]hcl.Range, names ...string) {
 	for _, name := range names {

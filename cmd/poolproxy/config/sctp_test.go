@@ -78,8 +78,8 @@ func TestSCTPMistakes(t *testing.T) {
 		{"tls of an element of a pool", sctpText("", `tls {}`, "", ""), []string{"IPsec"}},
 		{"tls of a pool_element", sctpText("", "", "", `tls {}`), []string{"IPsec"}},
 		{"tls of a pool with tcp", minimal + poolBlockText(`"p"`, "tls {}\n"+`element "a" { address = "10.0.0.1:1" }`),
-			[]string{`"tls" is not available in this version`}},
-		{"tls of a pool_element with tcp", minimal + element("b", "127.0.0.1:9002", `tls {}`), []string{`"tls" is not available in this version`}},
+			[]string{`A tls block lacks`, `"cert"`, `"allow"`}},
+		{"tls of a pool_element with tcp", minimal + element("b", "127.0.0.1:9002", `tls {}`), []string{`A tls block lacks`, `"key"`, `"ca"`}},
 
 		{"paths with tcp", minimal + poolBlockText(`"p"`, "element \"a\" {\naddress = \"10.0.0.1:1\"\npaths = [\"10.0.0.2\"]\n}"),
 			[]string{`"paths" is impossible without mapping sctp`}},
