@@ -22,8 +22,9 @@ func CheckName(name string) error {
 	case name == "" || len(name) > mostName:
 		return fmt.Errorf("a name has 1 to %d bytes, and not %d", mostName, len(name))
 	case strings.Contains(name, "://"):
-		u, err := url.Parse(strings.TrimSuffix(name, "/*"))
-		if err != nil || u.Host == "" || strings.ContainsAny(name[:len(name)-1], "*?#") {
+		plain := strings.TrimSuffix(name, "/*")
+		u, err := url.Parse(plain)
+		if err != nil || u.Host == "" || strings.ContainsAny(plain, "*?#%") {
 			return fmt.Errorf("%q is no URI that could be allowed; one is like spiffe://example.org/orders/element, or spiffe://example.org/orders/*", name)
 		}
 		return nil
@@ -78,8 +79,8 @@ func matchesURI(allowed, name string) bool {
 	case !any:
 		return allowed == name
 	}
-	// A path that goes up again is not below.
-	return strings.HasPrefix(name, below) && len(name) > len(below) && !slices.Contains(strings.Split(name, "/"), "..")
+	// A path that goes up again is not below, however that is written.
+	return strings.HasPrefix(name, below) && len(name) > len(below) && !strings.Contains(name, "%") && !slices.Contains(strings.Split(name, "/"), "..")
 }
 
 // matchesHost compares names in small letters. A name with "*" in a certificate is that name, and stands for no other.

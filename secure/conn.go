@@ -33,12 +33,20 @@ type Conn struct {
 	blocked bool   // a Write did not take everything: Writable is owed
 	telling bool   // tell is posted
 	ended   bool   // the end or an error has been read
+	starved bool   // nothing is read until the peer has read what crypto/tls answers by itself
+	parting bool   // refused: what the peer still says is thrown away until it has read why; see dismiss
+	parted  func() // told when that is over
+	wasted  int    // bytes that were thrown away
 	shut    bool   // our end goes behind what waits
 	closed  bool
 }
 
 // lingerTime is how long what is written may take to reach the transport behind Close.
 const lingerTime = 5 * time.Second
+
+// mostAnswers is how much may wait for the transport before nothing more is read, in bytes: a peer may have crypto/tls answer it (RFC 8446
+// §4.6.3, new keys), and not read that.
+const mostAnswers = 2 * mostWaiting
 
 // record is how much goes into one record of TLS, in bytes (RFC 8446 §5.1).
 const record = 16 << 10
@@ -53,7 +61,9 @@ func (c *Conn) Ready(ev loop.Event) {
 	if ev&(loop.Readable|loop.Hangup) != 0 {
 		c.wire.dry = false
 	}
-	if ev&loop.Connected != 0 && c.shake == nil && !c.up {
+	if c.parting {
+		c.part()
+	} else if ev&loop.Connected != 0 && c.shake == nil && !c.up {
 		c.begin()
 	} else if c.shake != nil {
 		c.goOn() // to flush what waits, to read, or to hear why it has failed
@@ -71,7 +81,11 @@ func (c *Conn) Ready(ev loop.Event) {
 func (c *Conn) pass(ev loop.Event) {
 	if ev&loop.Writable != 0 {
 		ev &^= loop.Writable
-		if c.push(); c.blocked && len(c.wire.out) == 0 {
+		if c.push(); c.starved && len(c.wire.out) == 0 {
+			c.starved = false
+			c.tell()
+		}
+		if c.blocked && len(c.wire.out) == 0 {
 			c.blocked = false
 			ev |= loop.Writable
 		}
@@ -124,6 +138,12 @@ func (c *Conn) decrypt(p []byte) (n int, err error) {
 		c.peeked = nil
 	}
 	for n < len(p) {
+		if len(c.wire.out) > mostAnswers {
+			if c.push(); len(c.wire.out) > mostAnswers {
+				c.starved = true
+				return n, loop.ErrAgain
+			}
+		}
 		got, err := c.tls.Read(p[n:])
 		n += got
 		if err != nil {

@@ -110,8 +110,8 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 		}
 	}
 	c.failed = func() {
-		done()
-		c.Close() // in order: our alert says why
+		l.Cancel(&c.limit)
+		c.dismiss(done)
 	}
 	c.tls = tls.Server(c.wire, c.config(r, r.Allow, false))
 	if timeout > 0 {
@@ -137,6 +137,7 @@ func (s *listener) Close() {
 	s.Listener.Close()
 	for c := range s.shaking {
 		delete(s.shaking, c)
+		c.closed = false // a refused one is, towards others
 		c.Reset()
 	}
 }
