@@ -73,7 +73,11 @@ func (s *Shard) tls(t *TLS, kind, name string) secure.Rules {
 	return secure.Rules{Credentials: s.common.secrets[t.files()], Allow: t.Allow,
 		Refused: func(from netip.AddrPort, why *secure.Refusal) {
 			s.countReason("tls.refused", name, string(why.Reason))
-			s.log.Warn("TLS refused", kind, name, peer, from, "reason", why.Reason, "text", why.Err)
+			level := hclog.Warn
+			if why.Reason == secure.Broken || why.Reason == secure.Late { // a load balancer that looks whether somebody listens, too
+				level = hclog.Info
+			}
+			s.log.Log(level, "TLS refused", kind, name, peer, from, "reason", why.Reason, "text", why.Err)
 		}}
 }
 

@@ -170,7 +170,7 @@ func (c *Conn) readError(err error) error {
 		return io.EOF
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
 		err = fmt.Errorf("%v has ended it without saying so in TLS: %w", c.Remote(), loop.ErrReset)
-	case !errors.Is(err, loop.ErrReset) && !errors.Is(err, loop.ErrClosed):
+	case c.wire.failed == nil:
 		err = refusal(err) // the peer refuses our certificate when our handshake is over already
 		if c.broken == nil && c.refused != nil {
 			c.refused(c.Remote(), refusal(err))

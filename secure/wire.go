@@ -16,12 +16,13 @@ const mostWaiting = 64 << 10
 // wire is the net.Conn on which crypto/tls works. It reads from the loop's connection, and keeps what is to be written. It never waits,
 // but in a handshake, where the loop goes on while it does.
 type wire struct {
-	raw  loop.Conn
-	out  []byte      // encrypted, for the transport; the memory is of outs
-	box  *[]byte     // that memory; nil: there is none
-	wait func() bool // has the loop go on, and returns when there may be more to read; false: give up. nil: do not wait
-	dry  bool        // a Read has drained raw: there is an event when more comes
-	eof  bool        // raw has ended
+	raw    loop.Conn
+	out    []byte      // encrypted, for the transport; the memory is of outs
+	box    *[]byte     // that memory; nil: there is none
+	wait   func() bool // has the loop go on, and returns when there may be more to read; false: give up. nil: do not wait
+	dry    bool        // a Read has drained raw: there is an event when more comes
+	eof    bool        // raw has ended
+	failed error       // what raw has failed with
 }
 
 // outs are buffers for what waits: none is held by a connection for which nothing does.
@@ -48,6 +49,9 @@ func (w *wire) Read(p []byte) (int, error) {
 		switch {
 		case err == nil || !errors.Is(err, loop.ErrAgain):
 			w.eof = w.eof || errors.Is(err, io.EOF)
+			if err != nil && !errors.Is(err, io.EOF) {
+				w.failed = err
+			}
 			return n, err
 		case w.wait == nil:
 			return 0, notYet{}

@@ -85,7 +85,7 @@ func (l *userLink) legs() int { return l.streams.live + len(l.lost) + len(l.pend
 
 // sibling returns another association with the same incarnation of the element that is up, nil if there is none.
 func (l *userLink) sibling() *userLink {
-	if s := l.u.spread(l.element.Name, l); s != nil && s.hello != nil && s.peer == l.peer {
+	if s := l.u.spread(l.element.Name, l); s != nil && s.hello != nil && s.peer == l.peer && s.peerName == l.peerName {
 		return s
 	}
 	return nil
