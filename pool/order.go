@@ -73,6 +73,10 @@ func (p *Pool) Shown(name string, incarnation [16]byte) {
 	if m := p.find(name); m != nil && m.orderBy != incarnation {
 		m.order = nil
 	}
+	if d := p.drains[name]; d != nil && d.asks && d.by != incarnation {
+		d.asks = false
+		p.drained()
+	}
 }
 
 // at reports whether the element is reached at the address.
@@ -89,7 +93,7 @@ func (p *Pool) preferred(w Wish) *member {
 		return nil
 	}
 	for _, name := range after.order {
-		if m := p.find(name); m != nil && !m.idle(p.Policy) && m.failures == 0 && !w.refuses(m) {
+		if m := p.find(name); m != nil && !m.unused(p.Policy) && m.failures == 0 && !w.refuses(m) {
 			return m
 		}
 	}

@@ -45,6 +45,7 @@ type Pool struct {
 	told     []Element         // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
 	gone     map[string]member // guarded by mu: those that had failed when they left; they may be named again (remember)
 	owed     map[uint32]int64  // guarded by mu: of policies of weighted turns, by class: the credit of those that have left
+	drains   map[string]*drain // guarded by mu: by the names of elements, also of those that have left
 	spoken   chan struct{}     // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu
@@ -61,6 +62,7 @@ type member struct {
 	total    uint64    // failures since the beginning
 	retry    time.Time // with failures: not before
 	serves   bool      // it has carried a session since it last failed
+	drained  bool      // it gets no new sessions (Pool.Drain)
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 	orderBy  [16]byte  // the incarnation of it that has said so
 	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
@@ -76,6 +78,7 @@ type State struct {
 	Failures int       // in a row; 0: believed alive
 	Retry    time.Time // with Failures: when it may be tried again
 	Order    []string  // who should be tried first for its sessions if it fails, as it has asked for; not to be changed
+	Draining string    // why sessions should leave it; "": they should not
 }
 
 // New makes a pool of the elements. The order of round robin is theirs. Policies that draw want a Seed.
@@ -158,7 +161,7 @@ func (p *Pool) round(now time.Time, w *Wish, names []string) round {
 func (p *Pool) wait(now time.Time, w Wish) time.Duration {
 	wait := LastPause
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.idle(p.Policy) && !w.refuses(m) {
+		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.unused(p.Policy) && !w.refuses(m) {
 			wait = min(wait, m.retry.Sub(now))
 		}
 	}
@@ -171,7 +174,7 @@ func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.idle(p.Policy) {
+		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.unused(p.Policy) {
 			m.retry = now.Add(pause(m.failures))
 			return m.Element, true
 		}
@@ -233,7 +236,7 @@ func (p *Pool) States() []State {
 	defer p.mu.Unlock()
 	states := make([]State, len(p.elements))
 	for i, m := range p.elements {
-		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry, Order: m.order}
+		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry, Order: m.order, Draining: p.drains[m.Name].why()}
 	}
 	return states
 }
@@ -259,7 +262,7 @@ func (p *Pool) Others(now time.Time, name string) bool {
 	defer p.mu.Unlock()
 	for i := range p.elements {
 		m := &p.elements[i]
-		if m.Name != name && !m.idle(p.Policy) && (m.failures == 0 || !m.retry.After(now)) {
+		if m.Name != name && !m.unused(p.Policy) && (m.failures == 0 || !m.retry.After(now)) {
 			return true
 		}
 	}

@@ -25,7 +25,7 @@ type round struct {
 // can reports whether the member may be chosen.
 func (r *round) can(i int) bool {
 	m := &r.members[i]
-	return (r.without == nil || !r.without[i]) && !m.idle(r.policy) && r.wish.may(m, r.health, r.now)
+	return (r.without == nil || !r.without[i]) && !m.unused(r.policy) && r.wish.may(m, r.health, r.now)
 }
 
 // idle reports whether the element gives no service, by its own word: its weight is 0 (RFC 5356 §3.2).

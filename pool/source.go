@@ -178,6 +178,8 @@ func (p *Pool) update(elements []Element) (c Change) {
 	}
 	p.elements, p.next, p.told = kept, next, nil
 	p.join()
+	p.moved(c.Gone...)
+	p.moved(c.Moved...)
 	return c
 }
 
