@@ -72,6 +72,9 @@ type Element struct {
 
 	ended     endings
 	unhealthy error // what the health check has found
+
+	drains      bool // sessions should leave
+	drainReason string
 }
 
 // NewElement returns an Element without legs.
@@ -139,7 +142,7 @@ type elementLink struct {
 
 // Up introduces this side (mapping.Handler).
 func (l *elementLink) Up() {
-	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.e.c.Instance,
+	l.tell(control, &message{typ: typeHello, version: Version, oldest: oldest, instance: l.e.c.Instance,
 		credit: int64(l.e.c.Memory), silence: l.e.c.Silence, text: l.e.c.Name})
 	if l.e.c.Card != nil {
 		l.tellASAP(control, *l.e.c.Card)
@@ -208,6 +211,10 @@ func (l *elementLink) greeted() {
 		l.e.c.Trace.log('i', "association ended: its HELLO came so late that another shard has it", "pool_user", l.a.Remote())
 		l.a.Abort()
 		l.gone()
+		return
+	}
+	if l.e.drains {
+		l.tellDrain()
 	}
 }
 

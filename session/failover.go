@@ -48,6 +48,7 @@ func (s *Session) serving() {
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
 		s.report("")
 	}
+	s.depart() // it may have been drained meanwhile
 }
 
 // legLost notes that the association of the leg broke. It waits to be resumed.

@@ -157,7 +157,7 @@ func TestBadIntroductions(t *testing.T) {
 		logged string
 	}{
 		"silence":         {func(*liar) {}, "no HELLO came"},
-		"another version": {func(l *liar) { l.tell(0, &message{typ: typeHello, version: 9, oldest: 2}) }, "versions 2 to 9"},
+		"another version": {func(l *liar) { l.tell(0, &message{typ: typeHello, version: 9, oldest: 3}) }, "versions 3 to 9"},
 		"not HELLO":       {func(l *liar) { l.tell(0, &message{typ: typeOpened}) }, "before HELLO"},
 		"on a stream":     {func(l *liar) { l.tell(1, &message{typ: typeHello, version: 1}) }, "on stream 1"},
 		"data":            {func(l *liar) { l.data(1, "x") }, "carries no leg"},

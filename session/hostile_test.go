@@ -101,11 +101,12 @@ var userLies = []struct {
 	{"no HELLO: OPEN", false, func(l *liar) { l.tell(1, &message{typ: typeOpen, token: token16(0x40), leg: 1}) }, aborted("before HELLO")},
 	{"no HELLO: data", false, func(l *liar) { l.data(1, "x") }, aborted("carries no leg")},
 	{"no HELLO: silence", false, func(*liar) {}, aborted("no HELLO came")},
-	{"HELLO, version too new", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 3, oldest: 2}) }, aborted("versions 2 to 3")},
+	{"HELLO, version too new", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 4, oldest: 3}) }, aborted("versions 3 to 4")},
 	{"HELLO, version 0", false, func(l *liar) { l.tell(0, &message{typ: typeHello}) }, aborted("versions 0 to 0")},
 	{"HELLO, too much credit", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 1, credit: maxCredit + 1}) }, aborted("first credit")},
 	{"HELLO on another stream", false, func(l *liar) { l.tell(4, &message{typ: typeHello, version: 1}) }, aborted("on stream 4")},
 	{"HELLO twice", true, func(l *liar) { l.hello() }, aborted("carries no leg")},
+	{"DRAIN to an element", true, func(l *liar) { l.tell(0, &message{typ: typeDrain, drains: true}) }, aborted("carries no leg")},
 	{"HELLO on a leg", true, func(l *liar) { l.tell(1, &message{typ: typeHello, version: 1}) }, reset(1, "unexpected message of type 1")},
 
 	{"an empty message", true, func(l *liar) { l.send(1, mapping.PPIDSession, nil) }, aborted("it is empty")},

@@ -122,9 +122,9 @@ func checkHello(stream uint16, m *message) error {
 	if stream != control {
 		return fmt.Errorf("%w: HELLO came on stream %d", ErrMessage, stream)
 	}
-	if m.version < Version || m.oldest > Version {
-		return fmt.Errorf("%w: the peer speaks versions %d to %d of the session protocol, this side speaks %d",
-			ErrMessage, m.oldest, m.version, Version)
+	if m.version < oldest || m.oldest > Version {
+		return fmt.Errorf("%w: the peer speaks versions %d to %d of the session protocol, this side speaks %d to %d",
+			ErrMessage, m.oldest, m.version, oldest, Version)
 	}
 	return nil
 }

@@ -39,6 +39,10 @@ type UserConfig struct {
 	Random func([]byte)  // fills with unpredictable bytes: tokens
 	Number func() uint64 // the number of the next session
 
+	// Drained is told when an element wants, or does not want any more, to be drained: others that share the pool should look (Drains).
+	// nil: there are none.
+	Drained func()
+
 	// Found is told when the server of an element that had failed, or was never tried, has taken a session: others that share the pool
 	// may have sessions that wait for that (Wake). nil: there are none.
 	Found func()
@@ -58,13 +62,17 @@ type User struct {
 	waiting  map[*Session]bool    // for an element that may be tried
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
 
+	drains loop.Timer           // runs while sessions should leave their elements
+	left   map[string]time.Time // when elements that carry sessions have left the pool
+
 	policySaid time.Time // when the application's policy was last said to have failed
 }
 
 // NewUser returns a User without sessions.
 func NewUser(c UserConfig) *User {
 	u := &User{c: c, links: make(map[string][]*userLink), broke: make(map[string]time.Time), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
-		said: make(map[string]time.Time)}
+		said: make(map[string]time.Time), left: make(map[string]time.Time)}
+	u.drains.Func = u.Drains
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u
 }
@@ -96,6 +104,7 @@ func (u *User) Close() {
 	u.allLinks((*userLink).stop)
 	clear(u.links)
 	u.acks.stop()
+	u.c.Loop.Cancel(&u.drains)
 }
 
 // Sessions calls f for every session.
@@ -172,6 +181,8 @@ type Info struct {
 	AckNote     string // why it is not what was configured; "" if it is
 	Protection  Protection
 	Reason      string // why it is not protected, and which setting would change that
+	Leaves      string // why it should leave its element; "": it need not
+	Stays       string // why it is still there
 }
 
 // Info tells what the session is doing.
@@ -197,5 +208,8 @@ func (s *Session) Info() Info {
 		i.AckNote = `ack = "read" is not possible: element ` + s.from + " cannot see how far its server reads, so what was delivered counts as read"
 	}
 	i.Protection, i.Reason = s.protection()
+	if s.leg != nil {
+		i.Leaves, i.Stays = s.leg.leaving, s.leg.stays
+	}
 	return i
 }

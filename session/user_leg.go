@@ -44,6 +44,12 @@ type userLeg struct {
 	owes     bool
 	end      bool // the server's end has come
 
+	leaving   string    // why its session should leave; "": it need not
+	stays     string    // why it has not yet
+	inVain    bool      // one has waited for too long, and the server has said nothing since
+	stuck     bool      // no message waits for a quiet point: it would be in vain
+	heldSince time.Time // when one began to; zero: none does
+
 	gaveUp  string // why the element was asked to end the leg; "": it was not
 	lostAt  time.Time
 	silence time.Duration // how long the element may take to notice that it is out of touch
@@ -124,6 +130,7 @@ func (g *userLeg) receive(m *message) {
 		g.acked, g.credit = m.received, max(g.credit, m.credit)
 		g.s.settle()
 		g.pump()
+		g.s.depart()
 	case typeFinish:
 		if m.total != g.received {
 			g.violate(fmt.Sprintf("an end at %d, with %d bytes received", m.total, g.received))
@@ -210,6 +217,7 @@ func (g *userLeg) data(p []byte) {
 		g.received += int64(len(p))
 		g.s.fromServer(p)
 		g.consumed()
+		g.said()
 	}
 }
 
@@ -269,7 +277,7 @@ func (g *userLeg) piece() (more bool) {
 		if to == toEnd {
 			to = s.sendable
 		}
-		limit = g.unsafe(from, min(limit, to-from))
+		limit = g.unsafe(from, g.atQuietPoint(from, min(limit, to-from)))
 		if limit > 0 {
 			n = g.link.logged(&s.store.Log, g.stream, from, int(limit), s.store.EndsAt)
 		}

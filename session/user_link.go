@@ -71,7 +71,7 @@ func (l *userLink) remove(leg *userLeg) {
 // Up introduces this side (mapping.Handler).
 func (l *userLink) Up() {
 	l.streams.most = l.a.Capabilities().Streams
-	l.tell(control, &message{typ: typeHello, version: Version, oldest: Version, instance: l.u.c.Instance,
+	l.tell(control, &message{typ: typeHello, version: Version, oldest: oldest, instance: l.u.c.Instance,
 		credit: int64(l.u.c.Memory), text: l.u.c.Name})
 	l.u.c.Loop.Schedule(&l.timer, l.u.c.Loop.Now().Add(helloTimeout))
 }
@@ -86,7 +86,11 @@ func (l *userLink) Receive(m mapping.Message) { l.take(m, l, &l.u.c.Trace) }
 
 func (l *userLink) deliver(leg *userLeg, p []byte) { leg.data(p) }
 
-func (l *userLink) control(_ uint16, leg *userLeg, m *message) {
+func (l *userLink) control(stream uint16, leg *userLeg, m *message) {
+	if stream == control && m.typ == typeDrain {
+		l.told(m)
+		return
+	}
 	if leg == nil || leg.heard {
 		l.violate("a message on a stream that carries no leg")
 		return
@@ -166,6 +170,9 @@ func (l *userLink) Down(err error) {
 		l.again(now, wasUp && l.lostAt == now)
 	}
 	l.retire()
+	if wasUp {
+		l.untold()
+	}
 	failAll(lost, err.Error())
 	for _, leg := range pending {
 		leg.link = nil

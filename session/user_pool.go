@@ -8,7 +8,8 @@ import (
 )
 
 // The elements of a User's pool may change under it (pool.Pool.Update). New sessions only go where the pool says. Sessions at an element
-// that is gone stay, and their legs may be resumed there: that its name is not told any more does not say that it has died.
+// that is gone leave it after a while (drain.go). Until then, and if they cannot, they stay, and their legs may be resumed there: that its
+// name is not told any more does not say that it has died.
 
 // Updated says that the pool may have other elements: sessions that wait for one look at once, and associations with elements that are
 // gone are ended as soon as they carry nothing. left reports that some still do: then it should be called again, a while later.
@@ -35,6 +36,7 @@ func (u *User) Updated() (left bool) {
 			delete(u.said, name)
 		}
 	}
+	u.gone(known)
 	u.Wake()
 	return left
 }

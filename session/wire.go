@@ -7,8 +7,13 @@ import (
 	"time"
 )
 
-// Version is the version of the session protocol that this code speaks.
-const Version = 1
+// Version is the highest version of the session protocol that this code speaks, and oldest the lowest.
+const (
+	Version = 2
+	oldest  = 1
+
+	versionDrain = 2 // from here on there is DRAIN
+)
 
 // The types of messages. Those marked * are terminal: each side sends exactly one of them on a stream, as its last message for
 // that leg; when both have, the stream is free for another leg.
@@ -26,6 +31,7 @@ const (
 	typeClosed    = 11 // both *: the leg has ended
 	typeHold      = 12 // user: what comes from this offset on may be written when the server has read all before it
 	typeGiveUp    = 13 // user: the server is silent: end the leg as a failure, and say how far it has read
+	typeDrain     = 14 // element, stream 0: sessions should leave, or need not any more
 )
 
 // Code is the reason of a refusal, reset or failure.
@@ -89,6 +95,7 @@ type message struct {
 	credit   int64         // hello: bytes that may be sent on a fresh leg; resume, resumed, ack: up to which offset may be sent
 	total    int64         // finish: the offset of the end; hold: the offset
 	listens  bool          // leg failed: a socket still listens on the server's port
+	drains   bool          // drain: sessions should leave
 	reads    bool          // open: acknowledge what the server has read, not what was written to it; opened: that is done
 	text     string        // hello: name; open: pool handle; others: reason
 }
@@ -97,13 +104,13 @@ type message struct {
 var layout = [...]int{
 	typeHello: 1 + 1 + 2 + 16 + 8 + 4, typeOpen: 1 + 3 + 16 + 8 + 4 + 4, typeOpened: 4, typeRefused: 4,
 	typeResume: 1 + 3 + 16 + 4 + 8 + 8, typeResumed: 4 + 8 + 8, typeAck: 4 + 8 + 8, typeFinish: 4 + 8,
-	typeReset: 4, typeLegFailed: 4 + 8, typeClosed: 4, typeHold: 4 + 8, typeGiveUp: 4,
+	typeReset: 4, typeLegFailed: 4 + 8, typeClosed: 4, typeHold: 4 + 8, typeGiveUp: 4, typeDrain: 4,
 }
 
 // append encodes m behind p. Texts are cut at maxText.
 func (m *message) append(p []byte) []byte {
 	p = append(p, m.typ, byte(m.code), 0, 0)
-	if m.listens || m.reads {
+	if m.listens || m.reads || m.drains {
 		p[len(p)-2] = 1
 	}
 	word := binary.BigEndian.AppendUint64
@@ -150,6 +157,7 @@ func (m *message) parse(p []byte) error {
 	}
 	m.listens = m.typ == typeLegFailed && p[2] == 1
 	m.reads = (m.typ == typeOpen || m.typ == typeOpened) && p[2] == 1
+	m.drains = m.typ == typeDrain && p[2] == 1
 	m.text = string(p[fixed:])
 	f := fields{rest: p[4:fixed]}
 	switch m.typ {

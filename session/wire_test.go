@@ -45,6 +45,8 @@ var golden = []struct {
 	{"CLOSED", message{typ: typeClosed}, "0b000000"},
 	{"HOLD", message{typ: typeHold, total: 300}, "0c000000 000000000000012c"},
 	{"GIVE-UP", message{typ: typeGiveUp}, "0d000000"},
+	{"DRAIN", message{typ: typeDrain, drains: true, text: "it stops"}, "0e000100 69742073746f7073"},
+	{"DRAIN, no more", message{typ: typeDrain}, "0e000000"},
 }
 
 func unhex(t testing.TB, s string) []byte {
@@ -98,7 +100,7 @@ func TestBadMessages(t *testing.T) {
 	table := []bad{
 		{"empty", "", "empty"},
 		{"type 0", "00000000", "type 0"},
-		{"type 14", "0e000000", "type 14"},
+		{"type 15", "0f000000", "type 15"},
 		{"type 255", "ff", "type 255"},
 		{"offset 2^62", "08000000 4000000000000000", "out of range"},
 		{"offset 2^63", "08000000 8000000000000000", "out of range"},
@@ -146,7 +148,7 @@ func TestWords(t *testing.T) {
 func canonical(p []byte) []byte {
 	c := bytes.Clone(p)
 	c[3] = 0
-	flagged := c[0] == typeOpen || c[0] == typeOpened || c[0] == typeLegFailed
+	flagged := c[0] == typeOpen || c[0] == typeOpened || c[0] == typeLegFailed || c[0] == typeDrain
 	if c[0] != typeHello && !(flagged && c[2] == 1) {
 		c[2] = 0
 	}
