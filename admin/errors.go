@@ -22,7 +22,10 @@ const (
 	UnknownID    ErrorCode = "unknown_registration"
 	NoRegistry   ErrorCode = "no_registry"
 	BadRequest   ErrorCode = "bad_request"
-	Failed       ErrorCode = "failed" // anything else
+
+	UnknownElement ErrorCode = "unknown_element"
+
+	Failed ErrorCode = "failed" // anything else
 )
 
 // Failure is the body of an answer that is an error.
@@ -40,6 +43,7 @@ var codes = []struct {
 	status int
 }{
 	{pool.ErrUnknownPool, UnknownPool, http.StatusNotFound},
+	{ErrUnknownElement, UnknownElement, http.StatusNotFound},
 	{pool.ErrEmptyPool, EmptyPool, http.StatusServiceUnavailable},
 	{pool.ErrInconsistent, Inconsistent, http.StatusConflict},
 	{pool.ErrDuplicate, Duplicate, http.StatusConflict},

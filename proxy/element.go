@@ -29,6 +29,7 @@ type elementSide struct {
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
 	native      *native        // nil: the server speaks TCP
+	drained     bool           // an operator has drained it
 
 	registrations []*registration // of the first shard
 	watch         *health         // whether somebody listens, for the registrations; nil: there are none, or a health check tells
@@ -38,6 +39,8 @@ type elementSide struct {
 type elementRules interface {
 	Accept(a mapping.Association) mapping.Handler
 	Refuse()
+	Drain(reason string)
+	Undrain()
 	SetHealth(err error)
 	Legs() (live, held int)
 	Links(f func(a mapping.Association, up bool, legs int))

@@ -22,6 +22,7 @@ type nativeElement struct {
 	log       hclog.Logger
 	sessions  map[uint64]*nativeSession // by number
 	refuse    bool                      // new sessions are refused
+	drains    bool                      // likewise, for as long as an operator wants
 	unhealthy error                     // what the health check has found
 }
 
@@ -50,7 +51,7 @@ func (n *nativeElement) Accept(a mapping.Association) mapping.Handler {
 	switch {
 	case !can: // what it delivers would have no bound
 		err = errNativePause
-	case n.refuse:
+	case n.refuse || n.drains:
 		err = errNativeStopping
 	case len(n.sessions) >= n.element.shard.maxLegs():
 		err = errNativeFull
@@ -70,6 +71,12 @@ func (n *nativeElement) Accept(a mapping.Association) mapping.Handler {
 
 // Refuse lets the sessions that there are go on, and refuses new ones.
 func (n *nativeElement) Refuse() { n.refuse = true }
+
+// Drain has new sessions go elsewhere. Those that there are stay: native pool users know no other way to leave than a failure.
+func (n *nativeElement) Drain(string) { n.drains = true }
+
+// Undrain takes Drain back.
+func (n *nativeElement) Undrain() { n.drains = false }
 
 // SetHealth says what the health check has found: nil is a healthy server. While it is not healthy, new sessions are refused, and those
 // that there are have to find another element.

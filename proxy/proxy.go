@@ -128,9 +128,12 @@ func (p *Proxy) Status() Status {
 	return s
 }
 
-// Stop deregisters the pool_elements and what was registered with the proxy's Handlespace, stops accepting, lets sessions end until ctx is
+// Stop asks pool users to move their sessions away from the pool_elements, deregisters these and what was registered with the proxy's Handlespace, stops accepting, lets sessions end until ctx is
 // done, then closes what is left, and waits until nothing of the proxy runs. Twice is harmless.
 func (p *Proxy) Stop(ctx context.Context) {
+	for _, r := range p.runners {
+		r.do(func() { r.shard.leave() })
+	}
 	gone := p.withdraw()
 	p.deregister()
 	<-gone.Done()

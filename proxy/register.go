@@ -85,6 +85,7 @@ type registration struct {
 	up      bool  // the server is healthy
 	down    error // why not; nil: nobody has looked yet
 	leaving bool  // the process stops
+	drained bool  // by an operator
 	gone    func()
 
 	held    pool.Registered // nil: there is no registration
@@ -158,9 +159,15 @@ func (r *registration) leave(then func()) {
 	r.step()
 }
 
+// drain deregisters the element while it is drained.
+func (r *registration) drain(on bool) {
+	r.drained = on
+	r.step()
+}
+
 // step does what is to be done next, if nothing is going on.
 func (r *registration) step() {
-	wanted := r.up && !r.leaving
+	wanted := r.up && !r.leaving && !r.drained
 	switch {
 	case r.calling || r.shard.closed:
 	case wanted && r.held == nil && !r.refused && r.load.known():

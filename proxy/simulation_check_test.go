@@ -78,6 +78,7 @@ func (m *simulation) checkEnd() {
 			m.checkOnce(c)
 		}
 	}
+	m.checkDrained()
 	m.checkLeft()
 	m.checkNothingLeft()
 }

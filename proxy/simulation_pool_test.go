@@ -23,7 +23,8 @@ func (m *simulation) planSource() {
 	for i := range m.elements {
 		s.names = append(s.names, i)
 	}
-	if s.rand.IntN(2) == 0 {
+	m.source = s
+	if s.rand.IntN(2) == 0 || m.drains.alone {
 		return
 	}
 	for range 1 + s.rand.IntN(12) {

@@ -37,6 +37,9 @@ type simulation struct {
 
 	named map[string]netip.AddrPort // where the source has last said that elements are
 
+	drains *drains
+	source *source
+
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
 
@@ -211,6 +214,7 @@ func (m *simulation) run() error {
 	for i := range m.scenario.clients {
 		m.clients = append(m.clients, newClient(m, i))
 	}
+	m.planDrains()
 	m.planFaults()
 	m.planSource()
 	m.watch()

@@ -39,6 +39,7 @@ type PoolElement struct {
 	Alive    bool   `json:"alive"`
 	Failures int    `json:"failures"` // in a row
 	Sessions int    `json:"sessions"` // of this sidecar
+	Draining string `json:"draining"` // why its sessions should leave it; "": they should not
 
 	// The elements that are tried first for its sessions if it fails, by name: what its business card says, as far as they are known.
 	Order []string `json:"failover_order"`
@@ -63,12 +64,13 @@ type UserStatus struct {
 
 // ElementStatus is one pool_element of this process.
 type ElementStatus struct {
-	Name   string `json:"name"`
-	Listen string `json:"listen"`
-	Server string `json:"server"`
-	Legs   int    `json:"legs"`   // with a pool user in touch
-	Held   int    `json:"held"`   // waiting for theirs to come back
-	Health string `json:"health"` // healthy, or why not; empty: there is no health check
+	Name    string `json:"name"`
+	Listen  string `json:"listen"`
+	Server  string `json:"server"`
+	Legs    int    `json:"legs"`    // with a pool user in touch
+	Held    int    `json:"held"`    // waiting for theirs to come back
+	Drained bool   `json:"drained"` // by an operator
+	Health  string `json:"health"`  // healthy, or why not; empty: there is no health check
 
 	Cookies bool        `json:"cookies"`       // it has a key by which it signs and checks them
 	Card    *CardStatus `json:"business_card"` // null: it has none
@@ -113,6 +115,8 @@ type SessionStatus struct {
 	AckNote     string    `json:"ack_note"`     // why that is not what is configured; "" where it is
 	Protection  string    `json:"protection"`   // protected | degraded | unprotected | moving
 	Reason      string    `json:"protection_reason"`
+	Leaves      string    `json:"leaves"` // why it should leave its element; "": it need not
+	Stays       string    `json:"stays"`  // why it has not yet
 }
 
 // Record is the record of one failover, with the pool_user that it happened at.

@@ -66,7 +66,7 @@ func (s *Shard) status(to *Status) {
 	}
 	for i, e := range s.elements {
 		if s.index == 0 {
-			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(),
+			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(), Drained: e.drained,
 				Health: e.health.text(), Cookies: len(s.config.Elements[i].CookieKey) > 0, Card: cardStatus(s.config.Elements[i].Card)})
 		}
 		to.Registrations = append(to.Registrations, e.registrationStatus()...)
@@ -105,7 +105,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String()}
 	for _, e := range s.common.pools[c.Handle].States() {
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
-			Failures: e.Failures, Order: append([]string{}, e.Order...)})
+			Failures: e.Failures, Order: append([]string{}, e.Order...), Draining: e.Draining})
 	}
 	p.Source = s.sourceStatus(c)
 	return p
@@ -127,7 +127,7 @@ func (s *Shard) countServing(p *PoolStatus) {
 func sessionStatus(user string, i session.Info) SessionStatus {
 	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
 		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding, Cookie: i.Cookie,
-		Ack: i.Ack.String(), AckNote: i.AckNote, Protection: string(i.Protection), Reason: i.Reason}
+		Ack: i.Ack.String(), AckNote: i.AckNote, Protection: string(i.Protection), Reason: i.Reason, Leaves: i.Leaves, Stays: i.Stays}
 }
 
 func associationStatus(side, name string, m mapping.ID, a mapping.Association, up bool, legs int) AssociationStatus {

@@ -52,7 +52,7 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: s.common.pools[c.Pool],
 		Dialer: dialer, Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
-		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Trace: s.trace(c.Name)})
+		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Drained: u.drained, Trace: s.trace(c.Name)})
 	if s.index > 0 {
 		return u, nil
 	}
@@ -185,6 +185,11 @@ func (c *clientSocket) leave() {
 // found has the other shards' sessions that wait for an element look again.
 func (u *userSide) found() {
 	u.shard.onOthers(func(s *Shard) { s.users[u.index].rules.Wake() })
+}
+
+// drained has the other shards look which elements are drained.
+func (u *userSide) drained() {
+	u.shard.onOthers(func(s *Shard) { s.users[u.index].rules.Drains() })
 }
 
 // stopAccepting closes the listener, and ends what this side does of its own.

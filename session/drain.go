@@ -229,3 +229,14 @@ func (s *Session) clings() string {
 	}
 	return ""
 }
+
+// At is the element that the session is at, "" while there is none, and why it has not left that, if it should.
+func (s *Session) At() (element, stays string) {
+	if s.leg == nil || s.leg.link == nil {
+		return "", ""
+	}
+	return s.leg.link.element.Name, s.leg.stays
+}
+
+// Since is when the session began.
+func (s *Session) Since() time.Time { return s.began }

@@ -28,6 +28,8 @@ func commands() []command {
 		{"run", "run the proxy: -config FILE|DIR, repeatable", runCommand},
 		{"validate", "check a configuration: -config FILE|DIR, repeatable", validateCommand},
 		{"status", "show what a running proxy does: [-json] [-watch] [-admin ADDRESS]", statusCommand},
+		{"drain", "have the sessions of an element leave it: ELEMENT [-timeout DURATION]", drainCommand},
+		{"undrain", "have it get sessions again: ELEMENT", undrainCommand},
 		{"resolve", "name the primary server of a pool: POOL", resolveCommand},
 		{"next", "a server has failed, name the next one: POOL LAST [-refresh]", nextCommand},
 		{"register", "put a server into a pool, print the registration's id: POOL -address IP:PORT", registerCommand},

@@ -58,17 +58,19 @@ var exits = []struct {
 	{admin.SourceDown, 7, "the pool's source is down"},
 	{admin.UnknownID, 8, "unknown registration"},
 	{admin.NoRegistry, 9, "the pool's source takes no registrations"},
+	{admin.UnknownElement, 10, "unknown element"},
 }
 
 // advice is what to do about errors of all commands; some have a better one.
 var advice = map[admin.ErrorCode]string{
-	admin.UnknownPool:  "Check the name of the pool; or ask another proxy: -admin",
-	admin.EmptyPool:    "Try again when a server is there, or put one into the pool: poolproxy register",
-	admin.Inconsistent: "Leave -policy out, or write that of the pool; if its source says so, those who registered first have another policy than this proxy's configuration",
-	admin.Duplicate:    "Choose another -name, or take the other one out: poolproxy registrations has the ids of those that are registered with this proxy",
-	admin.SourceDown:   "Try again when it is back; poolproxy status shows how it stands",
-	admin.UnknownID:    "poolproxy registrations has the ids of those that are registered with this proxy",
-	admin.NoRegistry:   "Put the server where this source looks for it; or register in a pool without a source, or with one that takes registrations",
+	admin.UnknownPool:    "Check the name of the pool; or ask another proxy: -admin",
+	admin.EmptyPool:      "Try again when a server is there, or put one into the pool: poolproxy register",
+	admin.Inconsistent:   "Leave -policy out, or write that of the pool; if its source says so, those who registered first have another policy than this proxy's configuration",
+	admin.Duplicate:      "Choose another -name, or take the other one out: poolproxy registrations has the ids of those that are registered with this proxy",
+	admin.UnknownElement: "Check the name, poolproxy status has those that the proxy knows; or ask another proxy: -admin",
+	admin.SourceDown:     "Try again when it is back; poolproxy status shows how it stands",
+	admin.UnknownID:      "poolproxy registrations has the ids of those that are registered with this proxy",
+	admin.NoRegistry:     "Put the server where this source looks for it; or register in a pool without a source, or with one that takes registrations",
 }
 
 // exitStatuses tells people what they mean.

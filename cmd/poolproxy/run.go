@@ -102,6 +102,9 @@ type running interface {
 	SetCookie(client, server netip.AddrPort, cookie []byte) error
 	Handlespace() *handlespace.Handlespace
 	Reload(c proxy.Config) (pools int, err error)
+	Drain(element string) error
+	Undrain(element string) error
+	Draining(element string) (proxy.Draining, error)
 	Stop(ctx context.Context)
 }
 
@@ -119,6 +122,7 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 			Failovers: func() any { return status().Failovers },
 			Metrics:   metricsPage,
 			Cookies:   cookies(p),
+			Drains:    drains(p),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),

@@ -45,6 +45,14 @@ func (p *standIn) Handlespace() *handlespace.Handlespace { return nil }
 
 func (p *standIn) Reload(proxy.Config) (int, error) { return 0, proxy.ErrStopped }
 
+func (p *standIn) Drain(string) error { return proxy.ErrNoElement }
+
+func (p *standIn) Undrain(string) error { return nil }
+
+func (p *standIn) Draining(name string) (proxy.Draining, error) {
+	return proxy.Draining{Element: name, Sessions: []proxy.StayingHere{{ID: 7, Client: "10.0.0.1:5", Reason: "in a transaction"}}}, nil
+}
+
 func (p *standIn) Stop(ctx context.Context) {
 	if deadline, ok := ctx.Deadline(); ok {
 		p.within = time.Until(deadline)

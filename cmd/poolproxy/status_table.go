@@ -79,6 +79,9 @@ func printPools(w io.Writer, pools []proxy.PoolStatus) {
 			if !e.Alive {
 				state = "failed, " + plural(e.Failures, "time")
 			}
+			if e.Draining != "" {
+				state += ", drained: " + e.Draining
+			}
 			rows = append(rows, []string{p.Handle, p.Policy, p.Mapping, e.Name, e.Address, state, fmt.Sprint(e.Sessions)})
 		}
 	}
