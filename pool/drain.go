@@ -1,5 +1,7 @@
 package pool
 
+import "time"
+
 // An element is drained when it is to get no new sessions and those that it has should leave: an operator has said so, or the element itself,
 // which is about to stop. It is no failure: who is there goes on until it can be moved.
 
@@ -125,3 +127,14 @@ func (p *Pool) moved(names ...string) {
 
 // unused reports whether the element gets no sessions: by its own word, or because it is drained.
 func (m *member) unused(p Policy) bool { return m.drained || m.idle(p) }
+
+// goBack is the drained element that a session may go back to; nil: none. It is called with p.mu held.
+func (p *Pool) goBack(now time.Time, w Wish) *member {
+	if w.Back == "" {
+		return nil
+	}
+	if m := p.find(w.Back); m != nil && !m.idle(p.Policy) && !w.refuses(m) && (m.failures == 0 || !m.retry.After(now)) {
+		return m
+	}
+	return nil
+}

@@ -10,12 +10,14 @@ import (
 type Wish struct {
 	After string                 // the element that has carried it: the failover order that this one asked for comes before the policy; "": none
 	Not   func(name string) bool // elements that are of no use to it now; nil: all are
+	Back  string                 // an element that it has left because that is drained: it may go back if there is no other; "": none
 }
 
 // Choice is the element that was chosen, or how long it takes until there is one to choose.
 type Choice struct {
 	Element
 	Wait  time.Duration
+	Back  bool  // it is Wish.Back
 	Asked bool  // by the failover order of Wish.After, and not by the policy
 	Err   error // the application's policy failed, see NewSorted; the element was chosen by round robin. To be told an operator
 }

@@ -109,6 +109,9 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 	r := p.round(now, &w, names)
 	i := r.pickOr(again)
 	if i < 0 {
+		if m := p.goBack(now, w); m != nil {
+			return Choice{Element: m.Element, Asked: true, Back: true}, true
+		}
 		return Choice{Wait: p.wait(now, w)}, false
 	}
 	r.took(i)

@@ -21,6 +21,9 @@ const (
 	// drainHold bounds how long a client's next request waits for the answer to the one before, for the sake of a quiet point.
 	drainHold = time.Second
 
+	// drainAgain is the longest until a session leaves again that had to go back.
+	drainAgain = time.Minute
+
 	// drainGone is how long an element must have been away from the pool before its sessions leave: sources leave out elements and name
 	// them again.
 	drainGone = 2 * time.Second
@@ -159,6 +162,7 @@ func (s *Session) depart() {
 		}
 		return
 	}
+	s.back = s.from
 	s.lastCause = "the element is drained: " + leg.leaving
 	s.notice(failure{cause: s.lastCause, detector: "drain"})
 	leg.last(&message{typ: typeClosed})
@@ -176,6 +180,16 @@ func (g *userLeg) said() {
 	if g.leaving != "" {
 		g.inVain = false
 		g.s.depart()
+	}
+}
+
+// goesBack notes that the session goes back to the element that it has left, since no other one can be had. It leaves again after a second,
+// which doubles each time.
+func (s *Session) goesBack(now time.Time) {
+	s.departs = now.Add(min(time.Second<<min(s.returns, 10), drainAgain))
+	s.returns++
+	if u := s.u; !u.drains.Armed() {
+		u.c.Loop.Schedule(&u.drains, now.Add(drainEvery))
 	}
 }
 
@@ -223,6 +237,9 @@ func (s *Session) clings() string {
 	}
 	if err := s.states.possible(); err != nil {
 		return err.Error()
+	}
+	if s.u.c.Loop.Now().Before(s.departs) {
+		return "no other element has taken it; that is tried again"
 	}
 	if !s.u.c.Pool.Others(s.u.c.Loop.Now(), s.from) {
 		return "no other element of the pool is believed alive"

@@ -290,3 +290,29 @@ func TestDrainHoldsBriefly(t *testing.T) {
 	r.until("it leaves", func() bool { return first.server().closed })
 	r.close()
 }
+
+// A session that no other element takes goes back to the one that is drained, and leaves later.
+func TestDrainGoesBack(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true})
+	first, second := r.stations[0], r.stations[1]
+	c := r.asked()
+	second.gone = true
+	r.drain(first)
+	r.until("it is back", func() bool { return len(first.servers) == 2 && c.session.Info().State == "open" })
+	c.says("GET 2\n", false)
+	r.wants(c, "re GET 1\nre GET 2\n")
+	r.until("it says why", func() bool { return strings.Contains(stays(c), "no other element") })
+	r.w.RunFor(20 * time.Second)
+	if n := len(first.servers); n > 7 {
+		t.Errorf("it has left and come back %d times in 20 s", n-1)
+	}
+	c.says("GET 3\n", false)
+	r.wants(c, "re GET 1\nre GET 2\nre GET 3\n")
+	second.gone = false
+	r.until("it leaves", func() bool {
+		return string(c.got) != "" && c.session.Info().Element == second.name && c.session.Info().State == "open"
+	})
+	c.says("GET 4\n", false)
+	r.wants(c, "re GET 1\nre GET 2\nre GET 3\nre GET 4\n")
+	r.close()
+}

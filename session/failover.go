@@ -42,7 +42,10 @@ func (s *Session) legOpen() {
 
 // serving is called when the leg is open and its messages are on their way.
 func (s *Session) serving() {
-	s.idle, s.served, s.shunned = false, s.from, nil
+	if s.from != s.back {
+		s.returns, s.departs = 0, time.Time{}
+	}
+	s.idle, s.served, s.shunned, s.back = false, s.from, nil, ""
 	s.release() // what was lost with the leg before; there may be nothing whose acknowledgement would do it
 	s.expectReply()
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
@@ -268,7 +271,7 @@ func (s *Session) place(next *plan) {
 		s.u.c.Loop.Schedule(&s.timer, earlier(s.notYet, s.deadline))
 		return
 	}
-	choice, ok := s.u.c.Pool.ChooseFor(now, pool.Wish{After: s.served, Not: s.shuns(now)})
+	choice, ok := s.u.c.Pool.ChooseFor(now, pool.Wish{After: s.served, Not: s.shuns(now), Back: s.back})
 	if !ok {
 		s.u.waiting[s] = true
 		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(choice.Wait), s.deadline))
@@ -279,6 +282,9 @@ func (s *Session) place(next *plan) {
 	}
 	e := choice.Element
 	delete(s.u.waiting, s)
+	if choice.Back {
+		s.goesBack(now)
+	}
 	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) && !choice.Asked && s.shunned == nil {
 		e = suspect
 	}

@@ -86,6 +86,9 @@ type Session struct {
 	next          *plan                // what the coming leg has to send
 	deadline      time.Time
 	placed        time.Time  // when the leg was begun
+	back          string     // the element that it has left because that is drained; "" once another one serves it
+	returns       int        // how often it has gone back there
+	departs       time.Time  // it does not leave before
 	notYet        time.Time  // no leg before: the last one may still be alive
 	failedOver    bool       // a leg that was open has failed
 	statesRefused int        // how often a server has refused one of the states
