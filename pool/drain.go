@@ -138,3 +138,11 @@ func (p *Pool) goBack(now time.Time, w Wish) *member {
 	}
 	return nil
 }
+
+// Usable reports whether the element called name may be given a session now.
+func (p *Pool) Usable(now time.Time, name string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := p.find(name)
+	return m != nil && !m.unused(p.Policy) && (m.failures == 0 || !m.retry.After(now))
+}

@@ -21,6 +21,9 @@ const (
 	// drainHold bounds how long a client's next request waits for the answer to the one before, for the sake of a quiet point.
 	drainHold = time.Second
 
+	// mostLooks is how many elements are looked at at a time before sessions leave for them.
+	mostLooks = 3
+
 	// drainAgain is the longest until a session leaves again that had to go back.
 	drainAgain = time.Minute
 
@@ -198,6 +201,7 @@ func (s *Session) leave() (next *plan, reason string, waits bool) {
 	if reason = s.clings(); reason != "" {
 		return nil, reason, false
 	}
+	inTouch := s.u.inTouch(s.from)
 	sent := s.sentTo()
 	for _, m := range s.awaiting.all() {
 		if m.Start < sent && m.About.lost == nil {
@@ -220,6 +224,8 @@ func (s *Session) leave() (next *plan, reason string, waits bool) {
 		return nil, "in a transaction since " + s.unitSince.UTC().Format("15:04:05"), false
 	case next.bytes > 0 || len(next.losses) > 0:
 		return nil, "requests that were answered would have to be repeated", false
+	case !inTouch:
+		return nil, "no other element has answered yet", false
 	}
 	return next, "", false
 }
@@ -245,6 +251,29 @@ func (s *Session) clings() string {
 		return "no other element of the pool is believed alive"
 	}
 	return ""
+}
+
+// inTouch reports whether there is an association with an element that may be used, other than the one called name. If there is none, some
+// are begun: a session does not leave a server that lives for one of which nobody has heard.
+func (u *User) inTouch(name string) bool {
+	now := u.c.Loop.Now()
+	for other := range u.links {
+		if other != name && u.linkUp(other) != nil && u.c.Pool.Usable(now, other) {
+			return true
+		}
+	}
+	if u.looked.Equal(now) { // for another session
+		return false
+	}
+	u.looked = now
+	begun := 0
+	for _, e := range u.c.Pool.States() {
+		if e.Name != name && begun < mostLooks && u.c.Pool.Usable(now, e.Name) {
+			u.linkTo(e.Element)
+			begun++
+		}
+	}
+	return false
 }
 
 // At is the element that the session is at, "" while there is none, and why it has not left that, if it should.

@@ -316,3 +316,20 @@ func TestDrainGoesBack(t *testing.T) {
 	r.wants(c, "re GET 1\nre GET 2\nre GET 3\nre GET 4\n")
 	r.close()
 }
+
+// A session does not leave its element for one whose host is dead, also if nobody has noticed yet, and its element takes nobody back.
+func TestDrainForTheDead(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true})
+	first, second := r.stations[0], r.stations[1]
+	c := r.asked()
+	second.host.Vanish()
+	first.e.Drain("")
+	first.e.Refuse()
+	r.w.RunFor(time.Minute)
+	c.says("GET 2\n", false)
+	r.wants(c, "re GET 1\nre GET 2\n")
+	if len(first.servers) != 1 || !strings.Contains(stays(c), "no other element") {
+		t.Errorf("%d servers, it stays because %q", len(first.servers), stays(c))
+	}
+	r.close()
+}

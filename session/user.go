@@ -63,6 +63,7 @@ type User struct {
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
 
 	drains loop.Timer           // runs while sessions should leave their elements
+	looked time.Time            // when associations were last begun so that sessions can leave
 	left   map[string]time.Time // when elements that carry sessions have left the pool
 
 	policySaid time.Time // when the application's policy was last said to have failed
