@@ -2,7 +2,10 @@ package proxy
 
 import (
 	"math/rand/v2"
+	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/session"
 )
 
 // drains are a fault of their own, in half of the schedules: operators drain elements at the pool user's side and at the elements', sidecars are
@@ -145,4 +148,24 @@ func (m *simulation) checkDrained() {
 			}
 		}
 	}
+}
+
+// The schedules do have sessions that leave, also where nothing else goes wrong.
+func TestSimulationDrains(t *testing.T) {
+	left := map[bool]int{}
+	for seed := range uint64(150) {
+		m := newSimulation(draw(seed), nil)
+		if err := m.run(); err != nil {
+			t.Fatalf("seed %d: %v", seed, err)
+		}
+		for _, r := range m.userShard.records {
+			if r.Detector == "drain" && r.Kind == session.KindMoved {
+				left[m.drains.alone]++
+			}
+		}
+	}
+	if left[true] == 0 || left[false] == 0 {
+		t.Errorf("sessions that have left: %v", left)
+	}
+	t.Logf("sessions that have left, by whether nothing else went wrong: %v", left)
 }
