@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/admin/board"
 	"github.com/poolproxy/poolproxy/handlespace"
 )
 
@@ -40,6 +41,8 @@ type Options struct {
 	// Handlespace is what /v1/pools/{handle}/primary, /v1/pools/{handle}/next and /v1/registrations ask and change.
 	Handlespace *handlespace.Handlespace
 
+	Board *board.Board // the dashboard: GET /, /v1/events and /v1/sessions. The server closes it
+
 	Log hclog.Logger // nil: nothing is logged
 }
 
@@ -47,6 +50,7 @@ type Options struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	board    *board.Board  // nil: there is none
 	served   chan struct{} // closed when the listener's goroutine has ended
 }
 
@@ -62,6 +66,7 @@ func Start(addr netip.AddrPort, o Options) (*Server, error) {
 	s := &Server{
 		listener: listener,
 		served:   make(chan struct{}),
+		board:    o.Board,
 		http: &http.Server{
 			Handler:        guard(addr.Addr(), routes(o)),
 			ReadTimeout:    readTimeout,
@@ -94,6 +99,9 @@ func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr)
 func (s *Server) Close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	if s.board != nil {
+		s.board.Close() // its events would go on
+	}
 	if s.http.Shutdown(ctx) != nil {
 		s.http.Close() // cuts off what was too slow
 	}
@@ -122,6 +130,9 @@ func routes(o Options) http.Handler {
 	}
 	if o.Handlespace != nil {
 		(&primitives{o.Handlespace, o.Log}).routes(mux)
+	}
+	if o.Board != nil {
+		o.Board.Routes(mux)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Log      Log
 	Admin    Admin
+	Metrics  Telemetry
 	DNS      DNS
 	Limits   Limits
 	Grace    time.Duration // how long sessions may go on after a stop was asked for
@@ -31,6 +32,11 @@ type Log struct {
 // Admin is where the admin API listens; an invalid address is none.
 type Admin struct {
 	Listen netip.AddrPort
+}
+
+// Telemetry is where the metrics are sent, beside the admin API's page /metrics.
+type Telemetry struct {
+	Statsd netip.AddrPort // over UDP; an invalid address is nowhere
 }
 
 // DNS is where questions for the pools are answered; an invalid address is nowhere. It is run beside the proxy (package dns).

@@ -236,7 +236,13 @@ func (f *feed) close() {
 
 // measure says how old it is what is known, in seconds, of how many elements, and whether that is an alarm.
 func (f *feed) measure(to gauges) {
-	to[gauge{"pool.elements", f.config.Handle}] = f.pool.Len()
+	alive := 0
+	for _, e := range f.pool.States() {
+		if e.Failures == 0 {
+			alive++
+		}
+	}
+	to[poolElements.of(f.config.Handle)], to[poolAlive.of(f.config.Handle)] = f.pool.Len(), alive
 	if f.config.SourceName == "" {
 		return
 	}
@@ -244,8 +250,8 @@ func (f *feed) measure(to gauges) {
 	if f.alarm {
 		alarm = 1
 	}
-	to[gauge{"pool.age.seconds", f.config.Handle}] = int(f.pool.Standing().Age(f.shard.loop.Now()).Seconds())
-	to[gauge{"pool.alarm", f.config.Handle}] = alarm
+	to[poolAge.of(f.config.Handle, f.config.SourceName)] = int(f.pool.Standing().Age(f.shard.loop.Now()).Seconds())
+	to[poolAlarm.of(f.config.Handle, f.config.SourceName)] = alarm
 }
 
 // SourceStatus is how a pool stands to the source of its elements.

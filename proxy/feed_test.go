@@ -191,7 +191,7 @@ func TestFeedFails(t *testing.T) {
 	}
 	var to = make(gauges)
 	r.shard.feeds[0].measure(to)
-	if to[gauge{"pool.alarm", "data"}] != 1 || to[gauge{"pool.elements", "data"}] != 1 || to[gauge{"pool.age.seconds", "data"}] < 120 {
+	if to[poolAlarm.of("data", "test.x")] != 1 || to[poolElements.of("data")] != 1 || to[poolAge.of("data", "test.x")] < 120 {
 		t.Error(to)
 	}
 	r.says(pool.News{Elements: []pool.Element{a}})

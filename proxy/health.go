@@ -140,7 +140,7 @@ func (h *health) ended(err error) {
 	h.shard.loop.Schedule(&h.next, h.began.Add(h.check.Interval-early))
 	if err != nil {
 		err = fmt.Errorf("%v: %w", &h.check, err)
-		h.shard.count("health.failed", h.name)
+		h.shard.count(healthFailed, h.name)
 	}
 	h.proved, h.last = h.proved || err == nil, err
 	h.judge(err)

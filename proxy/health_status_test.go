@@ -48,13 +48,13 @@ func TestHealthIsShown(t *testing.T) {
 		t.Errorf("nothing listens: %q", got)
 	}
 	data := sink.Data()[0]
-	if g, ok := data.Gauges["healthy;name=checked"]; !ok || g.Value != 0 {
+	if g, ok := data.Gauges["element_healthy;pool_element=checked"]; !ok || g.Value != 0 {
 		t.Errorf("the gauge is %+v, among %v", g, data.Gauges)
 	}
-	if _, ok := data.Gauges["healthy;name=unchecked"]; ok {
+	if _, ok := data.Gauges["element_healthy;pool_element=unchecked"]; ok {
 		t.Error("a gauge for what is not checked")
 	}
-	if c := data.Counters["health.failed;name=checked"]; c.AggregateSample == nil || c.Count < testSeconds {
+	if c := data.Counters["health_check_failures_total;pool_element=checked"]; c.AggregateSample == nil || c.Count < testSeconds {
 		t.Errorf("%+v counted", c)
 	}
 	s.Close()

@@ -3,8 +3,6 @@ package proxy
 import (
 	"time"
 
-	"github.com/hashicorp/go-metrics"
-
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -14,8 +12,18 @@ const gaugeEvery = 5 * time.Second
 // gauges are what the shards measure now and then; what they say of one thing is added up.
 type gauges map[gauge]int
 
-// gauge is the name of one: what, and of which block.
-type gauge struct{ what, name string }
+// gauge is one figure: what, and the values of its labels.
+type gauge struct {
+	what   *Metric
+	values [mostLabels]string
+}
+
+// of is the gauge with these values of its labels.
+func (m *Metric) of(values ...string) (g gauge) {
+	g.what = m
+	copy(g.values[:], values)
+	return g
+}
 
 // gauge has all shards say how they are, sets the gauges to the sums, and comes again. It runs on the first shard.
 func (s *Shard) gauge() {
@@ -45,14 +53,14 @@ func (s *Shard) measured() gauges {
 	}
 	for _, e := range s.elements {
 		live, held := e.rules.Legs()
-		to[gauge{"legs.live", e.name}] = live
-		to[gauge{"legs.held", e.name}] = held
+		to[legsLive.of(e.name, "live")] = live
+		to[legsLive.of(e.name, "held")] = held
 		if e.health != nil {
 			healthy := 1
 			if e.health.reason != nil {
 				healthy = 0
 			}
-			to[gauge{"healthy", e.name}] = healthy
+			to[elementHealthy.of(e.name)] = healthy
 		}
 		for _, r := range e.registrations {
 			r.measure(to)
@@ -61,7 +69,7 @@ func (s *Shard) measured() gauges {
 	for _, f := range s.feeds {
 		f.measure(to)
 	}
-	to[gauge{"buffers.bytes", "all"}] = s.loop.Buffers().Out()
+	to[bufferBytes.of()] = s.loop.Buffers().Out()
 	return to
 }
 
@@ -71,14 +79,14 @@ const mostJudged = 2000
 
 // measure says how the sessions of a pool_user are, and counts what its clients have sent since the last time.
 func (u *userSide) measure(to gauges) {
-	s, name := u.shard, u.config.Name
-	to[gauge{"sessions", name}] = u.rules.Count()
+	s, pool, name := u.shard, u.config.Pool, u.config.Name
+	to[sessionsNow.of(pool, name)] = u.rules.Count()
 	now, last := u.rules.Traffic(), u.counted
 	u.counted = now
-	s.add("traffic.protected.messages", name, int(now.ProtectedMessages-last.ProtectedMessages))
-	s.add("traffic.protected.bytes", name, int(now.ProtectedBytes-last.ProtectedBytes))
-	s.add("traffic.unprotected.messages", name, int(now.UnprotectedMessages-last.UnprotectedMessages))
-	s.add("traffic.unprotected.bytes", name, int(now.UnprotectedBytes-last.UnprotectedBytes))
+	s.add(clientMessages, int64(now.ProtectedMessages-last.ProtectedMessages), pool, name, "yes")
+	s.add(clientBytes, int64(now.ProtectedBytes-last.ProtectedBytes), pool, name, "yes")
+	s.add(clientMessages, int64(now.UnprotectedMessages-last.UnprotectedMessages), pool, name, "no")
+	s.add(clientBytes, int64(now.UnprotectedBytes-last.UnprotectedBytes), pool, name, "no")
 	found := map[session.Protection]int{session.Protected: 0, session.Degraded: 0, session.Unprotected: 0, session.Moving: 0}
 	judged := 0
 	u.rules.Sessions(func(x *session.Session) {
@@ -87,32 +95,28 @@ func (u *userSide) measure(to gauges) {
 		}
 	})
 	for p, n := range found {
-		to[gauge{"sessions." + string(p), name}] = n * judged / max(min(judged, mostJudged), 1)
+		to[sessionsBy.of(pool, name, string(p))] = n * judged / max(min(judged, mostJudged), 1)
 	}
 }
 
 func (s *Shard) set(to gauges) {
 	for g, n := range to {
-		s.metrics.SetGaugeWithLabels([]string{g.what}, float32(n), []metrics.Label{{Name: "name", Value: g.name}})
+		s.metrics.SetGaugeWithLabels([]string{g.what.Name}, float32(n), g.what.tags(g.values[:]))
 	}
 }
 
-func (s *Shard) count(what, name string) {
-	if s.metrics != nil {
-		s.metrics.IncrCounterWithLabels([]string{what}, 1, []metrics.Label{{Name: "name", Value: name}})
+func (s *Shard) count(m *Metric, values ...string) { s.add(m, 1, values...) }
+
+// add counts n at once.
+func (s *Shard) add(m *Metric, n int64, values ...string) {
+	if n > 0 && s.metrics != nil {
+		s.metrics.IncrCounterWithLabels([]string{m.Name}, float32(n), m.tags(values))
 	}
 }
 
-// countReason counts what has been refused, by the reason.
-func (s *Shard) countReason(what, name, reason string) {
+func (s *Shard) sample(m *Metric, d time.Duration, values ...string) {
 	if s.metrics != nil {
-		s.metrics.IncrCounterWithLabels([]string{what}, 1, []metrics.Label{{Name: "name", Value: name}, {Name: "reason", Value: reason}})
-	}
-}
-
-func (s *Shard) sample(what, name string, d time.Duration) {
-	if s.metrics != nil {
-		s.metrics.AddSampleWithLabels([]string{what, "seconds"}, float32(d.Seconds()), []metrics.Label{{Name: "name", Value: name}})
+		s.metrics.AddSampleWithLabels([]string{m.Name}, float32(d.Seconds()), m.tags(values))
 	}
 }
 
@@ -122,12 +126,16 @@ func (s *Shard) measure(r Record) {
 	if s.metrics == nil {
 		return
 	}
-	s.count("failover."+r.Kind, r.User)
-	s.metrics.IncrCounterWithLabels([]string{"failover", "detected"}, 1, []metrics.Label{{Name: "name", Value: r.User},
-		{Name: "detector", Value: r.Detector}})
-	s.add("failover.replayed.messages", r.User, r.Messages)
-	s.add("failover.lost.replies", r.User, r.Lost)
+	pool := s.poolOf(r.User)
+	s.count(failovers, pool, r.User, r.Kind, r.Detector)
+	s.add(failoverMessages, int64(r.Messages), pool, r.User)
+	s.add(failoverBytes, r.Bytes, pool, r.User)
+	s.add(failoverSkipped, r.Skipped, pool, r.User)
+	s.add(failoverLost, int64(r.Lost), pool, r.User)
 	moved, ended := r.Kind == session.KindMoved, r.Kind == session.KindEnded
+	if moved || r.Kind == session.KindResumed {
+		s.sample(failoverTime, max(r.Connect, r.Restored, r.Replayed, r.First), pool, r.User, r.Kind)
+	}
 	for _, step := range []struct {
 		name  string
 		took  time.Duration
@@ -142,14 +150,17 @@ func (s *Shard) measure(r Record) {
 		{"first_reply", r.First, r.First > 0},
 	} {
 		if step.there {
-			s.sample("failover."+step.name, r.User, step.took)
+			s.sample(failoverSteps, step.took, pool, r.User, step.name)
 		}
 	}
 }
 
-// add counts n at once.
-func (s *Shard) add(what, name string, n int) {
-	if n > 0 {
-		s.metrics.IncrCounterWithLabels([]string{what}, float32(n), []metrics.Label{{Name: "name", Value: name}})
+// poolOf is the pool of a pool_user.
+func (s *Shard) poolOf(user string) string {
+	for i := range s.config.Users {
+		if s.config.Users[i].Name == user {
+			return s.config.Users[i].Pool
+		}
 	}
+	return ""
 }

@@ -5,8 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/hashicorp/go-metrics"
-
 	"github.com/poolproxy/poolproxy/mapping"
 )
 
@@ -50,10 +48,7 @@ func (s *Shard) pathChanged(c PathChange) {
 		log = s.log.Warn
 	}
 	log("path changed", c.Side, c.Name, "remote", c.Remote, "path", c.Path, "state", c.State)
-	if s.metrics != nil {
-		s.metrics.IncrCounterWithLabels([]string{"path", "changed"}, 1, []metrics.Label{{Name: "name", Value: c.Name},
-			{Name: "state", Value: c.State}})
-	}
+	s.count(pathsChanged, c.Side, c.Name, c.State)
 }
 
 // pathsOf are the paths of an association; nil where its mapping knows of one only.

@@ -59,7 +59,7 @@ func TestPathChanges(t *testing.T) {
 	}
 	counted := sink.Data()[0].Counters
 	for state, want := range map[string]int{"inactive": n/2 + 1, "active": n / 2} {
-		if got := counted["path.changed;name=u;state="+state]; got.AggregateSample == nil || got.Count != want {
+		if got := counted["path_changes_total;side=pool_user;name=u;state="+state]; got.AggregateSample == nil || got.Count != want {
 			t.Errorf("%s was counted %+v, want %d", state, got.AggregateSample, want)
 		}
 	}

@@ -118,7 +118,7 @@ func (m *loadMeter) tell() {
 		r.element.Load = load
 		r.held.Revalue(r.element)
 		m.told()
-		r.shard.count("registration.revalued", r.side.name)
+		r.shard.count(regRevalued, r.side.name)
 	}
 }
 

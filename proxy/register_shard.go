@@ -183,7 +183,7 @@ func (r *registration) waitsFor() string {
 
 // measure says in how many pools an element of ours is to be, and in how many it is.
 func (r *registration) measure(to gauges) {
-	registered, wanted := gauge{"registrations.registered", r.side.name}, gauge{"registrations.wanted", r.side.name}
+	registered, wanted := regDone.of(r.side.name), regWanted.of(r.side.name)
 	to[registered] += 0
 	to[wanted]++
 	if r.state == regRegistered {

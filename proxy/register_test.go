@@ -400,7 +400,7 @@ func TestRegisterDown(t *testing.T) {
 	}
 	to := make(gauges)
 	r.shard.allRegistrations()[0].measure(to)
-	if to[gauge{"registrations.wanted", "a"}] != 1 || to[gauge{"registrations.registered", "a"}] != 0 {
+	if to[regWanted.of("a")] != 1 || to[regDone.of("a")] != 0 {
 		t.Error(to)
 	}
 }

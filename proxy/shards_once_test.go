@@ -157,10 +157,10 @@ func TestShardsGauges(t *testing.T) {
 	for _, p := range []*Proxy{x.user, x.elements[0]} {
 		p.runners[0].do(func() { p.runners[0].shard.gauge() })
 	}
-	for name, want := range map[string]float32{"sessions;name=things": 8, "sessions.degraded;name=things": 8, "legs.live;name=a": 8} {
+	for name, want := range map[string]float32{"sessions;pool=things;pool_user=things": 8, "sessions_by_protection;pool=things;pool_user=things;protection=degraded": 8, "legs;pool_element=a;state=live": 8} {
 		eventually(t, name, func() bool { return sink.Data()[0].Gauges[name].Value == want })
 	}
-	if c := sink.Data()[0].Counters["traffic.protected.messages;name=things"]; c.AggregateSample == nil || c.Sum != 8 {
+	if c := sink.Data()[0].Counters["client_messages_total;pool=things;pool_user=things;protected=yes"]; c.AggregateSample == nil || c.Sum != 8 {
 		t.Errorf("messages: %+v", c)
 	}
 }

@@ -41,6 +41,8 @@ type PoolElement struct {
 	Sessions int    `json:"sessions"` // of this sidecar
 	Draining string `json:"draining"` // why its sessions should leave it; "": they should not
 
+	Load *float64 `json:"load"` // as its source or the configuration says, 1 is 100 %; null: the policy does not read it
+
 	// The elements that are tried first for its sessions if it fails, by name: what its business card says, as far as they are known.
 	Order []string `json:"failover_order"`
 }

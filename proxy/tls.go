@@ -72,7 +72,7 @@ func (s *Shard) tls(t *TLS, kind, name string) secure.Rules {
 	}
 	return secure.Rules{Credentials: s.common.secrets[t.files()], Allow: t.Allow,
 		Refused: func(from netip.AddrPort, why *secure.Refusal) {
-			s.countReason("tls.refused", name, string(why.Reason))
+			s.count(tlsRefused, kind, name, string(why.Reason))
 			level := hclog.Warn
 			if why.Reason == secure.Broken || why.Reason == secure.Late { // a load balancer that looks whether somebody listens, too
 				level = hclog.Info

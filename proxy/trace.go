@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math"
 	"slices"
 
 	"github.com/poolproxy/poolproxy/mapping"
@@ -23,7 +24,7 @@ func (s *Shard) trace(name string) session.Trace {
 		},
 		Refused: func(what string, code session.Code) {
 			if what == "resume" && code == session.CodeUnauthorized {
-				s.count("resume.stolen", name) // a token of another pool user
+				s.count(stolenTokens, name) // a token of another pool user
 			}
 		},
 		Failover: func(r session.Record) { s.record(Record{User: name, Record: r}) },
@@ -104,8 +105,13 @@ func (s *UserStatus) add(u *userSide) {
 func (s *Shard) poolStatus(c Pool) PoolStatus {
 	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String()}
 	for _, e := range s.common.pools[c.Handle].States() {
+		var load *float64
+		if c.Policy.Reads("load") {
+			share := float64(e.Load) / math.MaxUint32
+			load = &share
+		}
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
-			Failures: e.Failures, Order: append([]string{}, e.Order...), Draining: e.Draining})
+			Failures: e.Failures, Load: load, Order: append([]string{}, e.Order...), Draining: e.Draining})
 	}
 	p.Source = s.sourceStatus(c)
 	return p

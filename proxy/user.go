@@ -143,7 +143,7 @@ func (u *userSide) admitted(from netip.AddrPort) bool {
 		return true
 	}
 	u.shard.log.Warn("client refused: limits.sessions is reached", "pool_user", u.config.Name, "client", from, "limit", limit)
-	u.shard.count("sessions.refused", u.config.Name)
+	u.shard.count(sessionsRefused, u.config.Pool, u.config.Name)
 	return false
 }
 
@@ -153,7 +153,7 @@ func (u *userSide) begin(conn loop.Conn) loop.Handler {
 	c.again.Func = c.read
 	s := u.rules.Accept(c, conn.Remote().String())
 	c.rules = s
-	u.shard.count("sessions.accepted", u.config.Name)
+	u.shard.count(sessionsAccepted, u.config.Pool, u.config.Name)
 	return c
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/poolproxy/poolproxy/admin"
+	"github.com/poolproxy/poolproxy/admin/board"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
 	"github.com/poolproxy/poolproxy/dns"
 	"github.com/poolproxy/poolproxy/handlespace"
@@ -55,10 +56,11 @@ func newLog(c proxy.Log, w io.Writer) hclog.Logger {
 
 // run starts the proxy and what belongs to it, and serves until a signal says to stop. again reads the configuration anew; nil: nobody does.
 func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
-	meter, metricsPage, err := newMetrics()
+	meter, metricsPage, end, err := newMetrics(c.Metrics, log)
 	if err != nil {
 		return err
 	}
+	defer end() // the proxy has ended by then
 	p, err := proxy.Start(c, log, meter)
 	if err != nil {
 		return err
@@ -123,6 +125,7 @@ func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger
 			Metrics:   metricsPage,
 			Cookies:   cookies(p),
 			Drains:    drains(p),
+			Board:     board.New(func() board.View { return dashboard(status()) }),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),

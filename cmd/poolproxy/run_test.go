@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/handlespace"
 	"github.com/poolproxy/poolproxy/proxy"
@@ -201,11 +202,25 @@ func TestNewLog(t *testing.T) {
 }
 
 func TestMetricsPage(t *testing.T) {
-	meter, page, err := newMetrics()
+	daemon, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer daemon.Close()
+	meter, page, end, err := newMetrics(proxy.Telemetry{Statsd: daemon.LocalAddr().(*net.UDPAddr).AddrPort()}, hclog.NewNullLogger())
 	if err != nil || meter == nil || page == nil {
 		t.Fatal(meter, page, err)
 	}
-	meter.IncrCounter([]string{"failovers"}, 1)
+	defer end()
+	meter.IncrCounterWithLabels([]string{"sessions_refused_total"}, 2, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}})
+	meter.IncrCounter([]string{"nobodys"}, 1)
+	meter.AddSampleWithLabels([]string{"failover_seconds"}, .25, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}, {Name: "kind", Value: "moved"}})
+	said := make([]byte, 2000)
+	daemon.SetReadDeadline(time.Now().Add(patience))
+	n, _, err := daemon.ReadFrom(said)
+	if !strings.Contains(string(said[:n]), "poolproxy.failover_seconds.p.u.moved:250.000000|ms\n") || !strings.Contains(string(said[:n]), "poolproxy.sessions_refused_total.p.u:2.000000|c\n") {
+		t.Errorf("statsd is told %q, %v", said[:n], err)
+	}
 	server, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -218,7 +233,14 @@ func TestMetricsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if body, err := io.ReadAll(answer.Body); err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), "failovers") {
-		t.Errorf("%s: %s, %v", answer.Status, body, err)
+	body, err := io.ReadAll(answer.Body)
+	for _, want := range []string{`poolproxy_sessions_refused_total{pool="p",pool_user="u"} 2`, `poolproxy_failover_seconds_bucket{kind="moved",pool="p",pool_user="u",le="0.25"} 1`,
+		`poolproxy_info{version=`, "# HELP poolproxy_failover_seconds From noticing"} {
+		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
+			t.Errorf("%s: no %s in %s, %v", answer.Status, want, body, err)
+		}
+	}
+	if strings.Contains(string(body), "nobodys") {
+		t.Error("what is not declared is told")
 	}
 }

@@ -56,10 +56,11 @@ func (r *reader) topLevel() *shape {
 		what:       "the configuration",
 		attributes: map[string]setter{"grace": r.duration(&r.config.Grace, 0, mostTime), "require_tls": r.boolean(&r.requireTLS)},
 		once: map[string]func(*hclsyntax.Block){
-			"log":    r.readLog,
-			"admin":  r.readAdmin,
-			"limits": r.readLimits,
-			"dns":    r.readDNS,
+			"log":     r.readLog,
+			"admin":   r.readAdmin,
+			"limits":  r.readLimits,
+			"metrics": r.readMetrics,
+			"dns":     r.readDNS,
 		},
 		many: map[string]func(*hclsyntax.Block){
 			"source":       r.readSource,
@@ -96,6 +97,16 @@ func (r *reader) readAdmin(b *hclsyntax.Block) {
 		what:       "an admin block",
 		attributes: map[string]setter{"listen": listen},
 		later:      []string{"token_file", "tls"},
+	})
+}
+
+// readMetrics reads where metrics are sent.
+func (r *reader) readMetrics(b *hclsyntax.Block) {
+	r.block(b, &shape{
+		what: "a metrics block",
+		attributes: map[string]setter{"statsd": func(a *hclsyntax.Attribute) {
+			r.readAddress(&r.config.Metrics.Statsd, a, `Write: "127.0.0.1:8125".`, false)
+		}},
 	})
 }
 
