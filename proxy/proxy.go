@@ -116,12 +116,15 @@ func (r *shardRunner) do(f func()) bool {
 // Pools are the pools that the proxy knows, by their handles. The map is not to be changed.
 func (p *Proxy) Pools() map[string]*pool.Pool { return p.common.pools }
 
-// Status tells what the proxy is doing. Each shard is asked in its turn.
+// Status tells what the proxy is doing. Each shard is asked in its turn, for its sessions in several: none is held up by a status.
 func (p *Proxy) Status() Status {
 	s := Status{Version: Version, Started: p.started}
 	for i, r := range p.runners {
-		if !r.do(func() { r.shard.status(&s) }) && i == 0 {
+		var left []sessionAt
+		if !r.do(func() { r.shard.outline(&s); left = r.shard.sessionIDs() }) && i == 0 {
 			break // it is the first one that makes the lists to which the others add; it stops first
+		}
+		for len(left) > 0 && r.do(func() { left = r.shard.someSessions(&s, left) }) {
 		}
 	}
 	s.finish()

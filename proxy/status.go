@@ -21,6 +21,8 @@ type Status struct {
 	Reload       *ReloadStatus       `json:"reload"`          // null: nobody has asked for one
 
 	Registrations []RegistrationStatus `json:"registrations"` // of the pool_elements
+
+	serving map[[2]string]*int // while it is made: the sessions of an element, by pool and name
 }
 
 // PoolStatus is one pool of the handlespace.

@@ -47,11 +47,18 @@ func (s *Shard) record(r Record) {
 
 // status adds what this shard is doing. The first shard is asked first.
 func (s *Shard) status(to *Status) {
-	for i, c := range s.config.Pools {
+	s.outline(to)
+	for all := s.sessionIDs(); len(all) > 0; {
+		all = s.someSessions(to, all)
+	}
+}
+
+// outline is the status but for the sessions.
+func (s *Shard) outline(to *Status) {
+	for _, c := range s.config.Pools {
 		if s.index == 0 {
 			to.Pools = append(to.Pools, s.poolStatus(c))
 		}
-		s.countServing(&to.Pools[i])
 	}
 	for i, u := range s.users {
 		if s.index == 0 {
@@ -59,7 +66,6 @@ func (s *Shard) status(to *Status) {
 				Protocol: u.config.Protocol.Name(), Ack: u.config.Failover.Ack.String()})
 		}
 		to.Users[i].add(u)
-		u.rules.Sessions(func(x *session.Session) { to.Sessions = append(to.Sessions, sessionStatus(u.config.Name, x.Info())) })
 		m := s.poolConfig(u.config.Pool).Mapping
 		u.links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_user", u.config.Name, m, a, up, legs))
@@ -117,16 +123,51 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 	return p
 }
 
-// countServing adds this shard's sessions to the elements that serve them.
-func (s *Shard) countServing(p *PoolStatus) {
-	serving := make(map[string]int)
-	for _, u := range s.users {
-		if u.config.Pool == p.Handle {
-			u.rules.Sessions(func(x *session.Session) { serving[x.Info().Element]++ })
+// sessionAt is a session of one of the shard's pool_users.
+type sessionAt struct {
+	user int // which of them
+	id   uint64
+}
+
+// sessionIDs are the sessions that there are.
+func (s *Shard) sessionIDs() (all []sessionAt) {
+	for i, u := range s.users {
+		u.rules.Sessions(func(x *session.Session) { all = append(all, sessionAt{i, x.ID}) })
+	}
+	return all
+}
+
+// someEach is how many sessions are asked at once: whether one is protected takes about a microsecond, and much longer where a plan is long. The shard
+// has other work between.
+const someEach = 256
+
+// someSessions adds the first of these sessions, and returns the others. Those that have ended meanwhile are left out.
+func (s *Shard) someSessions(to *Status, all []sessionAt) []sessionAt {
+	n := min(len(all), someEach)
+	for _, at := range all[:n] {
+		u := s.users[at.user]
+		if x := u.rules.Session(at.id); x != nil {
+			one := sessionStatus(u.config.Name, x.Info())
+			to.Sessions = append(to.Sessions, one)
+			to.serves(u.config.Pool, one.Element)
 		}
 	}
-	for i := range p.Elements {
-		p.Elements[i].Sessions += serving[p.Elements[i].Name]
+	return all[n:]
+}
+
+// serves counts a session at the element that serves it.
+func (s *Status) serves(pool, element string) {
+	if s.serving == nil {
+		s.serving = make(map[[2]string]*int)
+		for i := range s.Pools {
+			p := &s.Pools[i]
+			for k := range p.Elements {
+				s.serving[[2]string{p.Handle, p.Elements[k].Name}] = &p.Elements[k].Sessions
+			}
+		}
+	}
+	if n := s.serving[[2]string{pool, element}]; n != nil {
+		*n++
 	}
 }
 

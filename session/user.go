@@ -115,6 +115,9 @@ func (u *User) Sessions(f func(*Session)) {
 	}
 }
 
+// Session is the one with this ID; nil: it has ended.
+func (u *User) Session(id uint64) *Session { return u.sessions[id] }
+
 // Count is the number of sessions.
 func (u *User) Count() int { return len(u.sessions) }
 

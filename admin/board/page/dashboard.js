@@ -134,7 +134,7 @@ function showPools() {
   set("t-elements", `${whole.format(alive)} / ${whole.format(known)}`);
   set("t-elements-note", `in ${all.length === 1 ? "1 pool" : all.length + " pools"}`);
   const alarms = all.filter((p) => p.alarm).length;
-  set("t-sessions-note", alarms ? `${alarms} sources are too old` : "");
+  set("t-sessions-note", alarms === 1 ? "1 source is too old" : alarms ? `${alarms} sources are too old` : "");
   set("n-elements", whole.format(known));
   $("sources").replaceChildren(...all.filter((p) => p.source).map((p) => node("tr", {}, node("td", {}, p.handle), node("td", {}, p.source),
     node("td", { class: "n" }, whole.format(p.elements)), node("td", { class: "n" }, p.age === null ? "never told" : duration(1000 * p.age)),

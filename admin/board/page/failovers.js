@@ -40,11 +40,12 @@ function bar(f) {
   const width = 900, left = 96, right = 90, height = 22 * parts.length + 26;
   const from = f.detect > 0 ? -f.detect : 0, to = Math.max(...parts.map((p) => p.to), 0.001);
   const x = (ms) => left + (ms - from) / (to - from || 1) * (width - left - right);
+  const ticks = f.detect > 0 ? [from, 0, to] : [0, to / 4, to / 2, 3 * to / 4, to]; // 0 is when the failure was noticed
   const svg = draw("svg", { class: "bar", viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": "steps of the failover" });
-  for (let i = 0; i <= 4; i++) {
-    const ms = from + (to - from) * i / 4;
+  for (const ms of ticks) {
+    if (ms === to && x(to) - x(0) < 70 || ms === from && from < 0 && x(0) - x(from) < 70) continue; // it would lie on 0
     svg.append(draw("line", { class: "grid", x1: x(ms), x2: x(ms), y1: 0, y2: height - 18 }),
-      draw("text", { x: x(ms), y: height - 4, "text-anchor": i ? (i === 4 ? "end" : "middle") : "start" }, ms < 0 ? "−" + duration(-ms) : ms === 0 ? "0" : duration(ms)));
+      draw("text", { x: x(ms), y: height - 4, "text-anchor": "middle" }, ms < 0 ? "−" + duration(-ms) : ms === 0 ? "0" : duration(ms)));
   }
   parts.forEach((p, i) => {
     const y = 22 * i + 3, rect = draw("rect", { class: "s-" + p.key, x: x(p.from), y, width: Math.max(2, x(p.to) - x(p.from)), height: 15, rx: 3 });
@@ -64,14 +65,14 @@ function showRecord(panel, f, close) {
   const shut = node("button", {}, "Close");
   shut.addEventListener("click", close);
   panel.replaceChildren(node("header", {}, tag(f.kind), node("strong", {}, new Date(f.time).toLocaleString()),
-    node("span", {}, f.kind === "ended" ? "" : "pause " + duration(pause(f))), shut), bar(f),
+    node("span", {}, f.kind === "ended" ? "" : "pause " + duration(pause(f))), shut), f.kind === "ended" && !f.detect ? "" : bar(f),
   node("dl", {}, ...facts.flatMap(([name, text]) => [node("dt", {}, name), node("dd", {}, text)])));
   panel.hidden = false;
 }
 
-// timeline draws failovers by time (across) and pause (up, logarithmic: 1 ms to 100 s).
+// timeline draws failovers by time (across) and pause (up, logarithmic: 1 ms to 100 s). What ended has none, and a line of its own.
 function timeline(svg, all, now, open) {
-  const width = 600, height = 150, left = 46, bottom = 22;
+  const width = 600, height = 150, left = 46, bottom = 44;
   const begin = Math.min(now - 60e3, ...all.map((f) => Date.parse(f.time)));
   const x = (t) => left + 6 + (t - begin) / (now - begin || 1) * (width - left - 14);
   const y = (ms) => 8 + (1 - Math.min(1, Math.max(0, Math.log10(Math.max(ms, 1)) / 5))) * (height - bottom - 16);
@@ -79,9 +80,9 @@ function timeline(svg, all, now, open) {
   for (const [ms, text] of [[1, "1 ms"], [100, "100 ms"], [10e3, "10 s"]]) {
     parts.push(draw("line", { class: "grid", x1: left, x2: width, y1: y(ms), y2: y(ms) }), draw("text", { x: left - 6, y: y(ms) + 4, "text-anchor": "end" }, text));
   }
-  parts.push(draw("text", { x: left, y: height - 4 }, duration(now - begin) + " ago"), draw("text", { x: width, y: height - 4, "text-anchor": "end" }, "now"));
+  parts.push(draw("text", { x: left - 6, y: height - 23, "text-anchor": "end" }, "ended"), draw("text", { x: left, y: height - 4 }, duration(now - begin) + " ago"), draw("text", { x: width, y: height - 4, "text-anchor": "end" }, "now"));
   for (const f of all) {
-    const dot = draw("circle", { cx: x(Date.parse(f.time)), cy: y(pause(f)), r: 4.5, "data-kind": f.kind });
+    const dot = draw("circle", { cx: x(Date.parse(f.time)), cy: f.kind === "ended" ? height - 27 : y(pause(f)), r: 4.5, "data-kind": f.kind });
     dot.append(draw("title", {}, `${new Date(f.time).toLocaleTimeString()} ${f.kind}: ${f.from || "–"} → ${f.to || "–"}, ${duration(pause(f))}`));
     dot.addEventListener("click", () => open(f));
     parts.push(dot);
