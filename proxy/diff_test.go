@@ -199,6 +199,7 @@ func TestDiffTells(t *testing.T) {
 		{func(c *Config) { c.Pools[0].Policy = pool.Random }, []string{`pool "some text" policy changed from priority to random`}},
 		{func(c *Config) { c.Pools[0].Native = false }, []string{`pool "some text" peer changed from native to sidecar`}},
 		{func(c *Config) { c.Admin.Listen = netip.AddrPort{} }, []string{`admin.listen changed from 192.0.2.1:7 to none`}},
+		{func(c *Config) { c.Metrics.Statsd = netip.AddrPort{} }, []string{`metrics.statsd changed from 192.0.2.1:7 to none`}},
 		{func(c *Config) { c.Elements[0].CookieKey = []byte("secret") }, []string{`pool_element "some text" cookie_key_file changed`}},
 		{func(c *Config) { c.Elements[0].Health.Send = []byte("AUTH secret\r\n") }, []string{`pool_element "some text" health_check.send changed`}},
 		{func(c *Config) { c.Elements[0].Health.Exec = []string{"/check", "-password=secret"} }, []string{`pool_element "some text" health_check.exec changed`}},

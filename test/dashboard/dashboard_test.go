@@ -63,6 +63,8 @@ func TestDashboard(t *testing.T) {
 	var complaints bytes.Buffer
 	run := exec.CommandContext(ctx, node, "drive.js", fmt.Sprintf("http://%s/", api.Addr()), chromium, folder)
 	run.Stderr = &complaints
+	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) } // playwright ends its browser then
+	run.WaitDelay = 10 * time.Second
 	said, err := run.Output()
 	checks := 0
 	for lines := bufio.NewScanner(bytes.NewReader(said)); lines.Scan(); checks++ {

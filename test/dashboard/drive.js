@@ -43,7 +43,9 @@ async function lists(page) {
   await page.keyboard.type("e-0777");
   await eventually("elements are found", async () => await page.locator("#l-elements .row").count() === 1);
   await page.keyboard.press("Escape");
-  await page.fill("#f-elements", "");
+  await eventually("Escape shows all again", async () => (await page.textContent("#c-elements")) === "1,003 of 1,003" && await page.locator("#l-elements .row").count() > 10);
+  await page.focus("#l-elements");
+  await page.keyboard.press("Home");
   await shot(page, "elements");
 
   await page.keyboard.press("Escape");

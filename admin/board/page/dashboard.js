@@ -152,7 +152,7 @@ function showRegistrations() {
   set("n-registrations", all.length ? (wrong ? `${wrong} !` : String(all.length)) : "");
   $("enrolled").replaceChildren(...all.map((r) => node("tr", {}, node("td", {}, r.pool_element), node("td", {}, r.pool), node("td", {}, r.source),
     node("td", {}, r.name), node("td", {}, r.address), node("td", { class: "n" }, r.load === null ? "–" : (100 * r.load).toFixed(1) + " %"),
-    node("td", {}, tag(r.state === "registered" && !r.problem ? "protected" : "degraded", r.state), ` for ${duration(now() - Date.parse(r.since))} `, r.problem))));
+    node("td", {}, tag(r.state === "registered" && !r.problem ? "protected" : "degraded", r.state), ` for ${duration(now() - Date.parse(r.since))}${r.problem ? ": " + r.problem : ""}`))));
 }
 
 const changed = { pools: showPools, elements: filterElements, sides: showSides, registrations: showRegistrations,
@@ -213,7 +213,12 @@ function theme(to) {
 function key(e) {
   if (e.ctrlKey || e.metaKey || e.altKey) return;
   if (e.key === "Escape") {
-    if (!$("record").hidden) $("record").hidden = true;
+    if (e.target.type === "search") { // browsers that empty it by themselves do not always say so
+      e.preventDefault();
+      e.target.value = "";
+      e.target.dispatchEvent(new Event("input"));
+    }
+    $("record").hidden = true;
     document.activeElement.blur?.();
     return;
   }
