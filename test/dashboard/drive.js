@@ -46,6 +46,10 @@ async function lists(page) {
   await eventually("Escape shows all again", async () => (await page.textContent("#c-elements")) === "1,003 of 1,003" && await page.locator("#l-elements .row").count() > 10);
   await page.focus("#l-elements");
   await page.keyboard.press("Home");
+  await page.selectOption("#o-elements", "failed");
+  await eventually("failed elements come first", async () => (await page.textContent("#l-elements .row[data-index='0']")).includes("failed, 5 times"));
+  await page.selectOption("#o-elements", "pool");
+  await eventually("or in the order of the pool", async () => (await page.textContent("#l-elements .row[data-index='0']")).startsWith("e-0000"));
   await shot(page, "elements");
 
   await page.keyboard.press("Escape");

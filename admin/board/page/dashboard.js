@@ -24,9 +24,13 @@ const elementList = new List("l-elements", ["Element", "Pool", "Address", "Healt
   return [e.name, e.pool, e.address, tag(e.alive ? "protected" : "ended", e.alive ? "alive" : failed), whole.format(e.sessions), load];
 });
 
+const orders = { failed: (a, b) => b.failures - a.failures, sessions: (a, b) => b.sessions - a.sessions, load: (a, b) => (b.load ?? -1) - (a.load ?? -1) };
+
 function filterElements() {
   const text = $("f-elements").value.trim().toLowerCase(), failed = $("f-failed").checked;
   elements = [...tables.elements.values()].filter((e) => has(text, e.name, e.pool, e.address) && !(failed && e.alive));
+  const order = orders[$("o-elements").value];
+  if (order) elements.sort(order);
   const cut = summary && summary.elements > tables.elements.size ? `, of ${whole.format(summary.elements)} the first` : "";
   set("c-elements", `${whole.format(elements.length)} of ${whole.format(tables.elements.size)}${cut}`);
   elementList.later();
@@ -246,6 +250,7 @@ function begin() {
   $("close").addEventListener("click", () => $("keys").close());
   $("f-elements").addEventListener("input", filterElements);
   $("f-failed").addEventListener("change", filterElements);
+  $("o-elements").addEventListener("change", filterElements);
   $("f-failovers").addEventListener("input", filterFailovers);
   $("f-protection").addEventListener("change", () => refreshSessions(true));
   let typing = 0;
