@@ -269,6 +269,33 @@ func TestReadersAreBounded(t *testing.T) {
 	}
 }
 
+// Pages of other origins get nothing, and take no reader's place.
+func TestOtherOriginsAreRefused(t *testing.T) {
+	b, s, _ := served(t, View{})
+	for site, want := range map[string]int{"cross-site": 403, "same-site": 403, "x": 403, "same-origin": 200, "none": 200} {
+		for _, path := range []string{"/v1/sessions", "/v1/events"} {
+			request, err := http.NewRequest("GET", s.URL+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			request.Header.Set("Sec-Fetch-Site", site)
+			answer, err := http.DefaultClient.Do(request)
+			if err != nil {
+				t.Fatal(err)
+			}
+			answer.Body.Close()
+			if answer.StatusCode != want {
+				t.Errorf("%s %s: %s", site, path, answer.Status)
+			}
+		}
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.readers) > 2 {
+		t.Errorf("%d readers", len(b.readers))
+	}
+}
+
 // Sessions are asked for page by page.
 func TestSessionsByPage(t *testing.T) {
 	_, s, _ := served(t, large(1, 1000))

@@ -42,6 +42,19 @@ func (b *Board) Routes(mux *http.ServeMux) {
 			w.Write(text)                      // an error is the client's: it has gone
 		})
 	}
-	mux.HandleFunc("GET /v1/events", b.events)
-	mux.HandleFunc("GET /v1/sessions", b.sessions)
+	mux.HandleFunc("GET /v1/events", own(b.events))
+	mux.HandleFunc("GET /v1/sessions", own(b.sessions))
+}
+
+// own refuses what a page of another origin asks for. It could not read the answer, but have the proxy looked at, and take the place of readers. Programs
+// do not send the header.
+func own(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		switch r.Header.Get("Sec-Fetch-Site") {
+		case "", "none", "same-origin":
+			serve(w, r)
+		default:
+			http.Error(w, "this is not for pages of other origins", http.StatusForbidden)
+		}
+	}
 }

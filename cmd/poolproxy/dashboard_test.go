@@ -109,7 +109,9 @@ func runs(t *testing.T, text string) {
 func fetched(t *testing.T, url string, so func(string) bool) {
 	t.Helper()
 	var text []byte
-	for deadline := time.Now().Add(2 * patience); time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for deadline := time.Now().Add(3 * patience); time.Now().Before(deadline); <-again.C {
 		answer, err := http.Get(url)
 		if err != nil {
 			continue // it comes up
