@@ -34,14 +34,18 @@ func (s *Source) grant(ctx context.Context) (id clientv3.LeaseID, ttl time.Durat
 	return id, ttl, err
 }
 
-// keep keeps a lease alive, and reports whether there still is one.
-func (s *Source) keep(ctx context.Context, id clientv3.LeaseID) (alive bool, err error) {
-	err = s.ask(ctx, "keeping a lease alive", func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
-		ttl, err := c.leases.keep(ctx, id)
-		alive = ttl > 0
-		return nil, err
-	})
-	return alive, err
+// keep keeps a lease alive, and reports whether there still is one. For patience see keeper.keep.
+func (s *Source) keep(ctx context.Context, id clientv3.LeaseID, patience time.Duration) (alive bool, err error) {
+	one, cancel := context.WithTimeout(ctx, s.c.Timeout)
+	defer cancel()
+	c, err := s.connected(one)
+	if err != nil {
+		return false, err
+	}
+	all, cancel := context.WithTimeout(ctx, mostStreams*patience)
+	defer cancel()
+	ttl, err := c.leases.keep(all, id, patience)
+	return ttl > 0, err
 }
 
 // revoke ends a lease. That there is none is as good.
@@ -94,14 +98,10 @@ func first(r *pb.ResponseOp) *mvccpb.KeyValue {
 
 // step does what is needed for the element to be registered as wanted, and returns why it is not.
 func (g *registration) step() error {
-	if g.lease != 0 && time.Since(g.kept) >= g.ttl/4 {
-		alive, err := g.s.keep(g.ctx, g.lease)
-		if err != nil {
-			return err
-		}
-		if g.kept = time.Now(); !alive {
-			g.lease = 0
-		}
+	select {
+	case <-g.heart.over():
+		g.heart = nil
+	default:
 	}
 	for range mostTurns {
 		want := g.want()
@@ -116,14 +116,16 @@ func (g *registration) step() error {
 		if err := g.judge(now); err != nil {
 			return err
 		}
-		if g.lease == 0 {
-			if g.lease, g.ttl, err = g.s.grant(g.ctx); err != nil {
+		if g.heart == nil {
+			lease, ttl, err := g.s.grant(g.ctx)
+			if err != nil {
 				return err
 			}
-			g.kept = time.Now()
+			g.heart = g.s.begin(g.ctx, lease, ttl)
 		}
 		if err := g.put(now, want); errors.Is(err, rpctypes.ErrLeaseNotFound) {
-			g.lease = 0
+			g.heart.stop()
+			g.heart = nil
 		} else if err != nil {
 			return err
 		} // whether it stands is looked at again
@@ -133,7 +135,7 @@ func (g *registration) step() error {
 
 // stands reports whether all is as it should be.
 func (g *registration) stands(now seen, want string) bool {
-	return now.element != nil && now.policy != nil && string(now.element.Value) == want && clientv3.LeaseID(now.element.Lease) == g.lease && g.lease != 0
+	return now.element != nil && now.policy != nil && string(now.element.Value) == want && clientv3.LeaseID(now.element.Lease) == g.heart.lease() && g.heart != nil
 }
 
 // judge tells what is in the way of the element: another one under its name, or another policy of the pool.
@@ -184,9 +186,9 @@ func (g *registration) judgeOthers() error {
 // put writes the element, and the pool's policy if there is none, unless something is not as it was seen.
 func (g *registration) put(now seen, want string) error {
 	policy := g.dir + policyKey
-	ops := []clientv3.Op{clientv3.OpPut(g.key, want, clientv3.WithLease(g.lease))}
+	ops := []clientv3.Op{clientv3.OpPut(g.key, want, clientv3.WithLease(g.heart.lease()))}
 	if now.policy == nil {
-		ops = append(ops, clientv3.OpPut(policy, g.r.Policy.String(), clientv3.WithLease(g.lease)))
+		ops = append(ops, clientv3.OpPut(policy, g.r.Policy.String(), clientv3.WithLease(g.heart.lease())))
 	}
 	return g.s.ask(g.ctx, "registering "+g.key, func(ctx context.Context, c *connection) (*pb.ResponseHeader, error) {
 		r, err := c.client.Txn(ctx).If(

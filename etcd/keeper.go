@@ -3,16 +3,23 @@ package etcd
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
+	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
+// mostStreams is how many members are asked to keep a lease alive until one answers, each a while after the one before.
+const mostStreams = 8
+
 // keeper keeps leases alive, all of them over one stream: a stream for each time would cost a check of the password each. The client's own
 // KeepAlive does not notice that its member has fallen silent before a lease is over.
 type keeper struct {
 	client *clientv3.Client
+	ctx    context.Context    // of all streams
+	cancel context.CancelFunc // of ctx
 
 	mu      sync.Mutex
 	stream  *leaseStream   // guarded by mu; nil: there is none
@@ -32,25 +39,62 @@ type lease struct {
 	err error
 }
 
-// errStream is that the stream was given up, because another lease had no answer on it.
-var errStream = errors.New("the stream of leases was begun anew")
+// errStream is that the connection was given up meanwhile, so that there is no stream.
+var errStream = errors.New("the connection was given up")
 
-func newKeeper(client *clientv3.Client) *keeper { return &keeper{client: client} }
+func newKeeper(client *clientv3.Client) *keeper {
+	k := &keeper{client: client}
+	k.ctx, k.cancel = context.WithCancel(client.Ctx())
+	return k
+}
 
-// keep keeps one lease alive, and returns how many seconds it has from now on; 0: it has run out. A stream on which there is no answer
-// before ctx ends is given up: the next one is another member's.
-func (k *keeper) keep(ctx context.Context, id clientv3.LeaseID) (ttl int64, err error) {
-	answer := make(chan lease, 1)
-	s, err := k.send(ctx, id, answer)
-	if err != nil {
-		return 0, err
+// keep keeps one lease alive, and returns how many seconds it has from now on; 0: it has run out. Whenever there was no answer for so long
+// as patience, the next stream, which is another member's, is asked as well: a silent member costs that much, and one that is only slow may
+// still answer. It returns when mostStreams have not answered, or when ctx ends.
+func (k *keeper) keep(ctx context.Context, id clientv3.LeaseID, patience time.Duration) (ttl int64, err error) {
+	answers := make(chan lease, mostStreams) // room for what each stream says: nobody waits for us
+	for range mostStreams {
+		s, err := k.send(ctx, id, answers)
+		if err != nil {
+			return 0, err
+		}
+		defer k.leave(s, id, answers)
+		timer := time.NewTimer(patience)
+		select {
+		case a := <-answers:
+			timer.Stop()
+			if a.err == nil || !transient(a.err) {
+				return a.ttl, a.err
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return 0, ctx.Err()
+		}
+		k.doubt(s)
 	}
-	select {
-	case a := <-answer:
-		return a.ttl, a.err
-	case <-ctx.Done():
-		k.drop(s, errStream)
-		return 0, ctx.Err()
+	return 0, context.DeadlineExceeded
+}
+
+// doubt has those who come next ask another stream than this one.
+func (k *keeper) doubt(s *leaseStream) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.stream == s {
+		k.stream = nil
+	}
+}
+
+// leave says that an answer is no longer waited for. A stream that is doubted ends with the last who waits there.
+func (k *keeper) leave(s *leaseStream, id clientv3.LeaseID, answers chan<- lease) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	s.waiting[id] = slices.DeleteFunc(s.waiting[id], func(c chan<- lease) bool { return c == answers })
+	if len(s.waiting[id]) == 0 {
+		delete(s.waiting, id)
+	}
+	if k.stream != s && len(s.waiting) == 0 {
+		s.cancel()
 	}
 }
 
@@ -58,8 +102,11 @@ func (k *keeper) keep(ctx context.Context, id clientv3.LeaseID) (ttl int64, err 
 func (k *keeper) send(ctx context.Context, id clientv3.LeaseID, answer chan<- lease) (*leaseStream, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
+	if k.ctx.Err() != nil {
+		return nil, errStream
+	}
 	if k.stream == nil {
-		forStream, cancel := context.WithCancel(k.client.Ctx())
+		forStream, cancel := context.WithCancel(k.ctx)
 		inTime := context.AfterFunc(ctx, cancel)
 		stream, err := pb.NewLeaseClient(k.client.ActiveConnection()).LeaseKeepAlive(forStream)
 		if inTime(); err != nil {
@@ -112,12 +159,10 @@ func (k *keeper) drop(s *leaseStream, err error) {
 	clear(s.waiting)
 }
 
+// close ends all streams. It waits for a send that has seen that there is time left, so that no receiver begins behind it.
 func (k *keeper) close() {
+	k.cancel()
 	k.mu.Lock()
-	s := k.stream
-	k.mu.Unlock()
-	if s != nil {
-		s.cancel()
-	}
+	k.mu.Unlock() //lint:ignore SA2001 see above
 	k.running.Wait()
 }

@@ -15,18 +15,6 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 )
 
-// Other policy values do not put off that the lease is kept alive.
-func TestRevaluedIsKept(t *testing.T) {
-	g := &registration{s: &Source{c: Config{Lease: 10 * time.Second}}, ttl: 9 * time.Second, kept: time.Now().Add(-2 * time.Second)}
-	if p := g.pause(nil); p > time.Second {
-		t.Errorf("a lease of 9 s that was kept alive 2 s ago is so again in %v", p)
-	}
-	g.kept = time.Now().Add(-time.Hour)
-	if p := g.pause(nil); p > time.Second || p < 0 {
-		t.Errorf("a lease that was not kept alive is so in %v", p)
-	}
-}
-
 // Who begins anew at an address that is mapped into IPv6 is who was there before.
 func TestMappedAddress(t *testing.T) {
 	t.Parallel()

@@ -10,8 +10,6 @@ import (
 	"sync"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -35,11 +33,9 @@ type registration struct {
 	mu     sync.Mutex
 	wanted string // guarded by mu: the value that shall lie in etcd
 
-	lease clientv3.LeaseID // 0: there is none
-	ttl   time.Duration    // of the lease
-	kept  time.Time        // when it was granted or last kept alive
-	stood bool             // it was registered
-	was   string           // what was told last; "": nothing yet
+	heart *heart // of the lease; nil: there is none
+	stood bool   // it was registered
+	was   string // what was told last; "": nothing yet
 
 	once sync.Once
 	gone error // of the first Deregister
@@ -101,6 +97,7 @@ func (g *registration) run() {
 		case <-g.ctx.Done():
 			return
 		case <-g.changed:
+		case <-g.heart.over():
 		case <-timer.C:
 		}
 		err := g.step()
@@ -112,10 +109,10 @@ func (g *registration) run() {
 	}
 }
 
-// pause is how long nothing need be done. What was done since the lease was kept alive last does not put off the next time.
+// pause is how long nothing need be looked at.
 func (g *registration) pause(err error) time.Duration {
 	if err == nil {
-		return max(0, g.ttl/3-time.Since(g.kept))
+		return (g.s.c.Lease - margin) / 3
 	}
 	return min(g.s.c.Lease/6, mostAgain)
 }
@@ -150,14 +147,15 @@ func (g *registration) Deregister(ctx context.Context) error {
 
 // revoke ends the lease, and with it all that lies under it. It tries until that would come by itself.
 func (g *registration) revoke(ctx context.Context) error {
-	if g.lease == 0 {
+	if g.heart == nil {
 		return nil
 	}
+	g.heart.stop()
 	ctx, cancel := context.WithTimeout(ctx, g.s.c.Lease)
 	defer cancel()
 	var err error
 	for {
-		if e := g.s.revoke(ctx, g.lease); e == nil {
+		if e := g.s.revoke(ctx, g.heart.id); e == nil {
 			return nil
 		} else if err == nil || ctx.Err() == nil {
 			err = e // and not only that ctx has ended

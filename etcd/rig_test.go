@@ -38,7 +38,13 @@ func TestMain(m *testing.M) {
 // source makes one over the cluster, which is closed at the end.
 func source(t testing.TB, endpoints []string) *Source {
 	t.Helper()
-	s, err := New(Config{Endpoints: endpoints, Prefix: "/test", Lease: testLease, Timeout: testTimeout})
+	return sourceOf(t, Config{Endpoints: endpoints, Lease: testLease, Timeout: testTimeout})
+}
+
+func sourceOf(t testing.TB, c Config) *Source {
+	t.Helper()
+	c.Prefix = "/test"
+	s, err := New(c)
 	if err != nil {
 		t.Fatal(err)
 	}

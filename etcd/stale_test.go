@@ -32,10 +32,10 @@ func TestWrittenMeanwhile(t *testing.T) {
 		}
 		defer s.release()
 		now, err := g.see()
-		if err == nil {
-			g.lease, g.ttl, err = s.grant(t.Context())
-		}
-		if err == nil {
+		lease, ttl, again := s.grant(t.Context())
+		if err = errors.Join(err, again); err == nil {
+			g.heart = s.begin(t.Context(), lease, ttl)
+			defer g.heart.stop()
 			_, err = client.Put(t.Context(), g.dir+meanwhile, "of another one")
 		}
 		if err == nil {
