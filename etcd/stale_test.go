@@ -132,7 +132,7 @@ func TestAnotherCluster(t *testing.T) {
 func TestDeregisterWhileDown(t *testing.T) {
 	t.Parallel()
 	c := etcdtest.Start(t, 1)
-	s := source(t, c.Endpoints())
+	s := sourceOf(t, Config{Endpoints: c.Endpoints(), Lease: time.Minute, Timeout: testTimeout}) // it tries for a lease, so long etcd may take to begin
 	h := follow(t, source(t, c.Endpoints()), "orders")
 	g, _ := register(t, s, registrationOf("orders", "a", 1))
 	etcdtest.WaitFor(t, "it is told", func() bool { return h.names() == "a" })

@@ -69,13 +69,17 @@ type Member struct {
 	gone chan struct{} // closed when the process is reaped; nil: there is none
 }
 
-// Start starts a cluster of n members, and waits until it can be written to. It elects a leader within half a second, where Debian's etcd
-// needs more than one.
+// Start starts a cluster of n members, and waits until it can be written to. One that is alone is its leader within half a second, where
+// Debian's etcd needs more than one; several have the usual second, since on a loaded machine they would else lose their leader all the time.
 func Start(t testing.TB, n int) *Cluster {
 	t.Helper()
 	path := Binary(t)
 	c := &Cluster{t: t, dir: t.TempDir()}
 	ports := freePorts(t, 2*n)
+	heartbeat, election := "30", "300" // of one who is alone
+	if n > 1 {
+		heartbeat, election = "100", "1000"
+	}
 	var all string
 	for i := range n {
 		all += fmt.Sprintf(",m%d=http://%s", i, ports[n+i])
@@ -87,7 +91,7 @@ func Start(t testing.TB, n int) *Cluster {
 			"--listen-client-urls", "http://" + ports[i], "--advertise-client-urls", "http://" + ports[i],
 			"--listen-peer-urls", "http://" + ports[n+i], "--initial-advertise-peer-urls", "http://" + ports[n+i],
 			"--initial-cluster", all[1:], "--initial-cluster-token", filepath.Base(c.dir), "--initial-cluster-state", "new",
-			"--heartbeat-interval", "30", "--election-timeout", "300", "--bcrypt-cost", "4",
+			"--heartbeat-interval", heartbeat, "--election-timeout", election, "--bcrypt-cost", "4",
 			"--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"}
 		c.Members = append(c.Members, m)
 	}
