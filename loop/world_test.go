@@ -8,7 +8,7 @@ import (
 )
 
 // patience bounds every wait of these tests; none of them waits that long unless it fails.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 var loopback = netip.MustParseAddrPort("127.0.0.1:0")
 
