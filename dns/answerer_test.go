@@ -59,9 +59,9 @@ func dig(t *testing.T, a *Answerer, args ...string) string {
 		}
 		t.Skipf("%s SKIPPED: dig is not installed (apt-get install bind9-dnsutils): nobody else has read the answers", t.Name())
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	all := append([]string{"@127.0.0.1", "-p", fmt.Sprint(a.Addr().Port()), "+noall", "+comments", "+answer", "+norec", "+tries=1", "+time=5"}, args...)
+	all := append([]string{"@127.0.0.1", "-p", fmt.Sprint(a.Addr().Port()), "+noall", "+comments", "+answer", "+norec", "+tries=1", "+time=30"}, args...)
 	out, err := exec.CommandContext(ctx, path, all...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("dig %v: %v\n%s", args, err, out)
@@ -156,7 +156,7 @@ func TestDigMany(t *testing.T) {
 // ask1 sends a datagram and returns the one that comes back.
 func ask1(t *testing.T, conn net.Conn, p []byte) []byte {
 	t.Helper()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second))
 	buffer := make([]byte, 65536)
 	_, err := conn.Write(p)
 	n := 0
@@ -245,7 +245,7 @@ func TestFewConnections(t *testing.T) {
 		open = append(open, c)
 	}
 	answered := func(c *wire.Conn) bool {
-		_ = c.SetDeadline(time.Now().Add(10 * time.Second))
+		_ = c.SetDeadline(time.Now().Add(30 * time.Second))
 		if c.WriteMsg(m) != nil {
 			return false
 		}

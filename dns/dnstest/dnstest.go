@@ -31,9 +31,9 @@ func FreePort(t testing.TB) netip.AddrPort {
 // WaitFor polls until it is so, with a deadline.
 func WaitFor(t testing.TB, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !so(); time.Sleep(5 * time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("in 20 s not seen: %s", what)
+			t.Fatalf("in 30 s not seen: %s", what)
 		}
 	}
 }
