@@ -58,7 +58,7 @@ func TestFeedShards(t *testing.T) {
 	}
 	eventually(t, "all sessions are there", func() bool { return p.Status().Users[0].Sessions == clients })
 	source.told(pool.News{Elements: []pool.Element{{Name: "s", Address: server.Addr().(*net.TCPAddr).AddrPort()}}})
-	_ = server.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second))
+	_ = server.(*net.TCPListener).SetDeadline(time.Now().Add(limitPatience))
 	for range clients {
 		c, err := server.Accept()
 		if err != nil {

@@ -54,7 +54,7 @@ func (o onShelf) Deregister(ctx context.Context) error {
 // accepted is a server's next connection.
 func accepted(t *testing.T, server net.Listener) {
 	t.Helper()
-	if err := server.(*net.TCPListener).SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := server.(*net.TCPListener).SetDeadline(time.Now().Add(limitPatience)); err != nil {
 		t.Fatal(err)
 	}
 	c, err := server.Accept()

@@ -75,7 +75,7 @@ func limited(t *testing.T, limits Limits, memory int) (client func() net.Conn, s
 }
 
 // limitPatience bounds what these tests wait for in the real world.
-const limitPatience = 20 * time.Second
+const limitPatience = 40 * time.Second
 
 // eventually polls for an event.
 func eventually(t *testing.T, what string, done func() bool) {

@@ -18,7 +18,7 @@ import (
 )
 
 // patience bounds what these tests wait for in the real world.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // listen listens at the address, of which the port is 0.
 func listen(t testing.TB, network, address string) (net.Listener, uint16) {

@@ -188,9 +188,10 @@ func gone(pid int) bool { return errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) 
 func TestProgramIsKilled(t *testing.T) {
 	o := newOwner(t)
 	file := filepath.Join(t.TempDir(), "child")
-	r := o.wait(o.start("sh -c 'echo $$ > "+file+"; sleep 1000' & wait", "", 500*time.Millisecond))
-	if r.err == nil {
-		t.Fatal("no error")
+	for limit := 500 * time.Millisecond; len(numbers(file)) == 0; limit *= 2 { // it has to come so far as to begin the child
+		if r := o.wait(o.start("sh -c 'echo $$ > "+file+"; sleep 1000' & wait", "", limit)); r.err == nil || limit > limitPatience {
+			t.Fatalf("no error, or no child, in %v: %v", limit, r.err)
+		}
 	}
 	child := pidFrom(t, file)
 	eventually(t, "the program's child to die", func() bool { return gone(child) })

@@ -104,7 +104,7 @@ func (r *bulkRig) eventually(what string, f func() bool) {
 	r.t.Helper()
 	often := time.NewTicker(time.Millisecond)
 	defer often.Stop()
-	for end := time.Now().Add(20 * time.Second); !f(); <-often.C {
+	for end := time.Now().Add(limitPatience); !f(); <-often.C {
 		if time.Now().After(end) {
 			r.t.Fatalf("waited in vain for %s", what)
 		}
