@@ -22,7 +22,7 @@ func TestDeregisterTwice(t *testing.T) {
 	}
 	often := time.NewTicker(time.Millisecond)
 	defer often.Stop()
-	for deadline := time.Now().Add(10 * time.Second); r.(*registered).run.loop.Post(func() {}); <-often.C {
+	for deadline := time.Now().Add(30 * time.Second); r.(*registered).run.loop.Post(func() {}); <-often.C {
 		if time.Now().After(deadline) {
 			t.Fatal("the loop does not end")
 		}
@@ -40,7 +40,7 @@ func TestInAHurry(t *testing.T) {
 	o := openOffice(t)
 	at := freePort(t)
 	s, err := New(Config{Registrars: []netip.AddrPort{o.at}, Dialect: asap.RSPLIB(), Transport: overTCP{}, Interval: time.Hour,
-		Listen: at, Times: Times{T5: 100 * time.Millisecond}})
+		Listen: at, Times: Times{T5: 2 * time.Second}})
 	if err != nil {
 		t.Fatal(err)
 	}
