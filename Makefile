@@ -9,7 +9,7 @@ SCHEDULES ?= 10000
 FUZZTIME  ?= 10m
 
 .NOTPARALLEL:
-.PHONY: check build demo bench bench-short tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
+.PHONY: check build demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
 
 check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp bench-short
 	@echo "make check: all passed"
@@ -28,6 +28,10 @@ bench: tools
 # At most two minutes. It says what has become much worse than docs/performance.md has it, and fails nothing: machines are busy.
 bench-short:
 	@go run ./bench -short || echo "make bench-short: it did not work; see above. That is not held against the check"
+
+# Writes the pages that are made from the code and the example.
+docs:
+	go test -count=1 -run TestPageOfConfiguration ./cmd/poolproxy/config -write
 
 tools:
 	.ci/tools

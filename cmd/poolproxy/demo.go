@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"runtime"
@@ -39,8 +40,8 @@ var demoKills = []demoKill{{0.18, demoServer}, {0.36, demoServer}, {0.54, demoSi
 
 // demoCommand starts servers, sidecars and a client, kills what serves the client four times, and shows what became of it. The
 // exit status is 0 only if the client noticed nothing.
-func demoCommand(args []string) int {
-	flags := newFlags("demo", os.Stderr)
+func demoCommand(args []string, _, stderr io.Writer) int {
+	flags := newFlags("demo", stderr)
 	hold := flags.Bool("hold", false, "leave everything running afterwards, to be tried with curl, until Ctrl-C")
 	if status, ok := parse(flags, args); !ok {
 		return status
@@ -56,7 +57,7 @@ func demoCommand(args []string) int {
 		if ctx.Err() != nil {
 			err = errors.New("interrupted; everything it had started is stopped")
 		}
-		fmt.Fprintln(os.Stderr, "poolproxy demo:", err)
+		fmt.Fprintln(stderr, "poolproxy demo:", err)
 		return exitFailed
 	}
 	return exitOK

@@ -6,14 +6,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"os"
 	"time"
 )
 
 // demoServerCommand is the file server of the demo, a legacy server like any other: it serves one file whose content is made on the
 // fly, and knows nothing of pools. It is a hidden command: the demo runs it as processes of their own, to be killed.
-func demoServerCommand(args []string) int {
-	flags := newFlags("demo-server", os.Stderr)
+func demoServerCommand(args []string, _, stderr io.Writer) int {
+	flags := newFlags("demo-server", stderr)
 	listen := flags.String("listen", "", "address to listen on")
 	size := flags.Int64("size", demoSize, "length of the file, in bytes")
 	seed := flags.Uint64("seed", demoSeed, "what the content is made from")
@@ -21,7 +20,7 @@ func demoServerCommand(args []string) int {
 		return status
 	}
 	err := http.ListenAndServe(*listen, demoFile(*seed, *size))
-	fmt.Fprintln(os.Stderr, "poolproxy demo-server:", err)
+	fmt.Fprintln(stderr, "poolproxy demo-server:", err)
 	return exitFailed
 }
 

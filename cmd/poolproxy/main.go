@@ -35,15 +35,13 @@ func commands() []command {
 		{"register", "put a server into a pool, print the registration's id: POOL -address IP:PORT", registerCommand},
 		{"deregister", "take it out again: ID", deregisterCommand},
 		{"registrations", "list what was registered with this proxy", registrationsCommand},
-		{"demo", "two servers, their sidecars, a transfer, kill -9 in the middle", plain(demoCommand)},
-		{"demo-server", "", plain(demoServerCommand)}, // started by demo
+		{"config", "say what a setting does: explain [NAME], such as failover.replay", configCommand},
+		{"completion", "print what a shell completes commands by: bash|zsh|fish", completionCommand},
+		{"man", "print the manual page: poolproxy man | man -l -", manCommand},
+		{"demo", "two servers, their sidecars, a transfer, kill -9 in the middle", demoCommand},
+		{"demo-server", "", demoServerCommand}, // started by demo
 		{"version", "print the version", versionCommand},
 	}
-}
-
-// plain adapts a command that writes to the process's own output.
-func plain(run func([]string) int) func([]string, io.Writer, io.Writer) int {
-	return func(args []string, _, _ io.Writer) int { return run(args) }
 }
 
 func main() { os.Exit(dispatch(os.Args[1:], os.Stdout, os.Stderr)) }
@@ -83,7 +81,16 @@ func usage(w io.Writer) {
 func newFlags(name string, stderr io.Writer) *flag.FlagSet {
 	flags := flag.NewFlagSet("poolproxy "+name, flag.ContinueOnError)
 	flags.SetOutput(stderr)
+	setUsage(flags, flags.Usage)
 	return flags
+}
+
+// setUsage sets what a command says of itself, unless it is only asked for its flags.
+func setUsage(flags *flag.FlagSet, usage func()) {
+	if seen, ok := flags.Output().(*flagsSeen); ok {
+		usage = func() { flags.VisitAll(func(f *flag.Flag) { seen.found = append(seen.found, f) }) }
+	}
+	flags.Usage = usage
 }
 
 // parse parses flags and refuses other arguments. When it is not ok, the command ends with the status.

@@ -36,11 +36,11 @@ func newPrimitive(name string, stdout, stderr io.Writer, words ...string) *primi
 	p := &primitive{flags: flags, words: words, stdout: stdout, stderr: stderr, advice: maps.Clone(advice)}
 	p.asJSON = flags.Bool("json", false, "print JSON, errors too")
 	p.address = flags.String("admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen)")
-	flags.Usage = func() {
+	setUsage(flags, func() {
 		fmt.Fprintf(flags.Output(), "Usage: %s [FLAG ...]\n", strings.Join(append([]string{flags.Name()}, words...), " "))
 		flags.PrintDefaults()
 		fmt.Fprint(flags.Output(), "\n"+exitStatuses())
-	}
+	})
 	return p
 }
 

@@ -86,23 +86,6 @@ func TestExample(t *testing.T) {
 	}
 }
 
-// What the example shows as defaults must be the defaults.
-func TestExampleShowsDefaults(t *testing.T) {
-	shown := Load([]string{filepath.Join("..", "..", "..", "config.hcl.example")}).Config
-	bare := loadText(t, minimal).Config
-	if shown.Log != bare.Log || shown.Admin != bare.Admin || shown.Limits != bare.Limits || shown.Grace != bare.Grace {
-		t.Errorf("the example has %+v, the default is %+v", shown, bare)
-	}
-	a, b := shown.Users[0], bare.Users[0]
-	if a.Heartbeat != b.Heartbeat || a.Memory != b.Memory || a.Failover != b.Failover {
-		t.Errorf("the example's pool_user has %+v, the default is %+v", a, b)
-	}
-	c, d := shown.Elements[0], bare.Elements[0]
-	if c.Heartbeat != d.Heartbeat || c.Memory != d.Memory || c.Hold != d.Hold || c.Mapping != d.Mapping || c.FenceTimeout != d.FenceTimeout {
-		t.Errorf("the example's pool_element has %+v, the default is %+v", c, d)
-	}
-}
-
 const minimal = `
 pool "web" {
   element "a" { address = "127.0.0.1:9001" }

@@ -55,7 +55,11 @@ func snippetsOf(page, text string) (all []snippet) {
 		default:
 			end()
 			for _, m := range codeSpan.FindAllStringSubmatch(line, -1) {
-				if code := strings.TrimSpace(m[1] + m[2]); looksHCL.MatchString(code) && !saying.MatchString(code) {
+				code := strings.TrimSpace(m[1] + m[2])
+				if strings.HasPrefix(line, "|") {
+					code = strings.ReplaceAll(code, `\|`, "|") // as tables have it
+				}
+				if looksHCL.MatchString(code) && !saying.MatchString(code) {
 					all = append(all, snippet{page, code, i + 1})
 				}
 			}
