@@ -107,7 +107,7 @@ func TestPagesIntake(t *testing.T) {
 	}
 	arrived := func() {
 		t.Helper()
-		for end := time.Now().Add(10 * time.Second); ; {
+		for end := time.Now().Add(30 * time.Second); ; {
 			n := 0
 			if do(func() { n = len(h.all) }); n == len(want) {
 				return

@@ -104,7 +104,7 @@ func TestSCTPHostOfManyAddresses(t *testing.T) {
 		t.FailNow()
 	}
 	x.User.Do(func() { user.a = mapping.SCTPMapping{}.Dial(x.User.Loop, at, beats, user) })
-	if !x.Element.Await(func() bool { return element.ups == 1 }, 10*time.Second) || !x.User.Await(func() bool { return user.ups == 1 }, 10*time.Second) {
+	if !x.Element.Await(func() bool { return element.ups == 1 }, 30*time.Second) || !x.User.Await(func() bool { return user.ups == 1 }, 10*time.Second) {
 		t.Fatalf("it is not up: %v, %v", user.err, element.err)
 	}
 	for side, a := range map[*mappingtest.Side]mapping.Association{x.User: user.a, x.Element: element.a} {
@@ -153,7 +153,7 @@ func TestSCTPFromWhereItListens(t *testing.T) {
 			from = found.a.Remote()
 		}
 		return found.ups == 1
-	}, 10*time.Second) {
+	}, 30*time.Second) {
 		t.Fatalf("it is not up: %v", dialled.err)
 	}
 	if from != user {
@@ -162,7 +162,7 @@ func TestSCTPFromWhereItListens(t *testing.T) {
 	x.Element.Do(func() {
 		asked.a = mapping.SCTPMapping{Native: true}.Dial(x.Element.Loop, from, beats, asked)
 	})
-	if !x.User.Await(func() bool { return answers.ups == 1 }, 10*time.Second) {
+	if !x.User.Await(func() bool { return answers.ups == 1 }, 30*time.Second) {
 		t.Fatalf("nobody answers there: %v", asked.err)
 	}
 }

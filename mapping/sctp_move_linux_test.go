@@ -96,7 +96,7 @@ func TestSCTPMove(t *testing.T) {
 			})
 		})
 	})
-	if !x.adopter.Await(func() bool { return len(x.element.heard) == n }, 10*time.Second) {
+	if !x.adopter.Await(func() bool { return len(x.element.heard) == n }, 30*time.Second) {
 		t.Fatalf("%d of %d messages came: %v", len(x.element.heard), n, x.element.err)
 	}
 	x.adopter.Do(func() {
@@ -119,12 +119,12 @@ func TestSCTPMove(t *testing.T) {
 	heartbeats := func(e *end) func() bool {
 		return func() bool { s, err := e.a.Status(); return err == nil && s.HeartbeatRTT > 0 && e.err == nil }
 	}
-	if !x.dialler.Await(func() bool { return len(x.user.heard) == 1 }, 10*time.Second) ||
-		!x.dialler.Await(heartbeats(x.user), 10*time.Second) || !x.adopter.Await(heartbeats(x.element), 10*time.Second) {
+	if !x.dialler.Await(func() bool { return len(x.user.heard) == 1 }, 30*time.Second) ||
+		!x.dialler.Await(heartbeats(x.user), 30*time.Second) || !x.adopter.Await(heartbeats(x.element), 10*time.Second) {
 		t.Fatalf("no answer, or no heartbeats: %v, %v", x.user.err, x.element.err)
 	}
 	x.dialler.Do(func() { x.user.a.Close() })
-	if !x.adopter.Await(func() bool { return errors.Is(x.element.err, io.EOF) }, 10*time.Second) {
+	if !x.adopter.Await(func() bool { return errors.Is(x.element.err, io.EOF) }, 30*time.Second) {
 		t.Errorf("the end is %v", x.element.err)
 	}
 	x.accepter.Do(func() {
@@ -146,7 +146,7 @@ func TestSCTPMoveDropped(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			x := newMoveTest(t, 1, leave)
-			if !x.dialler.Await(func() bool { return errors.Is(x.user.err, loop.ErrReset) }, 10*time.Second) {
+			if !x.dialler.Await(func() bool { return errors.Is(x.user.err, loop.ErrReset) }, 30*time.Second) {
 				t.Errorf("the end is %v", x.user.err)
 			}
 		})

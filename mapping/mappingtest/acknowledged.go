@@ -12,7 +12,7 @@ import (
 func Acknowledged(t *testing.T, f Factory) {
 	x := &fixture{T: t, Env: f(t)}
 	t.Cleanup(x.stop)
-	user, element := x.pair(mapping.Config{Heartbeat: mapping.Heartbeat{Interval: time.Minute, Misses: 3}, DialTimeout: 5 * time.Second})
+	user, element := x.pair(mapping.Config{Heartbeat: mapping.Heartbeat{Interval: time.Minute, Misses: 3}, DialTimeout: patience})
 	received := 0
 	x.Element.Do(func() { element.OnReceive = func(mapping.Message) { element.Messages = nil; received++ } })
 	sent := 0

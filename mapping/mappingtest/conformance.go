@@ -11,7 +11,7 @@ import (
 )
 
 // patience bounds every wait for something that must happen.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // beats are the heartbeats of most tests: slow enough never to be missed by a busy machine.
 var beats = mapping.Config{Heartbeat: mapping.Heartbeat{Interval: 5 * time.Second, Misses: 3}, DialTimeout: patience}

@@ -113,7 +113,7 @@ func Real(d mapping.Dialer, a mapping.Acceptor) Factory {
 				<-frozen
 			},
 			Thaw:  func() { close(thaw) },
-			Slack: 2 * time.Second,
+			Slack: 15 * time.Second, // of a machine that others load
 		}
 	}
 }
