@@ -47,6 +47,16 @@ func tryLinkMain() {
 	}
 }
 
+// roundTrip sends a byte and waits for it.
+func roundTrip(c net.Conn) (time.Duration, error) {
+	began := time.Now()
+	_, err := c.Write([]byte{1})
+	if err == nil {
+		_, err = io.ReadFull(c, make([]byte, 1))
+	}
+	return time.Since(began), err
+}
+
 // tryLink sends a megabyte there and back, and a byte for the round-trip time.
 func tryLink(l link) error {
 	p, err := startLink(l)
@@ -65,23 +75,28 @@ func tryLink(l link) error {
 			c.Close()
 		}
 	}()
-	c, err := net.DialTimeout("tcp4", linkThere.String()+":7000", 10*time.Second)
+	c, err := net.DialTimeout("tcp4", linkThere.String()+":7000", 30*time.Second)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := c.SetDeadline(time.Now().Add(20 * time.Second)); err != nil {
+	if err := c.SetDeadline(time.Now().Add(time.Minute)); err != nil {
 		return err
 	}
-	began := time.Now()
-	if _, err := c.Write([]byte{1}); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(c, make([]byte, 1)); err != nil {
-		return err
-	}
-	if took := time.Since(began); took < 2*l.Delay || l.Loss == 0 && took > 2*l.Delay+100*time.Millisecond {
-		return fmt.Errorf("%+v: a round trip takes %v", l, took)
+	for began := time.Now(); ; { // one soon is enough: the machine may have others to serve
+		took, err := roundTrip(c)
+		if err != nil {
+			return err
+		}
+		if took < 2*l.Delay {
+			return fmt.Errorf("%+v: a round trip takes %v", l, took)
+		}
+		if l.Loss > 0 || took <= 2*l.Delay+100*time.Millisecond {
+			break
+		}
+		if time.Since(began) > 20*time.Second {
+			return fmt.Errorf("%+v: a round trip takes %v, and none before took less than 100 ms beyond the link", l, took)
+		}
 	}
 	sent := patternAt(0, 1<<20)
 	go func() { _, _ = c.Write(sent) }()

@@ -49,7 +49,7 @@ func exchange(t *testing.T, address string, head []byte) []byte {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(10 * time.Second)) // only against a test that hangs
+	_ = conn.SetDeadline(time.Now().Add(30 * time.Second)) // only against a test that hangs
 	if _, err := conn.Write(head); err != nil {
 		t.Fatal(err)
 	}

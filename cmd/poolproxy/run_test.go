@@ -24,7 +24,7 @@ import (
 )
 
 // patience bounds the wait for an event that must come.
-const patience = 5 * time.Second
+const patience = 30 * time.Second
 
 // standIn is a proxy that stops when its context ends.
 type standIn struct {
