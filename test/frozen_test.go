@@ -13,8 +13,8 @@ import (
 	"time"
 )
 
-// frozenTimeout is the reply_timeout of the tests in this file.
-const frozenTimeout = 300 * time.Millisecond
+// frozenTimeout is the reply_timeout of the tests in this file. A server that is not frozen has to answer in that time, on a loaded machine, too.
+const frozenTimeout = time.Second
 
 // launchJournals starts a fleet of two journal servers, which work on each line for so long.
 func launchJournals(t *testing.T, mapping, protocol, failover, element string, work time.Duration) *fleet {
@@ -33,30 +33,30 @@ func launchJournals(t *testing.T, mapping, protocol, failover, element string, w
 // silence tells. The client goes on at the other server, and what the frozen one says when it wakes reaches nobody: its connection
 // was reset.
 func TestFrozenServer(t *testing.T) {
-	const rounds = 4
+	const rounds, soon = 4, frozenTimeout + 50*time.Millisecond
 	for _, c := range []struct{ mapping, ack string }{{"tcp", "reply"}, {"tcp", "read"}, {"none", "read"}} {
 		t.Run(c.mapping+" "+c.ack, func(t *testing.T) {
 			f := launchJournals(t, c.mapping, `  protocol "line" { safe = ["."] }`+"\n", fmt.Sprintf("ack = %q", c.ack), "", 0)
 			client := &visitor{conn: f.dial()}
 			client.in = bufio.NewReader(client.conn)
 			var waits []time.Duration
-			for range rounds {
+			for len(waits) < rounds || slices.Min(waits) > soon && len(waits) < 5*rounds { // a loaded machine has quiet moments
 				for range 10 {
 					client.ask(t)
 				}
 				waits = append(waits, f.freezeOne(client))
 			}
-			records := f.records("moved", rounds)
+			records := f.records("moved", len(waits))
 			slices.Sort(waits)
 			t.Logf("answered after %s (reply_timeout %s): %s", waits, frozenTimeout, records[0].Cause)
 			if waits[0] < frozenTimeout {
 				t.Errorf("answered after %s, before the server had been silent for long enough", waits[0])
 			}
-			if best := waits[0] - frozenTimeout; best > 50*time.Millisecond {
-				t.Errorf("the best of %d rounds went on %s after reply_timeout", rounds, best)
+			if waits[0] > soon {
+				t.Errorf("the best of %d rounds went on %s after reply_timeout", len(waits), waits[0]-frozenTimeout)
 			}
-			if len(records) != rounds {
-				t.Errorf("moved %d times in %d rounds: %+v", len(records), rounds, records)
+			if len(records) != len(waits) {
+				t.Errorf("moved %d times in %d rounds: %+v", len(records), len(waits), records)
 			}
 			client.quiet(t)
 		})
@@ -148,20 +148,30 @@ func TestFrozenAtWork(t *testing.T) {
 		t.Run("mapping "+mapping, func(t *testing.T) {
 			f := launchJournals(t, mapping, ordersProtocol, `ack = "read"`, "", 2*time.Millisecond)
 			o := newOrders("a", f.dial())
-			for round := range rounds {
+			tries := 0
+			for round := 0; round < rounds; tries++ {
+				if tries == 10*rounds {
+					t.Fatalf("in %d tries a server was only %d times frozen at work", tries, round)
+				}
 				if err := o.send(pipeline); err != nil {
 					t.Fatal(err)
 				}
 				o.collect(t, 5+round)
-				frozen := f.elements[f.serving()].server
+				i := f.serving()
+				frozen := f.elements[i].server
 				frozen.freeze(t)
 				resets, before := countEnds(frozen.journal(t), "reset"), len(o.doubtful)
 				o.collect(t, pipeline-5-round)
 				frozen.thaw(t)
-				if n := len(o.doubtful) - before; n != 1 {
+				n := len(o.doubtful) - before
+				if n == 0 && f.serving() == i {
+					continue // it had done all before it was frozen
+				}
+				if n != 1 {
 					t.Errorf("round %d: %d in doubt", round, n)
 				}
 				frozen.awaitResets(t, resets+1)
+				round++
 			}
 			late := o.check(t, did(f.elements[0].server.journal(t), f.elements[1].server.journal(t)), 1)
 			t.Logf("%d requests, %d times a server frozen; %d in doubt, of which %d were carried out", o.asked, rounds, len(o.doubtful), late)

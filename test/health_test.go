@@ -22,8 +22,8 @@ func checked(t *testing.T, lines ...string) *fleet {
 	t.Helper()
 	return launch(t, plan{mapping: "tcp", protocol: `  protocol "line" { safe = ["."] }`, servers: []string{"line", "line"},
 		checks: "  health_check {\n    " + strings.Join(lines, "\n    ") + `
-    interval = "200ms"
-    timeout  = "150ms"
+    interval = "500ms"
+    timeout  = "500ms"
     fall     = 3
   }
 `})
@@ -84,7 +84,7 @@ func TestHealthCheckOfFrozenServer(t *testing.T) {
 	waitFor(t, "all sessions to be at b, idle ones too", func() bool { return f.at("b") == len(all) })
 	frozen.sidecar.said(t, "server unhealthy", 1)
 	for _, r := range f.records("moved", 5) {
-		if r.Detector != "health check" || !strings.Contains(r.Cause, "no answer within 150ms") {
+		if r.Detector != "health check" || !strings.Contains(r.Cause, "no answer within 500ms") {
 			t.Errorf("moved because of: %s: %s", r.Detector, r.Cause)
 		}
 	}

@@ -201,16 +201,19 @@ func (p *partition) report(counts map[string]int, most int) (doubtful int) {
 	median := p.late[len(p.late)/2]
 	p.t.Logf("servers saw the reset after silence + fence (%s) and: median %s, max %s", partitionSilence+partitionFence, median,
 		p.late[len(p.late)-1])
-	if limit := partitionWork + 100*time.Millisecond; median > limit { // a server that works sees it when it has done that
+	// A server that works sees it when it has done that, and then when the machine, which may have others to serve, lets it. Without fence
+	// it would be 30 s later.
+	if limit := partitionWork + 3*time.Second; median > limit {
 		p.t.Errorf("half of the connections were reset more than %s after fence", limit)
 	}
 	return doubtful
 }
 
-// pulls cuts the sides off in turn. When the first is cut off, half of the clients are there, later all.
-func (p *partition) pulls(n int) {
+// pulls cuts the sides off in turn, n times, and further until there were so many rounds, of which a slow machine has fewer in each. When
+// the first is cut off, half of the clients are there, later all.
+func (p *partition) pulls(n, rounds int) {
 	p.t.Helper()
-	for i := range n {
+	for i := 0; i < n || p.rounds < rounds && i < 5*n; i++ {
 		side := p.sides[i%2]
 		p.play(side)
 		p.heal(side)
@@ -232,24 +235,22 @@ func (p *partition) moves() int {
 // two requests of a session are in doubt.
 func TestPartition(t *testing.T) {
 	needs(t, true, "ip")
-	clients, pulls := 100, 6
+	clients, pulls, least := 100, 6, 500
 	if raceDetector {
-		clients, pulls = 30, 3
+		clients, pulls, least = 30, 3, 30
 	}
-	rounds := 0
 	for _, ack := range []string{"reply", "read"} {
 		t.Run("ack "+ack, func(t *testing.T) {
 			p := newPartition(t, ack, "refuse", clients)
-			p.pulls(pulls)
+			p.pulls(pulls, least)
 			doubtful := p.report(did(p.sides[0].server.journal(t), p.sides[1].server.journal(t)), 1)
 			if ack == "read" && doubtful > 2*p.moves() {
 				t.Errorf("%d requests are in doubt, more than two for each move", doubtful)
 			}
-			rounds += p.rounds
+			if p.rounds < least {
+				t.Errorf("there were only %d rounds", p.rounds)
+			}
 		})
-	}
-	if !raceDetector && rounds < 1000 {
-		t.Errorf("there were only %d rounds", rounds)
 	}
 }
 
@@ -262,7 +263,7 @@ func TestPartitionReplayed(t *testing.T) {
 		clients = 15
 	}
 	p := newPartition(t, "reply", "replay", clients)
-	p.pulls(pulls)
+	p.pulls(pulls, 1)
 	a, b := p.sides[0].server.journal(t), p.sides[1].server.journal(t)
 	if doubtful := p.report(did(a, b), 2); doubtful > 0 {
 		t.Errorf("%d requests were not replayed", doubtful)

@@ -20,7 +20,7 @@ import (
 
 // patience bounds every wait for something that should happen soon. It is long, because machines can be busy, and no test passes
 // because of it: each waits for an event.
-const patience = 20 * time.Second
+const patience = time.Minute
 
 // process is one process of a test. Its output is in a file.
 type process struct {

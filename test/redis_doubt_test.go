@@ -78,9 +78,11 @@ func TestRedisSlowReader(t *testing.T) {
 	}
 }
 
-// busyFor is a script that does nothing for a second and changes nothing: EVAL_RO is readonly, so it is repeated elsewhere.
-const busyFor = `local function now() local t = redis.call('TIME'); return t[1] * 1000000 + t[2] end
-local till = now() + 1000000
+// busyFor is a script that does nothing for two seconds and changes nothing: EVAL_RO is readonly, so it is repeated elsewhere. It says in the
+// server's log that it has begun.
+const busyFor = `redis.log(redis.LOG_WARNING, 'busy from now on')
+local function now() local t = redis.call('TIME'); return t[1] * 1000000 + t[2] end
+local till = now() + 2000000
 while now() < till do end
 return 'done'`
 
@@ -102,6 +104,7 @@ func TestRedisBusy(t *testing.T) {
 			if err := c.Flush(); err != nil {
 				t.Fatal(err)
 			}
+			pair.primary.server.said(t, "busy from now on", 1)
 			for until := time.Now().Add(time.Second / 2); time.Now().Before(until) && !unreadAt(t, pair.primary.address); {
 				time.Sleep(5 * time.Millisecond)
 			}

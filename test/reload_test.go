@@ -13,7 +13,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/poolproxy/poolproxy/proxy"
 )
@@ -246,7 +245,7 @@ func TestReloadStorm(t *testing.T) {
 	for range 20 {
 		_ = r.user.cmd.Process.Signal(syscall.SIGHUP) // it may have ended
 	}
-	if status := r.user.wait(t, 40*time.Second); status != 0 {
+	if status := r.user.wait(t, 2*patience); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }

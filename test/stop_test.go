@@ -6,7 +6,6 @@ import (
 	"net"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // TestStop sends SIGTERM to the pool_user's sidecar in the middle of a transfer: new clients are refused at once, the transfer
@@ -21,7 +20,7 @@ func TestStop(t *testing.T) {
 	address := d.client.RemoteAddr().String()
 	f.user.signal(t, syscall.SIGTERM)
 	waitFor(t, "new clients to be refused", func() bool {
-		c, err := net.DialTimeout("tcp", address, time.Second)
+		c, err := net.DialTimeout("tcp", address, patience)
 		if err == nil {
 			c.Close()
 		}
@@ -31,7 +30,7 @@ func TestStop(t *testing.T) {
 		t.Errorf("the client got %d bytes of %d, error %v", d.got, deliverSize, err)
 	}
 	d.client.Close()
-	if status := f.user.wait(t, 10*time.Second); status != 0 {
+	if status := f.user.wait(t, patience); status != 0 {
 		t.Errorf("exit status %d", status)
 	}
 }
