@@ -76,7 +76,7 @@ func (l *Lab) judge(t testing.TB, g GoTest) (verdicts []verdict, rest string, st
 		compile(t, []string{"CGO_ENABLED=0"}, "test", "-c", "-o", binary, g.Package)
 	}
 	if g.Limit == 0 {
-		g.Limit = time.Minute
+		g.Limit = defaultLimit
 	}
 	r := l.Run(t, g.scenario(strings.ReplaceAll(t.Name(), "/", "-"), binary))
 	t.Logf("%v on %s; console:\n%s", r.Took.Round(time.Millisecond), l.kernel.version, r.console(t))

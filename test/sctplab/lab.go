@@ -65,13 +65,17 @@ func locate(t testing.TB, program string) string {
 	return ""
 }
 
+// bootTime bounds what a machine takes beside its scenario: 3 s, where others do not load the one that emulates it.
+const bootTime = 2 * time.Minute
+
 // boot starts qemu and returns when the machine is off. An error does not mean that the scenario failed, but that there is no verdict.
 // It always emulates: that works everywhere, and where tests run /dev/kvm is often there and broken.
 func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) error {
 	t.Helper()
 	// The machine itself ends the scenario, this a hung machine. The kernel's check whether its timer works (no_timer_check) fails
 	// where this machine is so busy that the emulated one is late; then it panics.
-	ctx, cancel := context.WithTimeout(t.Context(), s.Limit+30*time.Second)
+	limit := s.Limit + bootTime
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, locate(t, "qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
 		"-m", fmt.Sprint(s.Memory), "-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot",
@@ -83,7 +87,7 @@ func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) err
 	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
 	if ctx.Err() != nil {
-		return fmt.Errorf("the machine was still running %v after the start: %w", s.Limit+30*time.Second, ctx.Err())
+		return fmt.Errorf("the machine was still running %v after the start: %w", limit, ctx.Err())
 	}
 	if err != nil {
 		return fmt.Errorf("qemu: %w\n%s", err, strings.TrimSpace(string(out)))

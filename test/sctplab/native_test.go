@@ -5,13 +5,11 @@ package sctplab
 import (
 	"strings"
 	"testing"
-	"time"
 )
 
 // native is a scenario with our sidecar, the plain client and rsplib.
 func native(t *testing.T, name string) Scenario {
 	s := Named(name)
-	s.Limit = 3 * time.Minute // on a busy machine
 	s.Programs = append([]string{Build(t, "../../cmd/poolproxy"), Build(t, "./talk")}, Rsplib...)
 	return s
 }

@@ -5,7 +5,6 @@ package sctplab
 import (
 	"slices"
 	"testing"
-	"time"
 )
 
 // Our pool_elements and our pool_user at three of rsplib's registrars, whose programs find the elements, too; what the scenario cannot
@@ -15,7 +14,6 @@ func TestRegistrars(t *testing.T) {
 	l := Open(t)
 	s := Named("registrars")
 	s.Programs = append([]string{Build(t, "../../cmd/poolproxy"), Build(t, "./element")}, Rsplib...)
-	s.Limit = 3 * time.Minute // on a busy machine
 	r := l.Run(t, s)
 	r.Check(t)
 	const capture = "registrars.pcap"

@@ -12,12 +12,12 @@ fail() { say "FAIL: $*"; exit 1; }
 
 # waitfor WHAT CONDITION [SECONDS]: polls a shell condition, and fails with the ends of all logs if it does not come true.
 waitfor() {
-  tries=$((${3:-30} * 5))
+  tries=$((${3:-90} * 5))
   until eval "$2"; do
     tries=$((tries - 1))
     if [ $tries -lt 0 ]; then
       for log in *.log; do echo "== $log"; tail -n 20 "$log"; done
-      fail "$1: not within ${3:-30} s"
+      fail "$1: not within ${3:-90} s"
     fi
     sleep 0.2
   done

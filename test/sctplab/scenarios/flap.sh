@@ -26,18 +26,18 @@ first=$(serving)
 case $first in a) second=b ;; b) second=a ;; *) fail "nobody serves" ;; esac
 flap $first & flapping=$!
 seen=$(stat -c %s /tmp/got)
-waitfor "it goes on while paths flap" "got $((seen + 500000))" 60
+waitfor "it goes on while paths flap" "got $((seen + 500000))" 120
 [ "$(serving)" = $first ] || { status c; fail "a leg has ended though one path was always there"; }
 eval kill -9 '$element_'$first
 say "the sidecar of $first is killed"
-waitfor "the session has moved to $second" '[ "$(serving)" = $second ]' 60
+waitfor "the session has moved to $second" '[ "$(serving)" = $second ]' 120
 calm
 element $first
 flap $second & flapping=$!
 sleep 1
 eval kill -STOP '$element_'$second
 say "the sidecar of $second is frozen"
-waitfor "the session has moved to $first" '[ "$(serving)" = $first ]' 60
+waitfor "the session has moved to $first" '[ "$(serving)" = $first ]' 120
 calm
 downloaded
 eval kill -CONT '$element_'$second

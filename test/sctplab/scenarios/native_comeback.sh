@@ -19,7 +19,7 @@ say "both elements are killed"
 sleep 5
 rspserver_2 -pingpong
 seen=$(pongs)
-waitfor "2 more pongs from the one that has come back" '[ $(pongs) -ge $((seen + 2)) ]' 60
+waitfor "2 more pongs from the one that has come back" '[ $(pongs) -ge $((seen + 2)) ]' 120
 [ "$(serving)" = 2 ] || { poolproxy status; fail "element 2 does not serve"; }
 
 for round in 1 2; do
@@ -29,7 +29,7 @@ for round in 1 2; do
   rspserver_2 -pingpong
   say "the element is killed and begun again, the client idle"
   seen=$(pongs)
-  waitfor "2 more pongs" '[ $(pongs) -ge $((seen + 2)) ]' 60
+  waitfor "2 more pongs" '[ $(pongs) -ge $((seen + 2)) ]' 120
 done
 kill -TERM $client
 wait $client || { tail -n 5 talk.log; tail -n 30 pp.log; fail "the client"; }

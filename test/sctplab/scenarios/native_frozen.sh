@@ -49,7 +49,7 @@ say "element $before is frozen"
 waitfor "element $after serves" '[ "$(serving)" = $after ]'
 rsplib=$(grep -c Ack pu.log)
 seen=$(pongs)
-waitfor "20 more pongs for ours" '[ $(pongs) -ge $((seen + 20)) ]' 60
+waitfor "20 more pongs for ours" '[ $(pongs) -ge $((seen + 20)) ]' 120
 [ $(grep -c Ack pu.log) = $rsplib ] || fail "rsplib's client goes on, too: this scenario says nothing"
 kill -TERM $client
 wait $client || { tail -n 5 talk.log; tail -n 30 pp.log; fail "the client"; }

@@ -86,7 +86,7 @@ small "after cookies without end"
 seq 1 60 | while read -r i; do echo "line $i"; sleep 0.1; done | nc 127.0.0.1 5000 > moved.log & client=$!
 waitfor "its answers come" '[ $(wc -l < moved.log) -ge 5 ]'
 kill -9 $rude
-waitfor "the client has ended" '[ ! -d /proc/$client ]' 60
+waitfor "the client has ended" '[ ! -d /proc/$client ]' 120
 [ "$(cat moved.log)" = "$(seq 1 60 | sed "s/^/line /")" ] || { tail -n 30 pp.log; fail "after the rude element's death: $(tail -n 1 moved.log)"; }
 grep "the pool user has brought a cookie" pp.log | grep -q "bytes=4096" || fail "the last cookie was not echoed"
 grep -c "kind=moved" pp.log

@@ -33,7 +33,7 @@ waitfor "two parts are there" '[ "$(stat -c %s /tmp/part2 2>/dev/null || echo 0)
 cutoff b 1 2
 waitfor "both associations are lost" '[ $(grep -c "poolproxy.v: association lost" user.log) -ge 2 ]'
 join b 1 2
-waitfor "both parts have come" '[ "$(cat /tmp/part1 /tmp/part2 | wc -c)" = 3000000 ]' 60
+waitfor "both parts have come" '[ "$(cat /tmp/part1 /tmp/part2 | wc -c)" = 3000000 ]' 120
 for i in 1 2; do cmp /tmp/part$i /tmp/www/part || fail "part $i differs"; done
 status c > resumed.json
 kill $capturing; wait $capturing # gaps do not matter here

@@ -120,7 +120,7 @@ said second
 eval kill -9 '$server'$serving '$pe'$serving
 say "e$serving is killed"
 said third
-waitfor "it has gone from the pool" "grep -q 'a pool has changed.*elements=1.*gone=0x' pu.log" 5
+waitfor "it has gone from the pool" "grep -q 'a pool has changed.*elements=1.*gone=0x' pu.log"
 killed=$(home e$other)
 eval kill -9 '$registrar'$killed
 say "registrar $killed, the home of e$other, is killed"

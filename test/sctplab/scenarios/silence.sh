@@ -45,5 +45,5 @@ cutoff $theirs 1 2
 waitfor "the session has moved" '[ "$(serving)" = $ours ]'
 downloaded
 status c > cut.json
-waitfor "rsplib has moved" '[ "$(pongs)" != $was ]' 90
+waitfor "rsplib has moved" '[ "$(pongs)" != $was ]' 120
 say "PASS"

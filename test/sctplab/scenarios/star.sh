@@ -142,7 +142,7 @@ download() {
 }
 got() { [ "$(stat -c %s /tmp/got 2>/dev/null || echo 0)" -ge "$1" ]; }
 downloaded() {
-  waitfor "$wanted has come" '[ ! -d /proc/$curl ]' 60
+  waitfor "$wanted has come" '[ ! -d /proc/$curl ]' 120
   wait $curl || fail "curl ended with $?: $(cat curl.log)"
   grep -q 'connections=1 status=200' curl.log || fail "not on one connection: $(cat curl.log)"
   [ "$(sha256sum < /tmp/got)" = "$(sha256sum < "/tmp/www/$wanted")" ] || fail "$wanted differs"
