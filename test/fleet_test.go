@@ -149,10 +149,10 @@ func (f *fleet) userConfig() string {
 	return userConfig(f.listen, f.admin, f.plan, addresses)
 }
 
-// quickHeartbeat gives a silent peer up after 0.8 s.
+// quickHeartbeat gives a silent peer up after 2.5 s: a sidecar to which a loaded machine gives no processor for a second is none.
 const quickHeartbeat = `  heartbeat {
-    interval = "200ms"
-    misses   = 3
+    interval = "500ms"
+    misses   = 4
   }
 `
 
