@@ -167,7 +167,7 @@ func TestDrainRolling(t *testing.T) {
 			r := launchRolling(t, mapping)
 			r.under(func() {
 				for i, e := range r.elements {
-					if text, err := r.command("drain", e.name, "-timeout", "15s"); err != nil || !strings.Contains(text, "no session is left") {
+					if text, err := r.command("drain", e.name, "-timeout", "1m"); err != nil || !strings.Contains(text, "no session is left") {
 						t.Fatalf("drain %s: %v: %s", e.name, err, text)
 					}
 					r.restartRedis(i)
@@ -221,7 +221,7 @@ func TestDrainStays(t *testing.T) {
 	if reply, err := redis.Values(conn.Do("EXEC")); err != nil || len(reply) != 1 {
 		t.Errorf("%q, %v", reply, err)
 	}
-	if text, err = r.command("drain", at, "-timeout", "15s"); err != nil || !strings.Contains(text, "no session is left") {
+	if text, err = r.command("drain", at, "-timeout", "1m"); err != nil || !strings.Contains(text, "no session is left") {
 		t.Errorf("drain: %v: %s", err, text)
 	}
 	if reply, err := redis.String(conn.Do("PING")); err != nil || reply != "PONG" {

@@ -15,7 +15,7 @@ import (
 )
 
 // patience bounds the wait for an event that must come.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // served is a board over a view that tests change by storing another one.
 func served(t *testing.T, first View) (*Board, *httptest.Server, *atomic.Pointer[View]) {

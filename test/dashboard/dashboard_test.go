@@ -58,7 +58,7 @@ func TestDashboard(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 110*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	var complaints bytes.Buffer
 	run := exec.CommandContext(ctx, node, "drive.js", fmt.Sprintf("http://%s/", api.Addr()), chromium, folder)
