@@ -21,6 +21,8 @@ type Config struct {
 	Pools    []Pool
 	Users    []User
 	Elements []Element
+
+	Watched []Watched // certificates of others in this process, whose expiry is to be told
 }
 
 // Log says what is logged and how.
@@ -86,7 +88,8 @@ type Pool struct {
 
 	SourceDigest string // of the source's settings: what tells it from one with others
 
-	TLS *TLS // how associations of mapping TCP are secured; nil: they are not
+	TLS       *TLS    // how associations of mapping TCP are secured; nil: they are not
+	ServerTLS *EndTLS // mapping none: how the servers are spoken to; nil: without TLS
 }
 
 // User is the pool_user side: it stands beside clients.
@@ -109,6 +112,8 @@ type User struct {
 	Commands *protocol.RedisTable
 
 	ProtocolDigest string // of the settings of Protocol: what tells it from one with others
+
+	TLS *EndTLS // how clients come in; nil: without TLS
 }
 
 // Callback is a failover callback (draft-conrad-rserpool-service-00 §6.3): a rule, or a program. One of Rule and Exec is set.
@@ -139,7 +144,8 @@ type Element struct {
 	CookieKey []byte // by which all elements of the pool sign cookies, at least session.LeastCookieKey bytes; nil: there are no cookies
 	Card      *Card  // nil: it has none
 
-	TLS *TLS // how associations of mapping TCP are secured; nil: they are not
+	TLS       *TLS    // how associations of mapping TCP are secured; nil: they are not
+	ServerTLS *EndTLS // how the server is spoken to; nil: without TLS
 
 	Register []Register // the pools that it registers itself in
 

@@ -66,6 +66,7 @@ var settings = map[string]setting{
 	"Config.Pools":    {not: apart},
 	"Config.Users":    {not: apart},
 	"Config.Elements": {not: apart},
+	"Config.Watched":  {not: "what has the certificates is compared"},
 	"Config.DNS":      {word: "dns"},
 	"DNS.TTL":         {word: "ttl"},
 	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}},
@@ -103,10 +104,15 @@ var settings = map[string]setting{
 	"HealthCheck.Send": {hidden: true}, // AUTH and a password
 	"HealthCheck.Exec": {hidden: true},
 
-	"Pool.TLS":     {word: "tls"},
-	"Element.TLS":  {word: "tls"},
-	"TLS.CA":       {word: "ca"},
-	"TLS.Elements": {word: "allow of elements"},
+	"Pool.TLS":          {word: "tls"},
+	"Pool.ServerTLS":    {word: "server_tls"},
+	"User.TLS":          {word: "tls"},
+	"Element.TLS":       {word: "tls"},
+	"Element.ServerTLS": {word: "server_tls"},
+	"TLS.CA":            {word: "ca"},
+	"TLS.Elements":      {word: "allow of elements"},
+	"EndTLS.CA":         {word: "ca"},
+	"EndTLS.ALPN":       {word: "alpn"},
 
 	"Register.Handle":       {word: "pool"},
 	"Register.Registry":     {not: "SourceName and SourceDigest say which one it is"},

@@ -29,6 +29,7 @@ type elementSide struct {
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
 	native      *native        // nil: the server speaks TCP
+	origin      *secure.Origin // nil: the server is spoken to without TLS
 	drained     bool           // an operator has drained it
 
 	registrations []*registration // of the first shard
@@ -55,6 +56,7 @@ var errServerTimeout = errors.New("the server did not answer within 3s")
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, association: associationConfig(c.Heartbeat),
 		newcomers: make(map[stranger]bool), sctp: s.watched(c.sctp(), "pool_element", c.Name), counts: s.common.counts[c.Name]}
+	e.origin = s.origin(c.ServerTLS, "pool_element", c.Name)
 	if len(c.FenceExec) > 0 {
 		e.fence = newFence(s, c, &e.counts.made)
 	}
@@ -68,6 +70,9 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 	}
 	if c.Health != nil {
 		e.health = newHealth(s, c.Name, *c.Health, e.setHealth)
+		if c.Health.Address == c.Server {
+			e.health.origin = e.origin
+		}
 	}
 	e.register(c)
 	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "mapping", c.Mapping, "server", c.Server)
@@ -102,6 +107,9 @@ func (e *elementSide) setHealth(err error) {
 // element itself. n is nil with mapping none.
 func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n *native) (*elementSide, error) {
 	e := &elementSide{shard: s, name: to.Name, server: to.Address, native: n}
+	if e.origin = s.origin(s.poolConfig(c.Pool).ServerTLS, "pool_user", c.Name); e.origin != nil && e.origin.Protocols == nil {
+		e.origin.Protocols = alpn(c)
+	}
 	e.makeRules(Element{Memory: c.Memory}, session.CookieRule{Raw: true}) // pool user and element are this process
 	var err error
 	e.listener, err = direct.Listen(s.loop, to.Address, mapping.Config{}, e.accept)
@@ -190,7 +198,7 @@ func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
 		r.ConnectFailed(errServerTimeout)
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
-	c.Conn = e.shard.loop.Dial(e.server, c)
+	c.Conn = e.shard.dial(e.origin, e.server, c)
 	s.named() // before the server can ask, where the loop knows it so early
 	return s
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/secure"
 )
 
 // HealthKind is what a health check does.
@@ -69,6 +70,8 @@ type health struct {
 	change func(error) // told when the server has become healthy (nil), and of each failure while it is not
 	each   func()      // called after each check; nil: nobody is interested
 	probe  *probe      // healthListens: it is asked
+
+	origin *secure.Origin // how the server is spoken to in TLS; nil: it is not
 
 	next    loop.Timer // begins a check
 	limit   loop.Timer // ends one that takes too long

@@ -49,7 +49,7 @@ func dialCheck(h *health) attempt {
 	case HealthHTTP:
 		d.unsent, d.verdict, d.missing = httpRequest(&h.check), wantStatus(h.check.Status), "no status"
 	}
-	d.conn = h.shard.loop.Dial(h.check.Address, d)
+	d.conn = h.shard.dial(h.origin, h.check.Address, d)
 	return d
 }
 

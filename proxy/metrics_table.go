@@ -76,10 +76,11 @@ var (
 	regDone        = metric(Gauge, "registrations", "In how many pools it is registered.", "pool_element")
 	regRevalued    = metric(Counter, "registration_updates_total", "Loads that were told to registries.", "pool_element")
 
-	pathsChanged = metric(Counter, "path_changes_total", "Paths of associations that failed or work again (mapping sctp).", "side", "name", "state")
-	tlsRefused   = metric(Counter, "tls_refused_total", "Peers that TLS has refused, by the reason.", "side", "name", "reason")
-	stolenTokens = metric(Counter, "stolen_tokens_total", "Resumes refused because the session is another pool user's.", "pool_element")
-	bufferBytes  = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
+	pathsChanged      = metric(Counter, "path_changes_total", "Paths of associations that failed or work again (mapping sctp).", "side", "name", "state")
+	tlsRefused        = metric(Counter, "tls_refused_total", "Peers that TLS has refused, by the reason.", "side", "name", "reason")
+	certificateExpiry = metric(Gauge, "certificate_expiry_seconds", "How long our certificate in a file is valid yet; negative: it has expired.", "cert")
+	stolenTokens      = metric(Counter, "stolen_tokens_total", "Resumes refused because the session is another pool user's.", "pool_element")
+	bufferBytes       = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
 )
 
 // tags are the labels of a metric with their values, which are as many.

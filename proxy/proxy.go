@@ -82,7 +82,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 		}
 	}
 	p.census.begin()
-	p.renewal = renew(keys, log)
+	p.renewal = renew(keys, c.Watched, log, m)
 	return p, nil
 }
 

@@ -5,6 +5,7 @@ package proxy
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"fmt"
 	"io"
 	"net"
@@ -143,6 +144,7 @@ type peerServer struct {
 	name     string
 	listener net.Listener
 	accepted atomic.Int64
+	tls      atomic.Pointer[tls.Config] // nil: it speaks without
 
 	mu    sync.Mutex
 	conns []*net.TCPConn // guarded by mu
@@ -181,6 +183,9 @@ func (s *peerServer) accept(running *sync.WaitGroup) {
 		s.conns = append(s.conns, conn.(*net.TCPConn))
 		s.mu.Unlock()
 		running.Go(func() {
+			if config := s.tls.Load(); config != nil {
+				conn = tls.Server(conn, config)
+			}
 			in := bufio.NewScanner(conn)
 			for in.Scan() {
 				fmt.Fprintf(conn, "%s by %s\n", in.Text(), s.name)

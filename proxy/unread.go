@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/secure"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -27,12 +28,27 @@ func (e *elementSide) unread(s session.Socket) (n int, ok bool) {
 //
 // A FIN of ours counts as one in either queue until it has been read, which is after all else. ok is false where it cannot be known.
 // An error means that the kernel could not be asked, which it should be.
+//
+// In TLS it is asked of the transport. Where something is unread there may be a record that has been read in part: nobody knows anything of
+// that one, so all of it counts.
 func (c *serverSocket) unread(k *kernel) (n int, ok bool, err error) {
-	if own, knows := c.Conn.(loop.Unread); knows {
+	inTLS, is := c.Conn.(*secure.Conn)
+	if !is {
+		return c.unreadAt(c.Conn, k)
+	}
+	n, ok, err = c.unreadAt(inTLS.Transport(), k)
+	if n += inTLS.Waiting(); n > 0 {
+		n += secure.Record
+	}
+	return n, ok, err
+}
+
+func (c *serverSocket) unreadAt(conn loop.Conn, k *kernel) (n int, ok bool, err error) {
+	if own, knows := conn.(loop.Unread); knows {
 		n, ok = own.Unread()
 		return n, ok, nil
 	}
-	own, knows := c.Conn.(loop.Acknowledged)
+	own, knows := conn.(loop.Acknowledged)
 	if !knows || k == nil {
 		return 0, false, nil
 	}

@@ -7,6 +7,7 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/secure"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -17,6 +18,7 @@ type userSide struct {
 	config   User
 	rules    *session.User
 	listener loop.Listener // nil: the first shard's hands clients over
+	door     *secure.Door  // nil: clients come without TLS
 	programs *runner       // of callbacks; nil: none is a program
 	direct   *directSides  // mapping none: the elements' rules, in this process; else nil
 	asker    *asker        // protocol redis; else nil
@@ -30,6 +32,9 @@ func newUserSide(s *Shard, c User) (*userSide, error) {
 	u := &userSide{shard: s, index: len(s.users), config: c}
 	u.sweep.Func = u.updated
 	p := s.poolConfig(c.Pool)
+	if c.TLS != nil {
+		u.door = s.door(c)
+	}
 	association := associationConfig(c.Heartbeat)
 	var dialer mapping.Dialer = mapping.TCPMapping{}
 	associations := c.Associations
@@ -147,8 +152,18 @@ func (u *userSide) admitted(from netip.AddrPort) bool {
 	return false
 }
 
-// begin begins the session of a client, which is counted already.
+// begin begins the session of a client, which is counted already, behind its handshake if there is one.
 func (u *userSide) begin(conn loop.Conn) loop.Handler {
+	if u.door == nil {
+		return u.enter(conn)
+	}
+	return u.door.Meet(conn, func(c *secure.Conn) loop.Handler { return u.enter(c) }, u.turnedAway)
+}
+
+// turnedAway says that a client that was counted has no session.
+func (u *userSide) turnedAway() { u.shard.common.loads[u.shard.index].sessions.Add(-1) }
+
+func (u *userSide) enter(conn loop.Conn) loop.Handler {
 	c := &clientSocket{local: local{Conn: conn, shard: u.shard, eager: true}}
 	c.again.Func = c.read
 	s := u.rules.Accept(c, conn.Remote().String())
@@ -204,6 +219,9 @@ func (u *userSide) stopAccepting() {
 
 func (u *userSide) close() {
 	u.stopAccepting()
+	if u.door != nil {
+		u.door.Close()
+	}
 	u.shard.loop.Cancel(&u.sweep)
 	if u.rules != nil {
 		u.rules.Close()

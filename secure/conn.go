@@ -38,6 +38,8 @@ type Conn struct {
 	parted  func() // told when that is over
 	wasted  int    // bytes that were thrown away
 	shut    bool   // our end goes behind what waits
+	bare    bool   // the peer is no sidecar: its end and its resets are told as ErrCut where they prove nothing
+	spoken  bool   // crypto/tls has written by itself behind the handshake
 	closed  bool
 }
 
@@ -151,6 +153,7 @@ func (c *Conn) decrypt(p []byte) (n int, err error) {
 		}
 	}
 	if len(c.wire.out) > 0 {
+		c.spoken = true
 		c.push() // what crypto/tls has answered by itself: new keys, an alert
 	}
 	return n, nil
@@ -159,6 +162,7 @@ func (c *Conn) decrypt(p []byte) (n int, err error) {
 // readError says in the loop's words what crypto/tls says.
 func (c *Conn) readError(err error) error {
 	if len(c.wire.out) > 0 {
+		c.spoken = true
 		c.push()
 	}
 	var not notYet
@@ -169,7 +173,7 @@ func (c *Conn) readError(err error) error {
 		c.ended = true
 		return io.EOF
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		err = fmt.Errorf("%v has ended it without saying so in TLS: %w", c.Remote(), loop.ErrReset)
+		err = fmt.Errorf("%v has ended it without saying so in TLS: %w", c.Remote(), c.cut())
 	case c.wire.failed == nil:
 		err = refusal(err) // the peer refuses our certificate when our handshake is over already
 		if c.broken == nil && c.refused != nil {
@@ -177,7 +181,7 @@ func (c *Conn) readError(err error) error {
 		}
 	}
 	if c.broken == nil {
-		c.broken = err
+		c.broken = c.proves(err)
 		c.tell()
 	}
 	c.ended = true
@@ -309,7 +313,7 @@ func (c *Conn) Err() error {
 	if c.broken != nil {
 		return c.broken
 	}
-	return c.raw.Err()
+	return c.proves(c.raw.Err())
 }
 
 func (c *Conn) Local() netip.AddrPort          { return c.raw.Local() }

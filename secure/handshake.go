@@ -18,7 +18,7 @@ func (c *Conn) config(r *Rules, allow Allow, client bool) *tls.Config {
 		usage = x509.ExtKeyUsageServerAuth
 	}
 	return &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{m.cert}, Time: func() time.Time { return c.loop.Now() },
+		MinVersion: tls.VersionTLS13, Certificates: m.certs, Time: func() time.Time { return c.loop.Now() },
 		SessionTicketsDisabled: true, DynamicRecordSizingDisabled: true,
 		ClientAuth: tls.RequireAnyClientCert, InsecureSkipVerify: true, // VerifyConnection does it: peers have addresses, and no host names
 		VerifyConnection: func(s tls.ConnectionState) (err error) {

@@ -55,11 +55,16 @@ func (o *over) Dial(to netip.AddrPort, h loop.Handler) loop.Conn {
 			allow = own
 		}
 	}
-	c := &Conn{loop: o.Loop, wire: &wire{}, handler: h, refused: o.rules.Refused}
+	return dial(o.Loop, to, h, &Conn{refused: o.rules.Refused}, func(c *Conn) *tls.Config { return c.config(o.rules, allow, true) })
+}
+
+// dial connects c, and shakes hands.
+func dial(l loop.Loop, to netip.AddrPort, h loop.Handler, c *Conn, config func(*Conn) *tls.Config) *Conn {
+	c.loop, c.wire, c.handler = l, &wire{}, h
 	c.opened = c.dialled
 	c.failed = func() { c.handler.Ready(loop.Hangup) }
-	c.tls = tls.Client(c.wire, c.config(o.rules, allow, true))
-	c.raw = o.Loop.Dial(to, c)
+	c.tls = tls.Client(c.wire, config(c))
+	c.raw = l.Dial(to, c)
 	c.wire.raw = c.raw
 	return c
 }
@@ -67,10 +72,20 @@ func (o *over) Dial(to netip.AddrPort, h loop.Handler) loop.Conn {
 // mostShaking bounds the handshakes under way at one listener: each takes some 50 KiB.
 const mostShaking = 1024
 
-// listener shakes hands with those who call.
+// meeting shakes hands with those who call.
+type meeting struct {
+	loop    loop.Loop
+	shaking map[*Conn]bool
+	refused Refused
+	timeout time.Duration // of a handshake; 0: none
+	config  func(*Conn) *tls.Config
+	ends    bool // those who call are no sidecars; see Conn.end
+}
+
+// listener is a meeting at an address of its own.
 type listener struct {
 	loop.Listener
-	shaking map[*Conn]bool
+	meeting
 }
 
 var (
@@ -80,26 +95,27 @@ var (
 
 // Listen accepts connections in TLS. accept is called behind each handshake; a nil Handler refuses the connection. A handshake may take as long as timeout; 0: for ever.
 func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) (loop.Listener, error) {
-	s := &listener{shaking: make(map[*Conn]bool)}
+	s := &listener{meeting: meeting{loop: l, shaking: make(map[*Conn]bool), refused: r.Refused, timeout: timeout,
+		config: func(c *Conn) *tls.Config { return c.config(&r, r.Allow, false) }}}
 	var err error
-	s.Listener, err = l.Listen(at, func(raw loop.Conn) loop.Handler {
-		if len(s.shaking) >= mostShaking {
-			if r.Refused != nil {
-				r.Refused(raw.Remote(), &Refusal{Overload, errTooMany})
-			}
-			return nil
-		}
-		return s.meet(l, raw, &r, timeout, accept)
-	})
+	s.Listener, err = l.Listen(at, func(raw loop.Conn) loop.Handler { return s.meet(raw, accept, func() {}) })
 	return s, err
 }
 
-func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Duration, accept func(*Conn) loop.Handler) loop.Handler {
-	c := &Conn{loop: l, raw: raw, wire: &wire{raw: raw}, refused: r.Refused}
+// meet shakes hands with one; nil: there are too many. failed is called once if that comes to nothing.
+func (s *meeting) meet(raw loop.Conn, accept func(*Conn) loop.Handler, failed func()) loop.Handler {
+	if len(s.shaking) >= mostShaking {
+		if s.refused != nil {
+			s.refused(raw.Remote(), &Refusal{Overload, errTooMany})
+		}
+		failed()
+		return nil
+	}
+	c := &Conn{loop: s.loop, raw: raw, wire: &wire{raw: raw}, refused: s.refused, bare: s.ends}
 	s.shaking[c] = true
 	done := func() {
 		delete(s.shaking, c)
-		l.Cancel(&c.limit)
+		s.loop.Cancel(&c.limit)
 	}
 	c.opened = func() {
 		done()
@@ -110,21 +126,13 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 		}
 	}
 	c.failed = func() {
-		l.Cancel(&c.limit)
+		s.loop.Cancel(&c.limit)
+		failed()
 		c.dismiss(done)
 	}
-	c.tls = tls.Server(c.wire, c.config(r, r.Allow, false))
-	if timeout > 0 {
-		c.limit.Func = func() {
-			if c.refused != nil {
-				c.refused(raw.Remote(), &Refusal{Late, errLate})
-			}
-			done()
-			c.Reset()
-		}
-		l.Schedule(&c.limit, l.Now().Add(timeout))
-	}
-	l.Post(func() { // a Handler that has not been returned yet must not be called
+	c.tls = tls.Server(c.wire, s.config(c))
+	s.bound(c, done, failed)
+	s.loop.Post(func() { // a Handler that has not been returned yet must not be called
 		if !c.closed && c.shake == nil && !c.up && c.broken == nil {
 			c.begin()
 		}
@@ -132,9 +140,29 @@ func (s *listener) meet(l loop.Loop, raw loop.Conn, r *Rules, timeout time.Durat
 	return c
 }
 
+// bound gives up a handshake that takes too long.
+func (s *meeting) bound(c *Conn, done, failed func()) {
+	if s.timeout <= 0 {
+		return
+	}
+	c.limit.Func = func() {
+		if c.refused != nil {
+			c.refused(c.raw.Remote(), &Refusal{Late, errLate})
+		}
+		done()
+		failed()
+		c.Reset()
+	}
+	s.loop.Schedule(&c.limit, s.loop.Now().Add(s.timeout))
+}
+
 // Close stops accepting. Those who are shaking hands are reset, as those are whom the kernel has accepted and nobody else.
 func (s *listener) Close() {
 	s.Listener.Close()
+	s.close()
+}
+
+func (s *meeting) close() {
 	for c := range s.shaking {
 		delete(s.shaking, c)
 		c.closed = false // a refused one is, towards others

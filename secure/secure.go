@@ -1,5 +1,6 @@
 // Package secure carries associations of the TCP mapping in TLS 1.3 (RFC 8446), both sides of which show a certificate. Who the peer
-// is follows from a name in its certificate (a DNS name, or a URI as those of SPIFFE), and never from its address.
+// is follows from a name in its certificate (a DNS name, or a URI as those of SPIFFE), and never from its address. Towards clients and
+// servers, which are no sidecars, it speaks TLS as these are used to it: see Door and Origin.
 //
 // crypto/tls waits for its net.Conn; a shard must not. So a Conn gives crypto/tls a net.Conn that never waits: what the loop's
 // connection has not got yet is a temporary error, which crypto/tls does not keep (net/http rests on that, too: it interrupts reads by
@@ -21,7 +22,8 @@ import (
 	"time"
 )
 
-// Files are the paths of what a side shows, and of whom it believes; all in PEM.
+// Files are the paths of what a side shows, and of whom it believes; all in PEM. Sidecars have all three among themselves. Else Cert
+// and Key may be "", both, for a side that shows nothing, and CA for one that asks for nothing.
 type Files struct {
 	Cert string // the certificate, and behind it those between it and an authority
 	Key  string // its private key
@@ -37,8 +39,8 @@ type Credentials struct {
 // material is what was in the files together.
 type material struct {
 	digest [sha256.Size]byte
-	cert   tls.Certificate
-	roots  *x509.CertPool
+	certs  []tls.Certificate // one, or none
+	roots  *x509.CertPool    // nil: none
 }
 
 // mostFile bounds each file, in bytes.
@@ -57,6 +59,9 @@ func (c *Credentials) Refresh() (changed bool, err error) {
 	var all [3][]byte
 	digest := sha256.New()
 	for i, path := range []string{c.files.Cert, c.files.Key, c.files.CA} {
+		if path == "" {
+			continue
+		}
 		if all[i], err = readFile(path); err != nil {
 			return false, err
 		}
@@ -67,19 +72,40 @@ func (c *Credentials) Refresh() (changed bool, err error) {
 	if old := c.now.Load(); old != nil && old.digest == m.digest {
 		return false, nil
 	}
-	if m.cert, err = tls.X509KeyPair(all[0], all[1]); err != nil {
-		return false, fmt.Errorf("certificate %s with key %s: %w", c.files.Cert, c.files.Key, err)
+	if c.files.Cert != "" || c.files.Key != "" {
+		cert, err := tls.X509KeyPair(all[0], all[1])
+		if err != nil {
+			return false, fmt.Errorf("certificate %s with key %s: %w", c.files.Cert, c.files.Key, err)
+		}
+		m.certs = []tls.Certificate{cert}
 	}
-	m.roots = x509.NewCertPool()
-	if !m.roots.AppendCertsFromPEM(all[2]) {
-		return false, fmt.Errorf("%s: there is no certificate in it", c.files.CA)
+	if c.files.CA != "" {
+		m.roots = x509.NewCertPool()
+		if !m.roots.AppendCertsFromPEM(all[2]) {
+			return false, fmt.Errorf("%s: there is no certificate in it", c.files.CA)
+		}
 	}
 	c.now.Store(m)
 	return true, nil
 }
 
-// Expires is the time from which on peers refuse our certificate.
-func (c *Credentials) Expires() time.Time { return c.now.Load().cert.Leaf.NotAfter }
+// Files are where they are read.
+func (c *Credentials) Files() Files { return c.files }
+
+// Expires is the time from which on peers refuse our certificate; ok is false if there is none.
+func (c *Credentials) Expires() (at time.Time, ok bool) {
+	m := c.now.Load()
+	if len(m.certs) == 0 {
+		return time.Time{}, false
+	}
+	at = m.certs[0].Leaf.NotAfter
+	for _, der := range m.certs[0].Certificate[1:] { // it is of no use longer than those between it and its authority
+		if between, err := x509.ParseCertificate(der); err == nil && between.NotAfter.Before(at) {
+			at = between.NotAfter
+		}
+	}
+	return at, true
+}
 
 func readFile(path string) ([]byte, error) {
 	f, err := os.Open(path)
@@ -98,10 +124,10 @@ func readFile(path string) ([]byte, error) {
 	return b.Bytes(), nil
 }
 
-// verify says who a peer is: the name in its certificate by which it is allowed. usage is what the certificate must be good for.
-func (m *material) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, allow Allow, now time.Time) (string, error) {
+// trusts says whether a peer's certificate is from an authority that we know; usage is what it must be good for.
+func (m *material) trusts(certs []*x509.Certificate, usage x509.ExtKeyUsage, now time.Time) error {
 	if len(certs) == 0 {
-		return "", &Refusal{NoCertificate, errors.New("it shows no certificate")}
+		return &Refusal{NoCertificate, errors.New("it shows no certificate")}
 	}
 	between := x509.NewCertPool()
 	for _, c := range certs[1:] {
@@ -109,7 +135,15 @@ func (m *material) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, all
 	}
 	_, err := certs[0].Verify(x509.VerifyOptions{Roots: m.roots, Intermediates: between, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}})
 	if err != nil {
-		return "", &Refusal{badCertificate(err), err}
+		return &Refusal{badCertificate(err), err}
+	}
+	return nil
+}
+
+// verify says who a peer is: the name in its certificate by which it is allowed. usage is what the certificate must be good for.
+func (m *material) verify(certs []*x509.Certificate, usage x509.ExtKeyUsage, allow Allow, now time.Time) (string, error) {
+	if err := m.trusts(certs, usage, now); err != nil {
+		return "", err
 	}
 	peer, ok := allow.identity(certs[0])
 	if !ok {

@@ -97,6 +97,7 @@ func (r *reader) checkPool(p *poolBlock) {
 		r.needsSCTP(p.seen, "udp_port")
 	}
 	r.checkNativePool(p)
+	r.checkPoolServerTLS(p)
 	given := names{}
 	addresses := map[netip.AddrPort]hcl.Range{}
 	for _, e := range p.elements {

@@ -19,6 +19,7 @@ type elementBlock struct {
 	registers []*registerBlock
 	cardAt    []hcl.Range // of the entries of its business card's order
 	tls       tlsBlock
+	serverTLS endBlock
 	broken    bool // something in it could not be read
 }
 
@@ -49,6 +50,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"tls":          r.readTLS(&e.tls),
+			"server_tls":   r.readServerTLS(&e.serverTLS),
 			"heartbeat":    r.readHeartbeat(&e.Heartbeat),
 			"retrieval":    r.readRetrieval(&e.Memory),
 			"protocol":     func(b *hclsyntax.Block) { r.readElementProtocol(e, b) },
@@ -63,7 +65,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})
 	r.checkTLS(&e.tls, e.Mapping, "pool_element")
-	e.TLS = e.tls.TLS
+	e.TLS, e.ServerTLS = e.tls.TLS, e.serverTLS.EndTLS
 	if at, set := e.seen["fence_timeout"]; set && !given(e.seen, "fence_exec") {
 		r.fail(at, `"fence_timeout" has no effect without fence_exec`, "It bounds the time that fence_exec may take: leave it out.")
 	}

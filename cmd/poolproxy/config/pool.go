@@ -18,7 +18,9 @@ type poolBlock struct {
 	seen     map[string]hcl.Range
 	elements []poolElement
 	tls      tlsBlock
-	broken   bool // something in it could not be read
+
+	serverTLS endBlock
+	broken    bool // something in it could not be read
 }
 
 // poolElement is an element of a pool and where it was read.
@@ -60,7 +62,7 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
 		later:     []string{"dns", "asap", "etcd"},
-		once:      map[string]func(*hclsyntax.Block){"tls": r.readTLS(&p.tls)},
+		once:      map[string]func(*hclsyntax.Block){"tls": r.readTLS(&p.tls), "server_tls": r.readServerTLS(&p.serverTLS)},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
 		misplaced: healthIn,
 	})

@@ -99,7 +99,7 @@ func (r *reader) checkTLS(t *tlsBlock, m mapping.ID, where string) {
 				`There is no TLS over SCTP: protect it by IPsec between the hosts, and leave tls out; or use mapping = "tcp".`)
 		}
 	case m == mapping.None:
-		r.fail(t.asked[0], `"tls" is impossible with mapping none`, `There is no sidecar at the other end: use mapping = "tcp", with a pool_element there.`)
+		r.fail(t.asked[0], `"tls" is impossible with mapping none`, `There is no sidecar at the other end: a server_tls block says how the servers are spoken to. Or use mapping = "tcp", with a pool_element there.`)
 	case t.seen == nil:
 		r.fail(t.asked[0], `"tls" needs a block of the `+where, `Write: tls { cert = "..." key = "..." ca = "..." allow = ["..."] }, a line each.`)
 	case t.TLS != nil:
@@ -124,9 +124,7 @@ func (r *reader) checkSecrets(t *tlsBlock) {
 			"private key, ca the authorities of peers; all are in PEM, and this user must be able to read them.")
 		return
 	}
-	if _, err := readSecret(t.Key, 1<<20, "who has the key can be this sidecar"); err != nil {
-		r.fail(t.seen["key"], err.Error(), "Write: chmod o-rwx "+t.Key)
-	}
+	r.keySafe(t.Key, t.seen["key"])
 }
 
 // beyond reports whether an address is one that other machines can reach.
@@ -147,6 +145,7 @@ func (r *reader) checkRequired() {
 	if !r.requireTLS {
 		return
 	}
+	r.checkRequiredEnds()
 	for _, p := range r.pools {
 		for _, e := range p.elements {
 			if p.Mapping != mapping.None && !p.Native && len(p.tls.asked) == 0 && beyond(e.Address) {

@@ -21,6 +21,7 @@ type userBlock struct {
 	states   map[string][]string  // the groups of each of its protocol's state blocks; nil groups are not known
 
 	callbacks []*callbackBlock
+	tls       endBlock
 }
 
 func (r *reader) readUser(b *hclsyntax.Block) {
@@ -43,10 +44,12 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"heartbeat": r.readHeartbeat(&u.Heartbeat),
 			"retrieval": r.readRetrieval(&u.Memory),
 			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
+			"tls":       r.readClientTLS(u),
 		},
 		required:  []string{"listen", "pool", "protocol"},
-		later:     []string{"tls", "peer", "chaos", "source", "state", "register"},
+		later:     []string{"peer", "chaos", "source", "state", "register"},
 		misplaced: misplacedInUser,
 	})
+	u.TLS = u.tls.EndTLS
 	r.settle(u)
 }
