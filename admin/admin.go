@@ -5,9 +5,9 @@ package admin
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"log"
 	"net"
 	"net/http"
@@ -43,6 +43,12 @@ type Options struct {
 
 	Board *board.Board // the dashboard: GET /, /v1/events and /v1/sessions. The server closes it
 
+	Unix    string              // path of a unix socket that is listened at, in place of the address; "": there is none
+	Token   *Token              // who changes something must know it, and who asks beyond loopback without Mutual; nil: there is none
+	TLS     *tls.Config         // how others come in by TCP; nil: without TLS
+	Mutual  bool                // TLS asks for a certificate, and checks it
+	Refused func(reason string) // counts those who do not know the token; nil: nobody does
+
 	Log hclog.Logger // nil: nothing is logged
 }
 
@@ -54,21 +60,22 @@ type Server struct {
 	served   chan struct{} // closed when the listener's goroutine has ended
 }
 
-// Start listens at addr and serves until Close. Port 0 is one that the system chooses, see Addr. The error names the address.
+// Start listens at addr, or at Options.Unix, and serves until Close. Port 0 is one that the system chooses, see Addr. The error names the address.
+// Beyond loopback it is refused without Options.Token and Options.Mutual.
 func Start(addr netip.AddrPort, o Options) (*Server, error) {
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
-	listener, err := net.Listen("tcp", addr.String())
+	listener, err := listen(addr, &o)
 	if err != nil {
-		return nil, fmt.Errorf("admin: cannot listen on %s; is another poolproxy running? See admin.listen: %w", addr, err)
+		return nil, err
 	}
 	s := &Server{
 		listener: listener,
 		served:   make(chan struct{}),
 		board:    o.Board,
 		http: &http.Server{
-			Handler:        guard(addr.Addr(), routes(o)),
+			Handler:        protect(addr, &o, routes(o)),
 			ReadTimeout:    readTimeout,
 			WriteTimeout:   writeTimeout,
 			IdleTimeout:    idleTimeout,
@@ -92,8 +99,16 @@ func (s *Server) serve(log hclog.Logger) {
 	}
 }
 
-// Addr is where the server listens.
+// Addr is where the server listens, by TCP.
 func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr).AddrPort() }
+
+// Where is that for people.
+func (s *Server) Where() string {
+	if u, is := s.listener.(*unixListener); is {
+		return "unix:" + u.path
+	}
+	return s.listener.Addr().String()
+}
 
 // Close stops listening, gives requests in progress two seconds, and returns when nothing of the server runs. Twice is harmless.
 func (s *Server) Close() {

@@ -24,6 +24,7 @@ const (
 	BadRequest   ErrorCode = "bad_request"
 
 	UnknownElement ErrorCode = "unknown_element"
+	Unauthorized   ErrorCode = "unauthorized"
 
 	Failed ErrorCode = "failed" // anything else
 )
@@ -43,6 +44,7 @@ var codes = []struct {
 	status int
 }{
 	{pool.ErrUnknownPool, UnknownPool, http.StatusNotFound},
+	{ErrUnauthorized, Unauthorized, http.StatusUnauthorized},
 	{ErrUnknownElement, UnknownElement, http.StatusNotFound},
 	{pool.ErrEmptyPool, EmptyPool, http.StatusServiceUnavailable},
 	{pool.ErrInconsistent, Inconsistent, http.StatusConflict},

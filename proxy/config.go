@@ -31,10 +31,16 @@ type Log struct {
 	JSON  bool
 }
 
-// Admin is where the admin API listens; an invalid address is none.
+// Admin is where the admin API listens, and who may use it.
 type Admin struct {
-	Listen netip.AddrPort
+	Listen    netip.AddrPort // an invalid address is none
+	Unix      string         // the path of a unix socket, in place of Listen; "": there is none
+	TokenFile string         // a file with what those must know who change something, or ask from elsewhere; "": there is none
+	TLS       *EndTLS        // nil: without; with CA others must show a certificate
 }
+
+// On reports whether there is an admin API.
+func (a Admin) On() bool { return a.Listen.IsValid() || a.Unix != "" }
 
 // Telemetry is where the metrics are sent, beside the admin API's page /metrics.
 type Telemetry struct {

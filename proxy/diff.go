@@ -68,6 +68,8 @@ var settings = map[string]setting{
 	"Config.Elements": {not: apart},
 	"Config.Watched":  {not: "what has the certificates is compared"},
 	"Config.DNS":      {word: "dns"},
+	"Admin.Unix":      {word: "listen"},
+	"Admin.TLS":       {word: "tls"},
 	"DNS.TTL":         {word: "ttl"},
 	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}},
 

@@ -130,8 +130,12 @@ func TestDoorRefuses(t *testing.T) {
 		"not_trusted":    x.config(other.Issue(clientName, nil)),
 		"not_allowed":    x.config(x.authority.Issue("spiffe://other/client", nil)),
 		"expired":        x.config(x.authority.Issue(clientName, func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Hour) })),
-		"version":        func() *tls.Config { c := x.config(x.authority.Issue(clientName, nil)); c.MaxVersion = tls.VersionTLS11; return c }(),
-		"broken":         nil,
+		"version": func() *tls.Config {
+			c := x.config(x.authority.Issue(clientName, nil))
+			c.MaxVersion = tls.VersionTLS11
+			return c
+		}(),
+		"broken": nil,
 	} {
 		if config == nil {
 			c := x.client()
@@ -148,7 +152,9 @@ func TestDoorRefuses(t *testing.T) {
 				t.Errorf("%s: %v", reason, err)
 			}
 		}
-		eventually(t, reason+" in the log", func() bool { return strings.Contains(x.log.String(), "client=127.0.0.1:") && strings.Contains(x.log.String(), "reason="+reason) })
+		eventually(t, reason+" in the log", func() bool {
+			return strings.Contains(x.log.String(), "client=127.0.0.1:") && strings.Contains(x.log.String(), "reason="+reason)
+		})
 	}
 	eventually(t, "nobody counts", func() bool { return x.user.common.sessions() == 0 })
 	x.dialTLS(x.config(x.authority.Issue(clientName, nil))).ask()

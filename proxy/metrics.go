@@ -3,6 +3,8 @@ package proxy
 import (
 	"time"
 
+	"github.com/hashicorp/go-metrics"
+
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -163,4 +165,11 @@ func (s *Shard) poolOf(user string) string {
 		}
 	}
 	return ""
+}
+
+// AdminRefused counts those whom the admin API refuses, which runs beside the proxy. m may be nil.
+func AdminRefused(m *metrics.Metrics, reason string) {
+	if m != nil {
+		m.IncrCounterWithLabels([]string{adminRefused.Name}, 1, adminRefused.tags([]string{reason}))
+	}
 }

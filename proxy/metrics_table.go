@@ -80,6 +80,7 @@ var (
 	tlsRefused        = metric(Counter, "tls_refused_total", "Peers that TLS has refused, by the reason.", "side", "name", "reason")
 	certificateExpiry = metric(Gauge, "certificate_expiry_seconds", "How long our certificate in a file is valid yet; negative: it has expired.", "cert")
 	stolenTokens      = metric(Counter, "stolen_tokens_total", "Resumes refused because the session is another pool user's.", "pool_element")
+	adminRefused      = metric(Counter, "admin_refused_total", "Requests to the admin API that were refused for want of the token or of a certificate.", "reason")
 	bufferBytes       = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
 )
 

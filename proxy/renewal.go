@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -16,7 +17,7 @@ const renewEvery = 5 * time.Second
 
 // renewal looks for other certificates. Those who shake hands from then on see them; associations go on.
 type renewal struct {
-	secrets secrets
+	all     []*secure.Credentials
 	log     hclog.Logger
 	now     chan struct{} // has it look at once
 	stop    chan struct{}
@@ -31,14 +32,14 @@ type Watched struct{ Credentials *secure.Credentials }
 
 // renew begins to look, if there are certificates.
 func renew(s secrets, others []Watched, log hclog.Logger, m *metrics.Metrics) *renewal {
-	all := maps.Clone(s)
+	all := slices.Collect(maps.Values(s))
 	for _, o := range others {
-		all[o.Credentials.Files()] = o.Credentials
+		all = append(all, o.Credentials)
 	}
 	if len(all) == 0 {
 		return nil
 	}
-	r := &renewal{secrets: all, log: log, metrics: m, now: make(chan struct{}, 1), stop: make(chan struct{}), said: make(map[secure.Files]string),
+	r := &renewal{all: all, log: log, metrics: m, now: make(chan struct{}, 1), stop: make(chan struct{}), said: make(map[secure.Files]string),
 		warned: make(map[string]time.Time)}
 	r.look()
 	r.running.Add(1)
@@ -74,16 +75,17 @@ func (r *renewal) soon() {
 }
 
 func (r *renewal) look() {
-	for f := range r.secrets {
-		changed, err := r.secrets[f].Refresh()
+	for _, c := range r.all {
+		f := c.Files()
+		changed, err := c.Refresh()
 		switch {
 		case err != nil && r.said[f] != err.Error():
 			r.said[f] = err.Error()
-			r.log.Warn("certificate not read again: the one before stays in use", "cert", f.Cert, "until", until(r.secrets[f]), "reason", err)
+			r.log.Warn("certificate not read again: the one before stays in use", "cert", f.Cert, "until", until(c), "reason", err)
 		case err == nil:
 			delete(r.said, f)
 			if changed {
-				r.log.Info("certificate read again: handshakes from now on have it", "cert", f.Cert, "until", until(r.secrets[f]))
+				r.log.Info("certificate read again: handshakes from now on have it", "cert", f.Cert, "until", until(c))
 			}
 		}
 	}
@@ -110,9 +112,9 @@ const (
 // expiring says which certificates expire soon, once a day each, and tells the metrics of all. One that is in several Files counts once.
 func (r *renewal) expiring(now time.Time) {
 	left := make(map[string]time.Duration)
-	for f, c := range r.secrets {
+	for _, c := range r.all {
 		if at, ok := c.Expires(); ok {
-			left[f.Cert] = at.Sub(now)
+			left[c.Files().Cert] = at.Sub(now)
 		}
 	}
 	for cert, d := range left {

@@ -133,3 +133,28 @@ func (o *Origin) Config() *tls.Config {
 	}
 	return config
 }
+
+// ServerConfig is how a server that waits for its connections comes by the certificates of now; allow is who may come, as for a Door. refused is told why
+// somebody is not let in, on his goroutine; what has nothing to do with certificates is not told.
+func (c *Credentials) ServerConfig(allow Allow, refused func(*Refusal)) *tls.Config {
+	first := &tls.Config{MinVersion: tls.VersionTLS12}
+	first.GetConfigForClient = func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		m := c.now.Load()
+		config := &tls.Config{MinVersion: tls.VersionTLS12, Certificates: m.certs, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true}
+		if m.roots == nil {
+			return config, nil
+		}
+		config.ClientAuth, config.ClientCAs = tls.RequestClientCert, m.roots
+		config.VerifyConnection = func(s tls.ConnectionState) (err error) {
+			if err = m.trusts(s.PeerCertificates, x509.ExtKeyUsageClientAuth, time.Now()); err == nil && allow != nil {
+				_, err = m.verify(s.PeerCertificates, x509.ExtKeyUsageClientAuth, allow, time.Now())
+			}
+			if err != nil {
+				refused(refusal(err))
+			}
+			return err
+		}
+		return config, nil
+	}
+	return first
+}

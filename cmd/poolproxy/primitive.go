@@ -25,7 +25,7 @@ type primitive struct {
 	words   []string                   // what its arguments are called
 	advice  map[admin.ErrorCode]string // what people can do about errors
 	asJSON  *bool
-	address *string
+	address *adminPlace
 	stdout  io.Writer
 	stderr  io.Writer
 }
@@ -35,7 +35,7 @@ func newPrimitive(name string, stdout, stderr io.Writer, words ...string) *primi
 	flags := newFlags(name, stderr)
 	p := &primitive{flags: flags, words: words, stdout: stdout, stderr: stderr, advice: maps.Clone(advice)}
 	p.asJSON = flags.Bool("json", false, "print JSON, errors too")
-	p.address = flags.String("admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen)")
+	p.address = adminFlags(flags)
 	setUsage(flags, func() {
 		fmt.Fprintf(flags.Output(), "Usage: %s [FLAG ...]\n", strings.Join(append([]string{flags.Name()}, words...), " "))
 		flags.PrintDefaults()
@@ -70,6 +70,7 @@ var advice = map[admin.ErrorCode]string{
 	admin.UnknownElement: "Check the name, poolproxy status has those that the proxy knows; or ask another proxy: -admin",
 	admin.SourceDown:     "Try again when it is back; poolproxy status shows how it stands",
 	admin.UnknownID:      "poolproxy registrations has the ids of those that are registered with this proxy",
+	admin.Unauthorized:   "Write -token-file FILE: the proxy's admin.token_file says which one",
 	admin.NoRegistry:     "Put the server where this source looks for it; or register in a pool without a source, or with one that takes registrations",
 }
 
@@ -178,7 +179,7 @@ func (p *primitive) fail(err error) int {
 }
 
 // askAdmin asks the admin API; the body, if there is one, and the answer are JSON. A *failed is an error that it has told.
-func askAdmin(ctx context.Context, address, method, path string, body any) ([]byte, error) {
+func askAdmin(ctx context.Context, address adminPlace, method, path string, body any) ([]byte, error) {
 	status, text, err := callAdmin(ctx, address, method, path, body)
 	if err != nil {
 		return nil, err

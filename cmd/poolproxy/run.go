@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"os"
 	"os/signal"
@@ -61,6 +60,10 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 		return err
 	}
 	defer end() // the proxy has ended by then
+	adminTLS, err := adminSecrets(&c)
+	if err != nil {
+		return err
+	}
 	p, err := proxy.Start(c, log, meter)
 	if err != nil {
 		return err
@@ -73,7 +76,8 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 	if answerer != nil {
 		defer answerer.Close()
 	}
-	return serve(c, p, metricsPage, log, signals, again)
+	gate := gate{metrics: metricsPage, tls: adminTLS, refused: func(reason string) { proxy.AdminRefused(meter, reason) }}
+	return serve(c, p, gate, log, signals, again)
 }
 
 // answerDNS begins to answer questions for the pools; nil: nobody wants that.
@@ -111,31 +115,32 @@ type running interface {
 }
 
 // serve runs the admin API beside a proxy until a signal says to stop, and stops both. The error is that there can be no admin API.
-func serve(c proxy.Config, p running, metricsPage http.Handler, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
+func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
 	started := time.Now()
-	if c.Admin.Listen.IsValid() {
+	if c.Admin.On() {
 		status := func() proxy.Status {
 			s := p.Status()
 			s.Version, s.Started, s.Reload = versionText(), started, again.state()
 			return s
 		}
-		api, err := admin.Start(c.Admin.Listen, admin.Options{
+		o := admin.Options{
 			Status:    func() any { return status() },
 			Failovers: func() any { return status().Failovers },
-			Metrics:   metricsPage,
+			Metrics:   g.metrics,
 			Cookies:   cookies(p),
 			Drains:    drains(p),
 			Board:     board.New(func() board.View { return dashboard(status()) }),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),
-		})
+		}
+		api, err := g.start(c.Admin, o)
 		if err != nil {
 			stopNow(p)
 			return fmt.Errorf("starting: %w", err)
 		}
 		defer api.Close() // after the proxy: it shows how the stop goes
-		log.Info("the admin API is ready", "address", api.Addr())
+		log.Info("the admin API is ready", "address", api.Where())
 	}
 	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
 	end := again.begin(p, log)

@@ -84,7 +84,7 @@ func (l *logText) String() string {
 func serving(p running, c proxy.Config, log io.Writer) (chan<- os.Signal, <-chan error) {
 	signals, done := make(chan os.Signal), make(chan error, 1)
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: log})
-	go func() { done <- serve(c, p, http.NotFoundHandler(), logger, signals, nil) }()
+	go func() { done <- serve(c, p, gate{metrics: http.NotFoundHandler()}, logger, signals, nil) }()
 	return signals, done
 }
 

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -13,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -29,7 +29,7 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("status", stderr)
 	asJSON := flags.Bool("json", false, "print JSON")
 	again := flags.Bool("watch", false, "show it anew every second, until Ctrl-C")
-	address := flags.String("admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen)")
+	address := adminFlags(flags)
 	if status, ok := parse(flags, args); !ok {
 		return status
 	}
@@ -56,7 +56,7 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 }
 
 // showStatus asks once and prints the answer in one write, so that a watched screen does not flicker.
-func showStatus(ctx context.Context, w io.Writer, address string, asJSON, clear bool) error {
+func showStatus(ctx context.Context, w io.Writer, address adminPlace, asJSON, clear bool) error {
 	text, err := askStatus(ctx, address)
 	if err != nil {
 		return err
@@ -78,46 +78,12 @@ func showStatus(ctx context.Context, w io.Writer, address string, asJSON, clear 
 }
 
 // askStatus fetches GET /v1/status, at most maxStatus bytes.
-func askStatus(ctx context.Context, address string) ([]byte, error) {
+func askStatus(ctx context.Context, address adminPlace) ([]byte, error) {
 	status, text, err := callAdmin(ctx, address, http.MethodGet, "/v1/status", nil)
-	if err == nil && status != http.StatusOK {
+	if err == nil && status == http.StatusUnauthorized {
+		err = fmt.Errorf("the proxy at %s answers only those who know its token. %s", address, advice[admin.Unauthorized])
+	} else if err == nil && status != http.StatusOK {
 		err = fmt.Errorf("%s answers \"%d %s\"; is it the admin API of a poolproxy? Check -admin", address, status, http.StatusText(status))
 	}
 	return text, err
-}
-
-// callAdmin asks the admin API of a running proxy, with a body of JSON if there is one, and returns the HTTP status and the answer, at most
-// maxStatus bytes.
-func callAdmin(ctx context.Context, address, method, path string, body any) (status int, text []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
-	defer cancel()
-	in, err := jsonBody(body)
-	if err != nil {
-		return 0, nil, err
-	}
-	request, err := http.NewRequestWithContext(ctx, method, "http://"+address+path, in)
-	if err != nil {
-		return 0, nil, fmt.Errorf("-admin %q is not an address; write host:port, as in %s", address, defaultAdminAddress)
-	}
-	if body != nil {
-		request.Header.Set("Content-Type", "application/json")
-	}
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true}} // no proxy of the environment: it is this machine's
-	response, err := client.Do(request)
-	switch {
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return 0, nil, fmt.Errorf("nothing listens on %s. Is poolproxy running? Its admin.listen may be off, or another address: see -admin",
-			address)
-	case err != nil:
-		return 0, nil, fmt.Errorf("%s does not answer; check -admin: %w", address, err)
-	}
-	defer response.Body.Close()
-	text, err = io.ReadAll(io.LimitReader(response.Body, maxStatus+1))
-	if err == nil && len(text) > maxStatus {
-		err = fmt.Errorf("more than %d bytes", maxStatus)
-	}
-	if err != nil {
-		return 0, nil, fmt.Errorf("reading the answer of %s: %w", address, err)
-	}
-	return response.StatusCode, text, nil
 }

@@ -21,6 +21,8 @@ type reader struct {
 	order  []string // the names of the files, in the order they were read
 
 	adminAt    hcl.Range
+	admin      map[string]hcl.Range // where its settings stand
+	adminTLS   endBlock
 	requireTLS bool                 // nothing goes to other machines without TLS
 	limits     map[string]hcl.Range // where each of them is set
 	dns        map[string]hcl.Range // likewise

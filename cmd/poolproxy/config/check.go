@@ -41,7 +41,7 @@ func (r *reader) checkAll() {
 
 // checkIdle checks a configuration without pool_users and pool_elements: with pools and the admin API it is nameservice mode.
 func (r *reader) checkIdle() {
-	if len(r.pools) == 0 || !r.config.Admin.Listen.IsValid() {
+	if len(r.pools) == 0 || !r.config.Admin.On() {
 		r.nowhere("There is nothing to run", "The configuration has neither a pool_user nor a pool_element, nor a dns block, nor pools that could be asked for over the admin API.")
 		return
 	}
@@ -51,7 +51,7 @@ func (r *reader) checkIdle() {
 // checkEmptyPool checks a pool without elements and source: its elements can only come by the admin API.
 func (r *reader) checkEmptyPool(p *poolBlock) {
 	summary, add := fmt.Sprintf("Pool %q has no elements", p.Handle), `Add: element "a" { address = "host:port" }`
-	if !r.config.Admin.Listen.IsValid() {
+	if !r.config.Admin.On() {
 		r.fail(p.at, summary, add)
 		return
 	}
@@ -216,12 +216,6 @@ func (r *reader) checkElement(e *elementBlock) {
 	}
 	if len(e.tls.asked) == 0 && (beyond(e.Listen) || slices.ContainsFunc(e.Paths, func(ip netip.Addr) bool { return !ip.IsLoopback() })) {
 		r.bareElement(e)
-	}
-}
-
-func (r *reader) checkAdmin() {
-	if a := r.config.Admin.Listen; a.IsValid() && !a.Addr().IsLoopback() {
-		r.fail(r.adminAt, "The admin API listens beyond loopback", "It has no authentication in this version: use 127.0.0.1, or \"off\".")
 	}
 }
 

@@ -38,7 +38,7 @@ var mistakes = []struct {
 	{"fraction in a list", user(`protocol "length" { safe = [{ offset = 0.5, bytes = "00" }] }`, ""), []string{`"offset" must be a whole number`}},
 	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{`"sessions" is out of range`, "whole number"}},
 	{"admin beyond loopback", minimal + `admin { listen = "10.0.0.1:7878" }`, []string{"beyond loopback", `"off"`}},
-	{"admin option of later", minimal + `admin { token_file = "x" }`, []string{`"token_file" is not available in this version`}},
+	{"admin token, relative", minimal + `admin { token_file = "x" }`, []string{`"x" is not the full path of a file`, "openssl rand"}},
 	{"later at the top", minimal + `chaos {}`, []string{`"chaos" is not available in this version`}},
 	{"nothing to run", `log {}`, []string{"neither a pool_user nor a pool_element"}},
 	{"syntax", "grace =\n", []string{"Invalid expression"}},

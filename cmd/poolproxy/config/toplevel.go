@@ -83,23 +83,6 @@ func (r *reader) readLog(b *hclsyntax.Block) {
 	})
 }
 
-func (r *reader) readAdmin(b *hclsyntax.Block) {
-	r.adminAt = b.DefRange()
-	listen := func(a *hclsyntax.Attribute) {
-		r.adminAt = a.Expr.Range()
-		if v, diags := a.Expr.Value(nil); !diags.HasErrors() && v.RawEquals(off) {
-			r.config.Admin.Listen = netip.AddrPort{}
-			return
-		}
-		r.readAddress(&r.config.Admin.Listen, a, `Write: "127.0.0.1:7878", or "off".`, true)
-	}
-	r.block(b, &shape{
-		what:       "an admin block",
-		attributes: map[string]setter{"listen": listen},
-		later:      []string{"token_file", "tls"},
-	})
-}
-
 // readMetrics reads where metrics are sent.
 func (r *reader) readMetrics(b *hclsyntax.Block) {
 	r.block(b, &shape{

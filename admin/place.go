@@ -1,0 +1,95 @@
+package admin
+
+import (
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// listen listens at the address, or at the path of a unix socket if there is one, in TLS if that is wanted.
+func listen(addr netip.AddrPort, o *Options) (net.Listener, error) {
+	if o.Unix != "" {
+		l, err := listenUnix(o.Unix)
+		if err != nil {
+			return nil, fmt.Errorf("admin: cannot listen on unix:%s; see admin.listen: %w", o.Unix, err)
+		}
+		return l, nil
+	}
+	if !addr.Addr().IsLoopback() && o.Token == nil && !o.Mutual {
+		return nil, fmt.Errorf("admin: %s is beyond this machine: that needs a token_file or mutual TLS", addr)
+	}
+	l, err := net.Listen("tcp", addr.String())
+	if err != nil {
+		return nil, fmt.Errorf("admin: cannot listen on %s; is another poolproxy running? See admin.listen: %w", addr, err)
+	}
+	if o.TLS != nil {
+		l = tls.NewListener(l, o.TLS)
+	}
+	return l, nil
+}
+
+// unixListener is a unix socket that takes its name with it.
+type unixListener struct {
+	net.Listener
+	path string
+	made fs.FileInfo
+	once sync.Once
+}
+
+var errInUse = errors.New("somebody listens there; is another poolproxy running?")
+
+// listenUnix makes a socket that its owner alone can use (mode 0600), from its first moment: it gets its name when it has its mode. One that
+// a dead process has left is replaced.
+func listenUnix(path string) (net.Listener, error) {
+	switch info, err := os.Lstat(path); {
+	case errors.Is(err, fs.ErrNotExist):
+	case err != nil:
+		return nil, err
+	case info.Mode().Type() != fs.ModeSocket:
+		return nil, fmt.Errorf("%s is there, and is no socket", path)
+	default:
+		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
+			conn.Close() // nothing was said
+			return nil, errInUse
+		}
+	}
+	dir, err := os.MkdirTemp(filepath.Dir(path), ".pp-*") // mode 0700; a short name, since those of sockets are bounded
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(dir)
+	first := filepath.Join(dir, "s")
+	l, err := net.Listen("unix", first)
+	if err != nil {
+		return nil, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	u := &unixListener{Listener: l, path: path}
+	if err = os.Chmod(first, 0o600); err == nil {
+		if err = os.Rename(first, path); err == nil {
+			u.made, err = os.Lstat(path)
+		}
+	}
+	if err != nil {
+		l.Close() // it was not used
+		return nil, err
+	}
+	return u, nil
+}
+
+// Close ends it, and removes its name if nobody has taken that since.
+func (u *unixListener) Close() error {
+	u.once.Do(func() {
+		if now, err := os.Lstat(u.path); err == nil && u.made != nil && os.SameFile(now, u.made) {
+			_ = os.Remove(u.path) // if it stays, the next one replaces it
+		}
+	})
+	return u.Listener.Close()
+}
