@@ -46,6 +46,7 @@ func (s *Session) serving() {
 		s.returns, s.departs = 0, time.Time{}
 	}
 	s.idle, s.served, s.shunned, s.back = false, s.from, nil, ""
+	s.life.at(s.from)
 	s.release() // what was lost with the leg before; there may be nothing whose acknowledgement would do it
 	s.expectReply()
 	if s.record != nil && s.awaiting.len() == 0 && !s.opaque {
@@ -114,6 +115,7 @@ func (s *Session) legEnded(m *message) {
 		s.legFailed(f)
 	case m.listens && leg.restore == nil && leg.gaveUp == "" && s.resetIsMeant():
 		s.u.c.Trace.log('d', "reset by server", "session", s.ID)
+		s.because(EndServer, cause)
 		s.over(true)
 	default:
 		s.serverFailed(m, cause)
@@ -224,6 +226,7 @@ func (s *Session) failed(f failure) {
 // failedBehindEnd ends a session whose client has been told the end, or will be: no other server could say anything more to it.
 // What is left for the client is still written.
 func (s *Session) failedBehindEnd() {
+	s.because(EndClosed, "")
 	s.leg.over = true
 	s.leg, s.closing = nil, true
 	s.store.Clear()
@@ -358,6 +361,9 @@ func (s *Session) refuse(reason string) { s.end(reason, false) }
 // invalid ends a session whose client does not speak the protocol. It is told so where no other reply is due before that.
 func (s *Session) invalid(err error) {
 	reason := "the request is not valid: " + err.Error()
+	if !s.done && !s.closing {
+		s.because(EndInvalid, reason)
+	}
 	if r, ok := s.u.c.Protocol.(protocol.Refuser); ok && (s.awaiting.len() == 0 || s.awaiting.first() == s.store.Last() && !s.answering()) {
 		s.endWith(reason, r.Invalid(reason))
 		return
@@ -382,6 +388,7 @@ func (s *Session) endWith(reason string, text []byte) {
 	if s.done || s.closing {
 		return
 	}
+	s.because(EndFailed, reason)
 	s.notice(failure{cause: reason, detector: "refused"})
 	leg := s.leg
 	if leg != nil {

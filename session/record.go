@@ -55,6 +55,9 @@ func (s *Session) report(verdict string) {
 			r.Skipped = s.leg.verifier.Compared()
 		}
 	}
+	if r.Kind != KindEnded {
+		s.life.survived()
+	}
 	if s.u.c.Trace.Failover != nil {
 		s.u.c.Trace.Failover(*r)
 	}

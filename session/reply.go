@@ -160,6 +160,9 @@ func (s *Session) tell(p []byte) {
 // replied notes that the oldest request has its reply in full: it is released, if it was not before.
 func (s *Session) replied() {
 	m := s.awaiting.pop()
+	if !m.About.replied {
+		s.life.answered()
+	}
 	m.About.replied = true
 	m.Released = true
 	s.goodbye = s.goodbye || m.About.goodbye

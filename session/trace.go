@@ -11,6 +11,9 @@ type Trace struct {
 	// Failover is told of the outcome of each failover, resumption, and session that could not be carried on.
 	Failover func(Record)
 
+	// Ended is told of each session that has ended, once. What sessions come to is only kept if it is there when they begin.
+	Ended func(Ended)
+
 	// Refused is told of each leg, or resumption, that a pool element refuses.
 	Refused func(what string, code Code)
 }

@@ -88,6 +88,9 @@ func (u *User) Accept(socket Socket, client string) *Session {
 		s.history = &history{}
 	}
 	s.timer.Func, s.silence.Func = s.wake, s.listen
+	if u.c.Trace.Ended != nil {
+		s.life = &life{}
+	}
 	u.sessions[s.ID] = s
 	s.deadline = s.began.Add(u.c.Failover.Deadline)
 	s.place(&plan{spans: everything})
@@ -97,6 +100,7 @@ func (u *User) Accept(socket Socket, client string) *Session {
 // Close resets all clients and ends all associations. Nothing is called afterwards. Twice is harmless.
 func (u *User) Close() {
 	for _, s := range u.sessions {
+		s.because(EndStopped, "the pool_user's sidecar was stopped")
 		if s.leg != nil {
 			s.leg.abandon(CodeAbandoned, "the pool user stops")
 		}

@@ -97,6 +97,7 @@ type Session struct {
 	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
 	recordOf      uint32     // the leg whose end the record is about
 	lastCause     string     // why the last leg ended
+	life          *life      // for Trace.Ended; else nil
 }
 
 // Room is how many bytes of the client's the session can take now.
@@ -170,6 +171,9 @@ func (s *Session) mark(cut protocol.Cut, r *protocol.Request) {
 	if cut.End {
 		s.complete(m)
 	}
+	if cut.End && !s.opaque {
+		s.life.asked()
+	}
 	if s.opaque {
 		s.countStream(cut.N)
 		return
@@ -224,6 +228,7 @@ func (s *Session) Broken(err error) {
 		return
 	}
 	s.u.c.Trace.log('d', "client gone", "session", s.ID, "reason", err)
+	s.because(EndClient, err.Error())
 	if s.leg != nil {
 		s.leg.abandon(CodePeer, "the client reset the connection")
 	}
@@ -330,6 +335,7 @@ func (s *Session) maybeClosed() {
 		if !s.ended || !g.end || !g.endSent || g.acked < g.sent {
 			return
 		}
+		s.because(EndClosed, "")
 		g.last(&message{typ: typeClosed})
 		s.leg, s.closing = nil, true
 	}
@@ -351,6 +357,7 @@ func (s *Session) over(abort bool) {
 	s.u.c.Loop.Cancel(&s.timer)
 	s.u.c.Loop.Cancel(&s.silence)
 	s.report("the session ended before it was carried on")
+	s.tellEnded()
 	if abort {
 		s.out.reset()
 	} else {
