@@ -44,6 +44,7 @@ var guarded = map[string]string{
 	"github.com/hashicorp/hcl":     "cmd/poolproxy",
 	"github.com/miekg/dns":         "dns",
 	"go.etcd.io/etcd":              "etcd",
+	"go.opentelemetry.io/otel":     "proxy/traces",
 }
 
 // timeless folders are the core, to which time is an argument.

@@ -15,6 +15,8 @@ type Config struct {
 	Log      Log
 	Admin    Admin
 	Metrics  Telemetry
+	Access   AccessLog
+	Traces   Traces
 	DNS      DNS
 	Limits   Limits
 	Grace    time.Duration // how long sessions may go on after a stop was asked for
@@ -22,7 +24,8 @@ type Config struct {
 	Users    []User
 	Elements []Element
 
-	Watched []Watched // certificates of others in this process, whose expiry is to be told
+	Watched   []Watched  // certificates of others in this process, whose expiry is to be told
+	Observers []Observer // of what becomes of sessions: what Access and Traces ask for is among them, and run beside the proxy
 }
 
 // Log says what is logged and how.
@@ -45,6 +48,19 @@ func (a Admin) On() bool { return a.Listen.IsValid() || a.Unix != "" }
 // Telemetry is where the metrics are sent, beside the admin API's page /metrics.
 type Telemetry struct {
 	Statsd netip.AddrPort // over UDP; an invalid address is nowhere
+}
+
+// AccessLog is where what remains of each session is written, as a line of JSON (package proxy/access).
+type AccessLog struct {
+	File string // its path; AccessStdout; "": nowhere
+}
+
+// AccessStdout is what File is if lines go to the standard output.
+const AccessStdout = "stdout"
+
+// Traces are where failovers are told as traces of OpenTelemetry (package proxy/traces).
+type Traces struct {
+	OTLP string // the URL of a collector that takes OTLP over HTTP; "": nowhere
 }
 
 // DNS is where questions for the pools are answered; an invalid address is nowhere. It is run beside the proxy (package dns).

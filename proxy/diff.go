@@ -73,6 +73,10 @@ var settings = map[string]setting{
 	"DNS.TTL":         {word: "ttl"},
 	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}},
 
+	"Config.Observers": {not: "Access and Traces say which there are"},
+	"Config.Access":    {word: "access_log"},
+	"Traces.OTLP":      {word: "otlp"},
+
 	"Pool.dialer":       {not: "tests have it"},
 	"Pool.Native":       {word: "peer", values: peerWords},
 	"Pool.PPID":         {word: "ppid"},

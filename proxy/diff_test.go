@@ -153,7 +153,7 @@ func TestDiffKnowsAllFields(t *testing.T) {
 	there := map[string]bool{}
 	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[DNS](), reflect.TypeFor[Log](), reflect.TypeFor[Pool](),
 		reflect.TypeFor[User](), reflect.TypeFor[Callback](), reflect.TypeFor[Element](), reflect.TypeFor[Register](), reflect.TypeFor[HealthCheck](), reflect.TypeFor[TLS](),
-		reflect.TypeFor[Admin](), reflect.TypeFor[EndTLS]()} {
+		reflect.TypeFor[Admin](), reflect.TypeFor[EndTLS](), reflect.TypeFor[Traces]()} {
 		for i := range of.NumField() {
 			there[of.Name()+"."+of.Field(i).Name] = true
 		}

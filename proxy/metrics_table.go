@@ -81,7 +81,11 @@ var (
 	certificateExpiry = metric(Gauge, "certificate_expiry_seconds", "How long our certificate in a file is valid yet; negative: it has expired.", "cert")
 	stolenTokens      = metric(Counter, "stolen_tokens_total", "Resumes refused because the session is another pool user's.", "pool_element")
 	adminRefused      = metric(Counter, "admin_refused_total", "Requests to the admin API that were refused for want of the token or of a certificate.", "reason")
-	bufferBytes       = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
+
+	AccessLost = metric(Counter, "access_log_lost_lines_total", "Lines of the access log that were lost: the queue was full, or the file could not be written.", "reason")
+	TracesLost = metric(Counter, "traces_lost_total", "Failovers of which no trace was sent: the queue was full, or the collector did not take it.", "reason")
+
+	bufferBytes = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
 )
 
 // tags are the labels of a metric with their values, which are as many.

@@ -13,20 +13,21 @@ import (
 // listens, and not changed any more. The first shard listens, and does what is done once a process; the others are handed
 // connections. None waits for another: what one has for another it posts.
 type spread struct {
-	loops   []loop.Loop
-	shards  []*Shard // each is set, and used, on its own goroutine only
-	pools   map[string]*pool.Pool
-	tokens  map[string]session.Token  // instances, by the kind and the name of the block
-	slots   map[string]chan struct{}  // of the programs that run, by the name of the pool_user
-	counts  map[string]*elementCounts // by the name of the pool_element
-	number  atomic.Uint64             // of the last session
-	loads   []load                    // of the shards
-	places  places                    // where the next session goes: the first shard's
-	memory  atomic.Int64              // bytes in buffers; not used by a single shard
-	pipes   atomic.Int64              // piped buffers
-	cookies cookies                   // of sessions, by their connections to servers
-	secrets secrets                   // certificates and keys
-	slack   int64                     // bytes to be left of limits.memory, because memory is not exact
+	loops     []loop.Loop
+	shards    []*Shard // each is set, and used, on its own goroutine only
+	pools     map[string]*pool.Pool
+	tokens    map[string]session.Token  // instances, by the kind and the name of the block
+	slots     map[string]chan struct{}  // of the programs that run, by the name of the pool_user
+	counts    map[string]*elementCounts // by the name of the pool_element
+	number    atomic.Uint64             // of the last session
+	loads     []load                    // of the shards
+	places    places                    // where the next session goes: the first shard's
+	memory    atomic.Int64              // bytes in buffers; not used by a single shard
+	pipes     atomic.Int64              // piped buffers
+	cookies   cookies                   // of sessions, by their connections to servers
+	secrets   secrets                   // certificates and keys
+	observers []Observer                // of what becomes of sessions
+	slack     int64                     // bytes to be left of limits.memory, because memory is not exact
 }
 
 // elementCounts are what the shards' sides of one pool_element count together.
@@ -51,7 +52,7 @@ func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 	n := len(loops)
 	p := &spread{loops: loops, shards: make([]*Shard, n), loads: make([]load, n), pools: make(map[string]*pool.Pool),
 		tokens: make(map[string]session.Token), slots: make(map[string]chan struct{}), counts: make(map[string]*elementCounts),
-		places: newPlaces(n, c.Limits.Shards == 0), slack: int64(n-1) * slackEach}
+		places: newPlaces(n, c.Limits.Shards == 0), slack: int64(n-1) * slackEach, observers: c.Observers}
 	for _, x := range c.Pools {
 		p.pools[x.Handle] = pool.New(x.Handle, x.Policy, x.Elements)
 		if x.Policy.Draws() {

@@ -11,7 +11,7 @@ import (
 // trace is what the rules of one side report to: the log, the metrics, and the records of failovers.
 func (s *Shard) trace(name string) session.Trace {
 	log := s.log.Named(name)
-	return session.Trace{
+	t := session.Trace{
 		Log: func(level byte, message string, args ...any) {
 			switch level {
 			case 'w':
@@ -29,6 +29,8 @@ func (s *Shard) trace(name string) session.Trace {
 		},
 		Failover: func(r session.Record) { s.record(Record{User: name, Record: r}) },
 	}
+	s.observe(name, &t)
+	return t
 }
 
 func (s *Shard) record(r Record) {

@@ -58,6 +58,7 @@ func (s *lineServer) accept(name string) {
 			return
 		}
 		go func() { // ends with the connection
+			defer conn.Close()
 			for lines := bufio.NewScanner(conn); lines.Scan(); {
 				fmt.Fprintln(conn, name)
 			}

@@ -64,6 +64,11 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 	if err != nil {
 		return err
 	}
+	var endObservers func()
+	if c.Observers, endObservers, err = observers(c, log, meter); err != nil {
+		return fmt.Errorf("starting: %w", err)
+	}
+	defer endObservers() // likewise
 	p, err := proxy.Start(c, log, meter)
 	if err != nil {
 		return err

@@ -56,11 +56,13 @@ func (r *reader) topLevel() *shape {
 		what:       "the configuration",
 		attributes: map[string]setter{"grace": r.duration(&r.config.Grace, 0, mostTime), "require_tls": r.boolean(&r.requireTLS)},
 		once: map[string]func(*hclsyntax.Block){
-			"log":     r.readLog,
-			"admin":   r.readAdmin,
-			"limits":  r.readLimits,
-			"metrics": r.readMetrics,
-			"dns":     r.readDNS,
+			"log":        r.readLog,
+			"admin":      r.readAdmin,
+			"limits":     r.readLimits,
+			"metrics":    r.readMetrics,
+			"traces":     r.readTraces,
+			"access_log": r.readAccessLog,
+			"dns":        r.readDNS,
 		},
 		many: map[string]func(*hclsyntax.Block){
 			"source":       r.readSource,
