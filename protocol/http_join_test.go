@@ -121,6 +121,10 @@ func (c *client) join(t testing.TB, s testServer, n, most int, seed uint64) (Joi
 		most = 0
 	}
 	for len(raw) > 0 && !c.done {
+		if n == 1 { // what is in pieces goes through another process each time
+			j, c.req = thawedJoiner(t, c.p, j, c.req)
+			thawedDelivered(t, &c.last)
+		}
 		k, out, end, err := j.Next(raw[:min(n, len(raw))])
 		if err != nil {
 			if out != nil {

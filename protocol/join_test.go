@@ -24,6 +24,7 @@ func noise(n int) []byte {
 
 // joinParser makes prototest parsers of the Joiner for a reply of which delivered went out.
 func joinParser(t testing.TB, p Protocol, delivered []byte) func() prototest.Parser {
+	made := 0
 	return func() prototest.Parser {
 		old := p.Replies()
 		for rest := delivered; len(rest) > 0; {
@@ -37,7 +38,12 @@ func joinParser(t testing.TB, p Protocol, delivered []byte) func() prototest.Par
 		if err != nil || again != nil {
 			t.Fatalf("join: again %q, error %v", again, err)
 		}
+		made++
+		freezes := made%2 == 0
 		return func(piece []byte) (prototest.Step, error) {
+			if freezes {
+				j, _ = thawedJoiner(t, p, j, nil)
+			}
 			n, out, end, err := j.Next(piece)
 			if err != nil && j.Finish() {
 				t.Fatal("finished, in spite of an error")

@@ -1,8 +1,12 @@
 package protocol
 
 import (
+	"bytes"
 	"fmt"
+	"testing"
+	"time"
 
+	"github.com/poolproxy/poolproxy/freeze"
 	"github.com/poolproxy/poolproxy/protocol/prototest"
 )
 
@@ -14,11 +18,22 @@ func msg(bytes int, note string) prototest.Message {
 // requestsParser makes prototest parsers of a protocol's Requests. Notes read like "safe one line of up to 8 bytes close"; that
 // the same Request is handed over until its end, and that Known is never taken back, is checked on the way.
 func requestsParser(p Protocol) func() prototest.Parser {
+	made := 0
 	return func() prototest.Parser {
 		requests := p.Requests()
 		var current *Request
 		var known bool
+		made++
+		freezes := made%2 == 0 // so each result of pieces is compared with one that was never frozen
 		return func(piece []byte) (prototest.Step, error) {
+			if freezes {
+				if err := thawed(func(c *freeze.Coder) {
+					FreezeRequests(c, p, &requests)
+					FreezeRequest(c, &current)
+				}); err != nil {
+					return prototest.Step{}, err
+				}
+			}
 			cut, req, err := requests.Next(piece)
 			if err != nil {
 				return prototest.Step{}, err
@@ -54,15 +69,27 @@ func requestNote(req *Request, cut Cut) string {
 // request is open). Out is what may be passed on: held bytes come with those that release them. More than 64 KiB held is an
 // error, and Delivered must agree with what was passed.
 func repliesParser(p Protocol, request func(i int) *Request) func() prototest.Parser {
+	made := 0
 	return func() prototest.Parser {
 		replies := p.Replies()
 		var held []byte
 		var passed Prefix
 		var i int
+		var req *Request
+		asked := -1
+		made++
+		freezes := made%2 == 0
 		return func(piece []byte) (prototest.Step, error) {
-			var req *Request
-			if request != nil {
-				req = request(i)
+			if request != nil && asked != i {
+				asked, req = i, request(i)
+			}
+			if freezes {
+				if err := thawed(func(c *freeze.Coder) {
+					FreezeReplies(c, p, &replies)
+					FreezeRequest(c, &req)
+				}); err != nil {
+					return prototest.Step{}, err
+				}
 			}
 			cut, err := replies.Next(req, piece)
 			if err != nil {
@@ -91,4 +118,57 @@ func repliesParser(p Protocol, request func(i int) *Request) func() prototest.Pa
 			return step, nil
 		}
 	}
+}
+
+// thawed has what is shown frozen and thawed again: what goes on is another one that knows the same. Freezing twice must give the same.
+func thawed(show func(c *freeze.Coder)) error {
+	now := time.Unix(1000, 0)
+	cold := freeze.Freezing(nil, now)
+	show(cold)
+	if err := cold.End(); err != nil {
+		return fmt.Errorf("broken promise: %w", err)
+	}
+	warm := freeze.Thawing(cold.Frozen(), now.Add(time.Hour))
+	show(warm)
+	if err := warm.End(); err != nil {
+		return fmt.Errorf("broken promise: %w", err)
+	}
+	again := freeze.Freezing(nil, now.Add(time.Hour))
+	show(again)
+	if !bytes.Equal(again.Frozen(), cold.Frozen()) {
+		return fmt.Errorf("broken promise: thawed and frozen again it is another: %.200x, was %.200x", again.Frozen(), cold.Frozen())
+	}
+	return nil
+}
+
+// thawedJoiner is j, and its request, frozen and thawed.
+func thawedJoiner(t testing.TB, p Protocol, j Joiner, req *Request) (Joiner, *Request) {
+	t.Helper()
+	if err := thawed(func(c *freeze.Coder) {
+		FreezeJoiner(c, p, &j)
+		FreezeRequest(c, &req)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	return j, req
+}
+
+// thawedDelivered freezes and thaws d.
+func thawedDelivered(t testing.TB, d *Delivered) {
+	t.Helper()
+	if err := thawed(func(c *freeze.Coder) { FreezeDelivered(c, d) }); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// warm is a Joiner that goes through another process before each piece.
+type warm struct {
+	Joiner
+	t testing.TB
+	p Protocol
+}
+
+func (w *warm) Next(p []byte) (int, []byte, bool, error) {
+	w.Joiner, _ = thawedJoiner(w.t, w.p, w.Joiner, nil)
+	return w.Joiner.Next(p)
 }
