@@ -73,6 +73,8 @@ type Element struct {
 	ended     endings
 	unhealthy error // what the health check has found
 
+	thawing []*thawingLeg // legs that go on with Resume
+
 	drains      bool // sessions should leave
 	drainReason string
 }

@@ -1,96 +1,127 @@
 package session
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+	"github.com/poolproxy/poolproxy/freeze"
 )
 
 // A process that is replaced by another one (an upgrade) leaves it its sessions: each is frozen, between two events, into bytes, and thawed
 // over there, with the same socket. Freezing changes nothing: if the new process does not take over, the old one goes on as if nothing had
-// been. Thawing has no effect outside the process before Resume: if it fails, nothing has happened.
+// been. Thawing has no effect outside before Resume: if it fails, nothing has happened.
 //
 // Associations are not carried. To the other sidecar an upgrade is an association that was cut: the thawed pool user resumes each leg over a
 // new association with the same element, at once; the thawed element has its legs wait for that, and tells its pool users by its instance that
 // it is still the same. So neither side needs anything of the other, and both may be upgraded in any order.
+//
+// What is frozen has a frame: a mark, what it is, the version of its format, and when it was frozen, for the time that passes until it is
+// thawed counts: the other sidecar's clock does not stand still. A sum over all ends it.
 
-// FreezeVersion is the version of the format of what is frozen. Each build reads its own, and those before it that it says it reads.
+// FreezeVersion is the version of the format of what is frozen. A build thaws its own only: a change to what is shown in freeze_*.go, here or
+// in protocol, is another version.
 const FreezeVersion = 1
 
-// ErrFrozen is wrapped by the errors of thawing: the bytes are of another version, of another protocol, or broken. Nothing was taken over.
-var ErrFrozen = errors.New("session: what another process has frozen is not taken")
+// Errors of freezing and thawing.
+var (
+	// ErrFrozen: the bytes are of another version or protocol, or broken. Nothing was taken over.
+	ErrFrozen = errors.New("session: what another process has frozen is not taken")
+	// ErrNotFreezable: something about the session cannot leave its process.
+	ErrNotFreezable = errors.New("session: it cannot be frozen")
+)
 
-// ErrNotFreezable is wrapped by the errors of freezing: something about the session cannot leave its process.
-var ErrNotFreezable = errors.New("session: it cannot be frozen")
+// Kinds of frames.
+const (
+	frozenUser    = 'u'
+	frozenSession = 's'
+	frozenElement = 'e'
+	frozenLeg     = 'l'
+)
 
-var errNotYet = fmt.Errorf("%w: not yet", ErrNotFreezable)
+const (
+	frameMark = "PPF"
+	frameHead = len(frameMark) + 2 + 8 // mark, kind, version, time
+	frameSum  = 8
 
-// Freeze appends to p what belongs to the pool user's side as a whole: its instance, who the elements of its associations were, how long
-// ago they were lost, its counters. It is called between two events.
-func (u *User) Freeze(p []byte) []byte { return p }
+	// longestPause bounds how long what is thawed may be believed to have been frozen: behind that a clock was set.
+	longestPause = 5 * time.Minute
+)
 
-// Thaw takes over what Freeze of another process has written, its instance included, by which elements know whose legs are resumed. It is
-// called first of all on a new User. After an error (ErrFrozen) the User must not be used.
-func (u *User) Thaw(p []byte) error { return errNotYet }
+// frozen appends what show shows, in a frame. The error wraps ErrNotFreezable.
+func frozen(p []byte, kind byte, now time.Time, show func(*freeze.Coder)) ([]byte, error) {
+	begin := len(p)
+	out := append(append(p, frameMark...), kind, FreezeVersion)
+	out = binary.BigEndian.AppendUint64(out, uint64(now.UnixNano()))
+	c := freeze.Freezing(out, now)
+	show(c)
+	if err := c.End(); err != nil {
+		return p, fmt.Errorf("%w: %w", ErrNotFreezable, err)
+	}
+	out = c.Frozen()
+	return binary.BigEndian.AppendUint64(out, xxhash.Sum64(out[begin:])), nil
+}
 
-// Freeze appends to p all that there is of the session. It is called between two events; the session itself is not changed by it, and may go
-// on. An error wraps ErrNotFreezable and says why.
-func (s *Session) Freeze(p []byte) ([]byte, error) { return p, errNotYet }
+// thawed has show fill in what is in the frame. The error wraps ErrFrozen.
+func thawed(p []byte, kind byte, now time.Time, show func(*freeze.Coder)) error {
+	switch {
+	case len(p) < frameHead+frameSum || string(p[:len(frameMark)]) != frameMark:
+		return fmt.Errorf("%w: %d bytes without a frame", ErrFrozen, len(p))
+	case p[len(frameMark)+1] != FreezeVersion:
+		return fmt.Errorf("%w: it is of version %d, this build takes %d", ErrFrozen, p[len(frameMark)+1], FreezeVersion)
+	case p[len(frameMark)] != kind:
+		return fmt.Errorf("%w: it is of kind %q, not %q", ErrFrozen, p[len(frameMark)], kind)
+	}
+	body := p[:len(p)-frameSum]
+	if xxhash.Sum64(body) != binary.BigEndian.Uint64(p[len(body):]) {
+		return fmt.Errorf("%w: its sum is wrong", ErrFrozen)
+	}
+	then := time.Unix(0, int64(binary.BigEndian.Uint64(p[frameHead-8:])))
+	pause := min(max(now.Sub(then), 0), longestPause)
+	c := freeze.Thawing(body[frameHead:], now.Add(-pause))
+	show(c)
+	if err := c.End(); err != nil {
+		return fmt.Errorf("%w: %w", ErrFrozen, err)
+	}
+	return nil
+}
 
-// ThawSession takes over a session that Freeze of another process has written, with the client's socket, which is not used before Resume. It is
-// called between User.Thaw and User.Resume. After an error (ErrFrozen) nothing of the session is there, and the socket is the caller's.
-func (u *User) ThawSession(p []byte, socket Socket) (*Session, error) { return nil, errNotYet }
+// freezeTimer shows when a timer runs; thawed, at is that time, and the timer is left alone.
+func freezeTimer(c *freeze.Coder, armed bool, at *time.Time) {
+	if !armed {
+		*at = time.Time{}
+	}
+	c.Time(at)
+}
 
-// Resume has the thawed sessions go on: their clocks run, what their clients had not taken is written, their legs are resumed. From here on
-// it is this process that serves them.
-func (u *User) Resume() {}
+// freeze shows offsets.
+func freezeOffsets(c *freeze.Coder, q *queue[int64]) {
+	list := q.all()
+	freeze.List(c, &list, func(x *int64) { c.Offset(x) })
+	if c.Thaws() {
+		*q = queue[int64]{items: list}
+	}
+}
 
-// Leave is for the process that was replaced, once the other one has Resumed: it forgets all sessions and associations without touching a
-// client's socket. Nothing is called afterwards. Associations are ended, if that was not done before.
-func (u *User) Leave() {}
+// freeze shows what the socket has not taken. thawed bounds it, in bytes.
+func (o *outlet) freeze(c *freeze.Coder, most int64) {
+	if len(o.run) > 0 {
+		c.Fail("bytes are on their way to a socket: it is not frozen between two events")
+	}
+	c.Bool(&o.open, &o.held, &o.paused, &o.end, &o.ended)
+	c.Offset(&o.accepted, &o.until)
+	o.spill.Freeze(c, o.pool, most)
+	c.Check(int64(o.spill.Len()) <= o.accepted, "%d bytes are kept for a socket, of %d", o.spill.Len(), o.accepted)
+	c.Check(!o.ended || o.end && o.spill.Len() == 0, "an end was told before what comes before it")
+}
 
-// Socket is the client's, as it was given to Accept or ThawSession.
-func (s *Session) Socket() Socket { return s.out.socket }
-
-// HasEnded reports whether the client has finished sending, which was told by End. Its socket need not be read any more.
-func (s *Session) HasEnded() bool { return s.ended }
-
-// Freeze appends to p what belongs to the pool element's side as a whole: its instance, which legs have ended, what the health check has
-// found. It is called between two events.
-func (e *Element) Freeze(p []byte) []byte { return p }
-
-// Thaw takes over what Freeze of another process has written, its instance included, by which pool users know that the element is still
-// the same: else their sessions would fail over. It is called first of all on a new Element. After an error (ErrFrozen) the Element must
-// not be used.
-func (e *Element) Thaw(p []byte) error { return errNotYet }
-
-// EachLeg calls f for every leg that has not ended, always in the same order.
-func (e *Element) EachLeg(f func(*Leg)) {}
-
-// Freeze appends to p all that there is of the leg. As Session.Freeze.
-func (g *Leg) Freeze(p []byte) ([]byte, error) { return p, errNotYet }
-
-// ThawLeg takes over a leg that Freeze of another process has written, with the server's socket, which is not used before Resume. It is
-// called between Thaw and Resume. After an error (ErrFrozen) nothing of the leg is there, and the socket is the caller's. If the leg is
-// Connecting, its owner tells Connected or ConnectFailed, as after ElementConfig.Connect.
-func (e *Element) ThawLeg(p []byte, socket Socket) (*Leg, error) { return nil, errNotYet }
-
-// Resume has the thawed legs go on: what their servers had not taken is written, and they wait for their pool users to come back, each for
-// as long as was agreed for a leg out of touch.
-func (e *Element) Resume() {}
-
-// Leave is for the process that was replaced, once the other one has Resumed: it forgets all legs and associations without touching a
-// server's socket. Nothing is called afterwards. Associations are ended, if that was not done before.
-func (e *Element) Leave() {}
-
-// Socket is the server's, as it was returned by ElementConfig.Connect or given to ThawLeg.
-func (g *Leg) Socket() Socket { return g.out.socket }
-
-// User is the instance of the pool user whose session it is: by that (Token.Spread) several Elements that share an address share the legs.
-func (g *Leg) User() Token { return g.user }
-
-// Connecting reports whether the server has not accepted the connection yet.
-func (g *Leg) Connecting() bool { return false }
-
-// HasEnded reports whether the server has finished sending, or its connection has failed, which was told by End or Broken. Its socket need
-// not be read any more.
-func (g *Leg) HasEnded() bool { return g.end }
+// freeze shows a cookie.
+func (k *keptCookie) freeze(c *freeze.Coder, set func(p []byte)) {
+	p := k.bytes
+	c.Bytes(&p)
+	if c.Check(len(p) <= maxSealed, "a cookie of %d bytes", len(p)) && c.Thaws() && p != nil {
+		set(p)
+	}
+}

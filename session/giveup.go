@@ -18,12 +18,12 @@ func (g *Leg) giveUp() {
 	default:
 		g.fencing = true
 		g.out.held, g.out.until = true, g.out.written() // it gets nothing more
-		g.e.c.Fence(g, g.fenced)
+		g.e.c.Fence(g, g.wasFenced)
 	}
 }
 
-// fenced hears that the server was stopped for certain, or could not be. How its connection ends tells how far it had read.
-func (g *Leg) fenced(err error) {
+// wasFenced hears that the server was stopped for certain, or could not be. How its connection ends tells how far it had read.
+func (g *Leg) wasFenced(err error) {
 	switch {
 	case g.over || g.failure != nil:
 	case err != nil:
@@ -31,7 +31,7 @@ func (g *Leg) fenced(err error) {
 		g.silent(err.Error())
 	default:
 		g.e.c.Trace.log('i', "the server was fenced", "session", g.Session)
-		g.poll.Func = g.notStopped
+		g.fenced, g.poll.Func = true, g.notStopped
 		g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(afterFence))
 	}
 }

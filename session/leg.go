@@ -29,6 +29,8 @@ type Leg struct {
 	unreadEnd bool // the server died and has not read the last byte
 	abortive  bool // the server's connection is to end with a reset
 	fencing   bool // the server is being stopped for certain
+	fenced    bool // it is said to have been
+	connected bool // the server has accepted the connection
 
 	cookieOwed bool // the pool user is to be told the cookie, before anything else
 	cookieSet  bool // the cookie was set here
@@ -44,6 +46,7 @@ type Leg struct {
 	highest int64         // the same over any association
 	credit  int64         // the user's, an offset
 	failure *message      // LEG_FAILED, due behind the last byte
+	broken  error         // why the server's connection has failed; nil: it has not
 	reads   reading
 
 	Session  uint64 // the pool user's number of the session, for logs
@@ -95,7 +98,7 @@ func (g *Leg) Connected() {
 	if g.over {
 		return
 	}
-	g.out.open = true
+	g.out.open, g.connected = true, true
 	g.startReading()
 	if g.link != nil {
 		g.link.tell(g.stream, g.opened())
@@ -144,8 +147,14 @@ func (g *Leg) End() {
 
 // Broken says that the server's connection has failed.
 func (g *Leg) Broken(err error) {
-	g.out.open = false
+	g.out.open, g.broken = false, err
 	g.wasReset = errors.Is(err, loop.ErrReset)
+	g.askBroken()
+}
+
+// askBroken asks whether the server whose connection has failed still listens.
+func (g *Leg) askBroken() {
+	err := g.broken
 	g.e.c.Listening(g.out.socket, func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
 }
 

@@ -3,6 +3,7 @@ package session
 import (
 	"fmt"
 	"slices"
+	"time"
 )
 
 // receive takes a message of the pool user for this leg.
@@ -145,12 +146,21 @@ func (g *Leg) outOfTouch() {
 	if g.over {
 		return
 	}
-	now := g.e.c.Loop.Now()
-	until := now.Add(g.hold)
+	g.wait(g.holdFrom(l))
+}
+
+// holdFrom is how long the leg is kept if the association that carries it is lost now.
+func (g *Leg) holdFrom(l *elementLink) time.Time {
+	until := g.e.c.Loop.Now().Add(g.hold)
 	if heard, ok := l.heard(); ok {
 		until = earlier(until, heard.Add(g.e.c.Silence+g.hold))
 	}
-	if !now.Before(until) {
+	return until
+}
+
+// wait keeps the leg, which is out of touch, until then.
+func (g *Leg) wait(until time.Time) {
+	if !g.e.c.Loop.Now().Before(until) {
 		g.expire()
 		return
 	}

@@ -67,6 +67,8 @@ type User struct {
 	left   map[string]time.Time // when elements that carry sessions have left the pool
 
 	policySaid time.Time // when the application's policy was last said to have failed
+
+	thawing []*thawing // sessions that go on with Resume
 }
 
 // NewUser returns a User without sessions.

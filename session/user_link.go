@@ -133,7 +133,11 @@ func (l *userLink) resume(leg *userLeg) {
 		return
 	}
 	leg.resume(stream)
-	leg.s.u.c.Loop.Schedule(&leg.s.timer, leg.s.u.c.Loop.Now().Add(l.u.c.Failover.Resume))
+	patience := l.u.c.Failover.Resume
+	if patience == 0 { // then only a thawed leg is resumed at all
+		patience = redialEvery
+	}
+	leg.s.u.c.Loop.Schedule(&leg.s.timer, leg.s.u.c.Loop.Now().Add(patience))
 }
 
 // violate ends an association whose peer broke the rules, as if it had broken.
