@@ -104,7 +104,15 @@ func newRig(t *testing.T, o options) *rig {
 		policy = pool.Priority
 	}
 	r.pool = pool.New("things", policy, members)
-	r.user = NewUser(UserConfig{Loop: r.host, Name: "user", Instance: token16(1), Pool: r.pool, Dialer: mapping.TCPMapping{},
+	r.user = NewUser(r.userConfig(1))
+	r.upgrades()
+	return r
+}
+
+// userConfig is that of a User whose instance begins with first.
+func (r *rig) userConfig(first byte) UserConfig {
+	o := r.o
+	return UserConfig{Loop: r.host, Name: "user", Instance: token16(first), Pool: r.pool, Dialer: mapping.TCPMapping{},
 		Association: r.association(), Protocol: o.protocol, Memory: o.memory, Failover: o.failover, Callbacks: o.callbacks, Associations: o.spread,
 		Random: func(p []byte) {
 			for i := range p {
@@ -112,8 +120,7 @@ func newRig(t *testing.T, o options) *rig {
 			}
 		},
 		Number: func() uint64 { r.number++; return r.number },
-		Trace:  Trace{Log: r.log("user"), Failover: func(x Record) { r.records = append(r.records, x) }}})
-	return r
+		Trace:  Trace{Log: r.log("user"), Failover: func(x Record) { r.records = append(r.records, x) }}}
 }
 
 func (r *rig) association() mapping.Config {
@@ -222,18 +229,7 @@ func (s *station) at() netip.AddrPort { return s.host.Addr(7001) }
 
 // start runs the sidecar; first is the first byte of its instance.
 func (s *station) start(first byte) {
-	var unread func(Socket) (int, bool)
-	if s.r.o.reads {
-		unread = func(Socket) (int, bool) { n := s.unread(); return n, n >= 0 }
-	}
-	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
-		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(_ Socket, answer func(bool)) { answer(!s.gone) }, Unread: unread,
-		Cookies: s.cookies, Card: s.card, Cookie: func(_ *Leg, cookie []byte) { s.told = append([]byte{}, cookie...) },
-		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
-	if s.r.o.fence {
-		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }
-	}
-	s.e = NewElement(c)
+	s.e = NewElement(s.config(first))
 	var err error
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
 		if s.refuses != nil && s.refuses() {
@@ -249,12 +245,34 @@ func (s *station) start(first byte) {
 	}
 }
 
+// config is that of an Element whose instance begins with first.
+func (s *station) config(first byte) ElementConfig {
+	var unread func(Socket) (int, bool)
+	if s.r.o.reads {
+		unread = func(Socket) (int, bool) { n := s.unread(); return n, n >= 0 }
+	}
+	c := ElementConfig{Loop: s.host, Name: s.name, Instance: token16(first), Memory: s.r.o.legs, Hold: s.r.o.hold,
+		MaxLegs: s.r.o.maxLegs, Connect: s.connect, Listening: func(_ Socket, answer func(bool)) { answer(!s.gone) }, Unread: unread,
+		Cookies: s.cookies, Card: s.card, Cookie: func(_ *Leg, cookie []byte) { s.told = append([]byte{}, cookie...) },
+		Silence: s.r.o.beat.Interval * time.Duration(s.r.o.beat.Misses+1), Trace: Trace{Log: s.r.log(s.name)}}
+	if s.r.o.fence {
+		c.Fence = func(leg *Leg, answer func(error)) { s.fence(leg, answer) }
+	}
+	return c
+}
+
 func (s *station) connect(leg *Leg) Socket {
 	server := &end{r: s.r, h: s.host, rules: leg, room: s.room, app: s.app, name: fmt.Sprintf("%s's server %d", s.name, len(s.servers)+1)}
 	s.servers, s.legs = append(s.servers, server), append(s.legs, leg)
+	s.connecting(leg, server)
+	return server
+}
+
+// connecting tells the leg how its connecting has ended.
+func (s *station) connecting(leg *Leg, server *end) {
 	timer := &loop.Timer{Func: func() {
 		switch {
-		case server.closed || server.reset:
+		case server.closed || server.reset || server.rules != local(leg): // another process is told
 		case s.gone:
 			leg.ConnectFailed(loop.ErrRefused)
 		default:
@@ -263,7 +281,6 @@ func (s *station) connect(leg *Leg) Socket {
 		}
 	}}
 	s.host.Schedule(timer, s.host.Now().Add(s.slow))
-	return server
 }
 
 // server is the newest one.
@@ -306,8 +323,9 @@ type end struct {
 
 	// From the rules to the test.
 	got                     []byte
-	answered                int // bytes of got that echo has answered
-	read                    int // bytes of got that the process has read; the rest is in its receive queue
+	answered                int  // bytes of got that echo has answered
+	busy                    bool // it has a reply to finish first
+	read                    int  // bytes of got that the process has read; the rest is in its receive queue
 	frozen                  bool
 	room                    int // bytes that are taken now; -1: all
 	finished, closed, reset bool

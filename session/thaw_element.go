@@ -44,6 +44,10 @@ func (e *Element) Resume() {
 // resume has the leg go on.
 func (t *thawingLeg) resume() {
 	g := t.g
+	if g.reads.known && g.e.c.Unread == nil { // it could be asked there, and cannot be here
+		g.reads.known, g.reads.holds = false, queue[int64]{}
+		g.barrier()
+	}
 	if g.link == nil { // else its pool user has been faster
 		if g.wait(t.until); g.over {
 			return

@@ -170,7 +170,7 @@ func (t *thawing) resume() {
 		g.link.remove(g)
 		g.link = nil
 		s.legFailed(failure{cause: g.gaveUp, detector: "reply timeout", reach: g.highest})
-	case g.restore != nil:
+	case g.restore != nil && g.begun:
 		g.restore.advance() // a callback that had not answered is asked again
 	}
 	if !s.done {
