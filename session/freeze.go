@@ -1,12 +1,10 @@
 package session
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"time"
 
-	"github.com/cespare/xxhash/v2"
 	"github.com/poolproxy/poolproxy/freeze"
 )
 
@@ -17,9 +15,6 @@ import (
 // Associations are not carried. To the other sidecar an upgrade is an association that was cut: the thawed pool user resumes each leg over a
 // new association with the same element, at once; the thawed element has its legs wait for that, and tells its pool users by its instance that
 // it is still the same. So neither side needs anything of the other, and both may be upgraded in any order.
-//
-// What is frozen has a frame: a mark, what it is, the version of its format, and when it was frozen, for the time that passes until it is
-// thawed counts: the other sidecar's clock does not stand still. A sum over all ends it.
 
 // FreezeVersion is the version of the format of what is frozen. A build thaws its own only: a change to what is shown in freeze_*.go, here or
 // in protocol, is another version.
@@ -41,48 +36,18 @@ const (
 	frozenLeg     = 'l'
 )
 
-const (
-	frameMark = "PPF"
-	frameHead = len(frameMark) + 2 + 8 // mark, kind, version, time
-	frameSum  = 8
-
-	// longestPause bounds how long what is thawed may be believed to have been frozen: behind that a clock was set.
-	longestPause = 5 * time.Minute
-)
-
 // frozen appends what show shows, in a frame. The error wraps ErrNotFreezable.
 func frozen(p []byte, kind byte, now time.Time, show func(*freeze.Coder)) ([]byte, error) {
-	begin := len(p)
-	out := append(append(p, frameMark...), kind, FreezeVersion)
-	out = binary.BigEndian.AppendUint64(out, uint64(now.UnixNano()))
-	c := freeze.Freezing(out, now)
-	show(c)
-	if err := c.End(); err != nil {
+	out, err := freeze.Frame(p, kind, FreezeVersion, now, show)
+	if err != nil {
 		return p, fmt.Errorf("%w: %w", ErrNotFreezable, err)
 	}
-	out = c.Frozen()
-	return binary.BigEndian.AppendUint64(out, xxhash.Sum64(out[begin:])), nil
+	return out, nil
 }
 
 // thawed has show fill in what is in the frame. The error wraps ErrFrozen.
 func thawed(p []byte, kind byte, now time.Time, show func(*freeze.Coder)) error {
-	switch {
-	case len(p) < frameHead+frameSum || string(p[:len(frameMark)]) != frameMark:
-		return fmt.Errorf("%w: %d bytes without a frame", ErrFrozen, len(p))
-	case p[len(frameMark)+1] != FreezeVersion:
-		return fmt.Errorf("%w: it is of version %d, this build takes %d", ErrFrozen, p[len(frameMark)+1], FreezeVersion)
-	case p[len(frameMark)] != kind:
-		return fmt.Errorf("%w: it is of kind %q, not %q", ErrFrozen, p[len(frameMark)], kind)
-	}
-	body := p[:len(p)-frameSum]
-	if xxhash.Sum64(body) != binary.BigEndian.Uint64(p[len(body):]) {
-		return fmt.Errorf("%w: its sum is wrong", ErrFrozen)
-	}
-	then := time.Unix(0, int64(binary.BigEndian.Uint64(p[frameHead-8:])))
-	pause := min(max(now.Sub(then), 0), longestPause)
-	c := freeze.Thawing(body[frameHead:], now.Add(-pause))
-	show(c)
-	if err := c.End(); err != nil {
+	if err := freeze.Open(p, kind, FreezeVersion, now, show); err != nil {
 		return fmt.Errorf("%w: %w", ErrFrozen, err)
 	}
 	return nil

@@ -2,7 +2,6 @@ package session
 
 import (
 	"math"
-	"net/netip"
 	"time"
 
 	"github.com/poolproxy/poolproxy/freeze"
@@ -20,24 +19,11 @@ type legPlace struct {
 }
 
 func (x *legPlace) freeze(c *freeze.Coder) {
-	e := &x.element
-	address := func(a *netip.Addr) {
-		p, _ := a.MarshalBinary() // never fails
-		if c.Bytes(&p); c.Thaws() {
-			c.Check(a.UnmarshalBinary(p) == nil, "%d bytes that are no address", len(p))
-		}
-	}
-	host, port := e.Address.Addr(), e.Address.Port()
-	c.Text(&e.Name, &e.Mapping, &x.peerName)
-	address(&host)
-	freeze.Number(c, &port, 0, math.MaxUint16)
-	freeze.List(c, &e.Paths, address)
+	x.element.Freeze(c)
+	c.Text(&x.peerName)
 	freeze.Number(c, &x.n, 0, 1<<16)
 	c.Array(x.peer[:])
 	c.Time(&x.lostAt)
-	if c.Thaws() {
-		e.Address = netip.AddrPortFrom(host, port)
-	}
 }
 
 // leg shows what the coming leg has to send, and the leg that there is.
