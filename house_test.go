@@ -25,7 +25,7 @@ const (
 // floors says on which floor each top folder lives. A package imports only from floors below its own. Folders above all floors
 // (bench, test, examples, deploy) may import what they like and are imported by nobody.
 var floors = map[string]int{
-	"asap": 0, "freeze": 0, "loop": 0,
+	"asap": 0, "freeze": 0, "loop": 0, "whence": 0,
 	"heartbeat": 1, "retrieval": 1, "mapping": 1, "protocol": 1, "pool": 1,
 	"session": 2, "dns": 2, "etcd": 2, "handlespace": 2, "registrar": 2, "secure": 2,
 	"proxy": 3, "admin": 3,
@@ -45,6 +45,8 @@ var guarded = map[string]string{
 	"github.com/miekg/dns":         "dns",
 	"go.etcd.io/etcd":              "etcd",
 	"go.opentelemetry.io/otel":     "proxy/traces",
+
+	"github.com/pires/go-proxyproto": "whence",
 }
 
 // timeless folders are the core, to which time is an argument.

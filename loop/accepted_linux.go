@@ -11,6 +11,7 @@ import (
 type Accepted struct {
 	fd     int
 	remote netip.AddrPort
+	how    Interception // how it has come to the listener
 }
 
 // Remote is the address of the peer's end.

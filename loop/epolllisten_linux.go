@@ -20,6 +20,7 @@ const acceptPause = 100 * time.Millisecond
 type epollListener struct {
 	loop   *Epoll
 	take   func(Accepted)
+	how    Interception
 	fd     int // -1: closed
 	slot   int32
 	addr   netip.AddrPort
@@ -33,14 +34,18 @@ func (e *Epoll) Listen(at netip.AddrPort, accept func(Conn) Handler) (Listener, 
 
 // ListenFor accepts connections for whichever loop; see Adopter.
 func (e *Epoll) ListenFor(at netip.AddrPort, take func(Accepted)) (Listener, error) {
+	return e.listen(at, Addressed, take)
+}
+
+func (e *Epoll) listen(at netip.AddrPort, how Interception, take func(Accepted)) (Listener, error) {
 	if e.over {
 		return nil, fmt.Errorf("listen %v: %w", at, ErrClosed)
 	}
-	fd, err := listenSocket(at)
+	fd, err := listenSocket(at, how)
 	if err != nil {
 		return nil, fmt.Errorf("listen %v: %w", at, err)
 	}
-	l := &epollListener{loop: e, take: take, fd: fd, addr: localAddr(fd)}
+	l := &epollListener{loop: e, take: take, how: how, fd: fd, addr: localAddr(fd)}
 	l.resume.Func = func() { l.interest(unix.EPOLLIN) }
 	if l.slot, err = e.register(l, fd, unix.EPOLLIN); err != nil {
 		unix.Close(fd)
@@ -73,7 +78,7 @@ func (l *epollListener) ready(uint32) {
 			if !l.addr.Addr().IsLoopback() { // else it has been inherited
 				unpaced(fd, from.Addr())
 			}
-			l.take(Accepted{fd, from})
+			l.take(Accepted{fd, from, l.how})
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:

@@ -57,12 +57,15 @@ func setInt(fd, level, name int, value int32) error {
 }
 
 // listenSocket makes a listening socket. The wildcard of IPv6 accepts IPv4 as well, as Go's net package has it.
-func listenSocket(at netip.AddrPort) (int, error) {
+func listenSocket(at netip.AddrPort, how Interception) (int, error) {
 	fd, err := newSocket(at.Addr())
 	if err != nil {
 		return -1, err
 	}
-	if err := errors.Join(prepare(fd, true), listenOn(fd, at)); err != nil {
+	if how == TProxy {
+		err = transparent(fd, at.Addr())
+	}
+	if err := errors.Join(err, prepare(fd, true), listenOn(fd, at)); err != nil {
 		closeSocket(fd)
 		return -1, err
 	}

@@ -4,10 +4,12 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/session"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // Config is what a process runs: plain values, checked. cmd/poolproxy makes it from HCL.
@@ -104,6 +106,8 @@ type Pool struct {
 	UDPPort  uint16         // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
 
+	SendProxy whence.Version // mapping none: of the header that tells the elements whose connection it is; None: they are sent none
+
 	Source     pool.Source   // where its elements come from; nil: they are Elements, and those that are registered in this process
 	SourceName string        // what the configuration calls it: "dns.k8s"; "": it stands there itself
 	Stale      time.Duration // how old what is known of the elements may become until that is an alarm; 0: there is none
@@ -116,9 +120,16 @@ type Pool struct {
 
 // User is the pool_user side: it stands beside clients.
 type User struct {
-	Name      string
-	Listen    netip.AddrPort
-	Pool      string // a pool handle in Config.Pools
+	Name   string
+	Listen netip.AddrPort
+
+	// Transparent is how connections that were addressed to others are led to Listen, which several such pool_users may share; Match are
+	// the addresses that are this one's.
+	Transparent loop.Interception
+	Match       []Match
+
+	Accept    *AcceptProxy // not nil: each connection begins with a header of the PROXY protocol
+	Pool      string       // a pool handle in Config.Pools
 	Protocol  protocol.Protocol
 	Heartbeat mapping.Heartbeat
 	Memory    int // bytes of one session's retrieval
@@ -138,6 +149,12 @@ type User struct {
 	TLS *EndTLS // how clients come in; nil: without TLS
 }
 
+// AcceptProxy says that clients are proxies, which begin each connection with a header of the PROXY protocol.
+type AcceptProxy struct {
+	Trusted []netip.Prefix // the networks that are believed; all others are refused
+	Timeout time.Duration  // how long the header may take
+}
+
 // Callback is a failover callback (draft-conrad-rserpool-service-00 §6.3): a rule, or a program. One of Rule and Exec is set.
 type Callback struct {
 	Rule    session.Callback
@@ -152,6 +169,7 @@ type Element struct {
 	Name      string
 	Listen    netip.AddrPort
 	Server    netip.AddrPort
+	SendProxy whence.Version // of the header that tells the server whose connection it is; None: it is sent none
 	Mapping   mapping.ID
 	Paths     []netip.Addr // mapping SCTP: further addresses that it listens on
 	UDPPort   uint16       // mapping SCTP: the kernel's own port of UDP, where peers send to (RFC 6951); 0: they may do without

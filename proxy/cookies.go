@@ -103,6 +103,19 @@ func (c *cookies) find(local, server netip.AddrPort) (*cookiePlace, error) {
 	return found, nil
 }
 
+// has reports whether there is a connection of ours from local to server.
+func (c *cookies) has(local, server netip.AddrPort) bool {
+	local, server = unmapped(local), unmapped(server)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for x := c.at[local]; x != nil; x = x.next {
+		if x.server == server {
+			return true
+		}
+	}
+	return false
+}
+
 // unmapped is an address in the form in which addresses compare.
 func unmapped(a netip.AddrPort) netip.AddrPort {
 	return netip.AddrPortFrom(a.Addr().Unmap().WithZone(""), a.Port())

@@ -87,6 +87,7 @@ var settings = map[string]setting{
 	"Pool.SourceDigest": {word: "source: the source's settings", hidden: true},
 	"Pool.Stale":        {word: "source: stale_after"},
 
+	"User.Accept":         {word: "proxy_protocol"},
 	"User.Memory":         {word: "retrieval.memory"},
 	"User.Protocol":       {not: "ProtocolDigest says which one it is"},
 	"User.ProtocolDigest": {word: "protocol", hidden: true},
@@ -191,7 +192,7 @@ func (d *differ) compare(path string, a, b reflect.Value) {
 // value compares two values of one setting.
 func (d *differ) value(word string, s setting, a, b reflect.Value) {
 	switch a.Interface().(type) {
-	case netip.AddrPort, netip.Addr, *regexp.Regexp: // structs that are one value
+	case netip.AddrPort, netip.Addr, netip.Prefix, *regexp.Regexp: // structs that are one value
 		d.leaf(word, s, a, b)
 		return
 	}
@@ -211,7 +212,7 @@ func (d *differ) value(word string, s setting, a, b reflect.Value) {
 
 // one reports whether a struct is one value.
 func one(t reflect.Type) bool {
-	return t == reflect.TypeFor[netip.AddrPort]() || t == reflect.TypeFor[netip.Addr]()
+	return t == reflect.TypeFor[netip.AddrPort]() || t == reflect.TypeFor[netip.Addr]() || t == reflect.TypeFor[netip.Prefix]()
 }
 
 func (d *differ) leaf(word string, s setting, a, b reflect.Value) {

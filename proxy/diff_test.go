@@ -19,6 +19,8 @@ func filled(t reflect.Type) reflect.Value {
 		return reflect.ValueOf(netip.MustParseAddrPort("192.0.2.1:7"))
 	case reflect.TypeFor[netip.Addr]():
 		return reflect.ValueOf(netip.MustParseAddr("192.0.2.1"))
+	case reflect.TypeFor[netip.Prefix]():
+		return reflect.ValueOf(netip.MustParsePrefix("192.0.2.1/32"))
 	case reflect.TypeFor[*regexp.Regexp]():
 		return reflect.ValueOf(regexp.MustCompile("a"))
 	}
@@ -98,6 +100,9 @@ func other(p spot, v reflect.Value) {
 		return
 	case netip.Addr:
 		v.Set(reflect.ValueOf(netip.MustParseAddr("192.0.2.2")))
+		return
+	case netip.Prefix:
+		v.Set(reflect.ValueOf(netip.MustParsePrefix("192.0.2.0/24")))
 		return
 	case *regexp.Regexp:
 		v.Set(reflect.ValueOf(regexp.MustCompile("b")))

@@ -10,6 +10,7 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/secure"
 	"github.com/poolproxy/poolproxy/session"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // elementSide is one pool_element: a listener for the associations of pool users, and the rules of the legs at one server.
@@ -19,6 +20,8 @@ type elementSide struct {
 	name        string
 	mapping     mapping.ID
 	server      netip.AddrPort
+	sendProxy   whence.Version // of the header before all else that the server is told; None: it is told none
+	unnamed     time.Time      // when it was last said that a client's address is not known
 	association mapping.Config
 	rules       elementRules
 	listener    loop.Listener // nil: the first shard's hands associations over
@@ -54,7 +57,7 @@ const serverTimeout = 3 * time.Second
 var errServerTimeout = errors.New("the server did not answer within 3s")
 
 func newElementSide(s *Shard, c Element) (*elementSide, error) {
-	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, association: associationConfig(c.Heartbeat),
+	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, sendProxy: c.SendProxy, association: associationConfig(c.Heartbeat),
 		newcomers: make(map[stranger]bool), sctp: s.watched(c.sctp(), "pool_element", c.Name), counts: s.common.counts[c.Name]}
 	e.origin = s.origin(c.ServerTLS, "pool_element", c.Name)
 	if len(c.FenceExec) > 0 {
@@ -69,7 +72,7 @@ func newElementSide(s *Shard, c Element) (*elementSide, error) {
 		return nil, err
 	}
 	if c.Health != nil {
-		e.health = newHealth(s, c.Name, *c.Health, e.setHealth)
+		e.health = newHealth(s, c.Name, c.introduced(), e.setHealth)
 		if c.Health.Address == c.Server {
 			e.health.origin = e.origin
 		}
@@ -106,7 +109,7 @@ func (e *elementSide) setHealth(err error) {
 // newDirectSide is the element side of mapping none, or of a native element: it runs beside the pool user and connects to the pool
 // element itself. n is nil with mapping none.
 func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n *native) (*elementSide, error) {
-	e := &elementSide{shard: s, name: to.Name, server: to.Address, native: n}
+	e := &elementSide{shard: s, name: to.Name, server: to.Address, sendProxy: s.poolConfig(c.Pool).SendProxy, native: n}
 	if e.origin = s.origin(s.poolConfig(c.Pool).ServerTLS, "pool_user", c.Name); e.origin != nil && e.origin.Protocols == nil {
 		e.origin.Protocols = alpn(c)
 	}
@@ -160,7 +163,7 @@ func (e *elementSide) connect(leg *session.Leg) session.Socket {
 	if e.native != nil {
 		return e.connectNative(leg)
 	}
-	return e.dial(leg, leg)
+	return e.dial(leg, leg, leg.Ends)
 }
 
 // connecting are rules that hear how a connect has ended, and whose server may have a cookie: a session.Leg or a nativeSession.
@@ -171,8 +174,9 @@ type connecting interface {
 	cookieHolder
 }
 
-// dial begins to connect to the server for a leg, or for rules that have none (nil).
-func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
+// dial begins to connect to the server for a leg, or for rules that have none (nil). ends are those of the client's connection.
+func (e *elementSide) dial(r connecting, leg *session.Leg, ends whence.Ends) *serverSocket {
+	header := e.header(ends)
 	c := &local{shard: e.shard, rules: r}
 	c.again.Func = c.read
 	limit := &loop.Timer{}
@@ -184,6 +188,9 @@ func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
 	s.cookie = cookiePlace{shard: e.shard.index, holder: r}
 	c.connected = func(err error) {
 		e.shard.loop.Cancel(limit)
+		if err == nil && e.origin == nil {
+			err = introduce(c, header)
+		}
 		if err != nil {
 			r.ConnectFailed(err)
 			return
@@ -198,7 +205,7 @@ func (e *elementSide) dial(r connecting, leg *session.Leg) *serverSocket {
 		r.ConnectFailed(errServerTimeout)
 	}
 	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
-	c.Conn = e.shard.dial(e.origin, e.server, c)
+	c.Conn = e.shard.dial(e.origin, e.server, header, c)
 	s.named() // before the server can ask, where the loop knows it so early
 	return s
 }

@@ -48,10 +48,10 @@ func (s *Shard) origin(t *EndTLS, kind, name string) *secure.Origin {
 	return o
 }
 
-// dial connects to a server, in TLS if there is an origin.
-func (s *Shard) dial(o *secure.Origin, to netip.AddrPort, h loop.Handler) loop.Conn {
+// dial connects to a server, in TLS if there is an origin: then first goes before the handshake. Without one it is the caller's to send.
+func (s *Shard) dial(o *secure.Origin, to netip.AddrPort, first []byte, h loop.Handler) loop.Conn {
 	if o == nil {
 		return s.loop.Dial(to, h)
 	}
-	return o.Dial(s.loop, to, h)
+	return o.Dial(s.loop, to, first, h)
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/secure"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // HealthKind is what a health check does.
@@ -37,6 +38,8 @@ type HealthCheck struct {
 	Host   string // HealthHTTP: the field Host
 	Path   string // HealthHTTP: the request target
 	Status int    // HealthHTTP: the status wanted; 0: 200 to 399
+
+	SendProxy whence.Version // with what header of the PROXY protocol a connection begins: that of the server's; set by the proxy
 
 	Exec []string // HealthExec: a program and its arguments, without a shell; exit status 0 is a success
 

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 const (
@@ -49,7 +50,11 @@ func dialCheck(h *health) attempt {
 	case HealthHTTP:
 		d.unsent, d.verdict, d.missing = httpRequest(&h.check), wantStatus(h.check.Status), "no status"
 	}
-	d.conn = h.shard.dial(h.origin, h.check.Address, d)
+	first := h.check.SendProxy.Append(nil, whence.Ends{}) // nobody's connection is passed on
+	if h.origin == nil && d.verdict != nil {
+		d.unsent = append(first, d.unsent...)
+	}
+	d.conn = h.shard.dial(h.origin, h.check.Address, first, d)
 	return d
 }
 

@@ -46,7 +46,7 @@ var (
 	sessionsBy  = metric(Gauge, "sessions_by_protection", "Sessions by whether they would survive the death of their server now.",
 		"pool", "pool_user", "protection")
 	sessionsAccepted = metric(Counter, "sessions_accepted_total", "Sessions that have begun.", "pool", "pool_user")
-	sessionsRefused  = metric(Counter, "sessions_refused_total", "Clients refused because limits.sessions was reached.", "pool", "pool_user")
+	sessionsRefused  = metric(Counter, "sessions_refused_total", "Clients that got no session, by the reason.", "pool", "pool_user", "reason")
 	clientMessages   = metric(Counter, "client_messages_total", "Messages of clients, by whether the session was protected meanwhile.",
 		"pool", "pool_user", "protected")
 	clientBytes = metric(Counter, "client_bytes_total", "Bytes of clients, by whether the session was protected meanwhile.",

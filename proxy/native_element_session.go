@@ -110,7 +110,7 @@ func (s *nativeSession) Receive(m mapping.Message) {
 // connect begins to connect to the server, once.
 func (s *nativeSession) connect() {
 	if s.server == nil && !s.ended {
-		s.server = s.owner.element.dial(s, nil)
+		s.server = s.owner.element.dial(s, nil, s.ends())
 	}
 }
 

@@ -194,26 +194,27 @@ func (p *Proxy) end() {
 // Shard is everything that one loop owns. It belongs to the loop's goroutine. It is exported for simulation: over a
 // looptest.World the whole proxy runs in virtual time.
 type Shard struct {
-	index    int     // 0: the first, which listens
-	common   *spread // what it shares with others
-	loop     loop.Loop
-	config   Config
-	log      hclog.Logger
-	metrics  *metrics.Metrics
-	users    []*userSide    // in the order of the configuration, in every shard
-	elements []*elementSide // likewise
-	feeds    []*feed        // of the first shard
-	records  []Record       // at least the last keptRecords, oldest first
-	changes  []PathChange   // likewise
-	scratch  *loop.Buffer
-	random   func([]byte)
-	kernel   *kernel   // nil: it cannot be asked
-	blind    bool      // it was said that the kernel does not answer about connections
-	starved  time.Time // when it was last said that the memory limit is reached
-	gauges   loop.Timer
-	calls    sync.WaitGroup // of registries
-	virtual  bool           // there is one goroutine: registries are called on it
-	closed   bool
+	index        int     // 0: the first, which listens
+	common       *spread // what it shares with others
+	loop         loop.Loop
+	config       Config
+	log          hclog.Logger
+	metrics      *metrics.Metrics
+	users        []*userSide    // in the order of the configuration, in every shard
+	elements     []*elementSide // likewise
+	interceptors []*interceptor // of the first shard
+	feeds        []*feed        // likewise
+	records      []Record       // at least the last keptRecords, oldest first
+	changes      []PathChange   // likewise
+	scratch      *loop.Buffer
+	random       func([]byte)
+	kernel       *kernel   // nil: it cannot be asked
+	blind        bool      // it was said that the kernel does not answer about connections
+	starved      time.Time // when it was last said that the memory limit is reached
+	gauges       loop.Timer
+	calls        sync.WaitGroup // of registries
+	virtual      bool           // there is one goroutine: registries are called on it
+	closed       bool
 }
 
 // keptRecords is how many failover records are kept for Status.
@@ -286,7 +287,7 @@ func (s *Shard) StopAccepting() {
 // Busy reports whether there are sessions, or legs in touch with their pool user.
 func (s *Shard) Busy() bool {
 	for _, u := range s.users {
-		if u.rules.Count() > 0 {
+		if u.rules.Count() > 0 || len(u.prefaces) > 0 {
 			return true
 		}
 	}

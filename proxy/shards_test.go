@@ -379,7 +379,7 @@ func TestShardsNotAdopted(t *testing.T) {
 		if l, err = first.loop.(loop.Adopter).ListenFor(anyPort, func(a loop.Accepted) {
 			a.Drop() // its descriptor is none any more
 			for range threeShards {
-				first.shard.users[0].place(a)
+				first.shard.users[0].place(a, netip.AddrPort{})
 			}
 			close(taken)
 		}); err != nil {

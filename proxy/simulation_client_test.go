@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // ending is how a client leaves.
@@ -22,6 +23,8 @@ const (
 
 // client is one unmodified client. It sends requests that it has numbered, and checks what comes back.
 type client struct {
+	ends whence.Ends // what servers are to be told of it
+
 	sim      *simulation
 	index    int
 	conn     loop.Conn
@@ -124,6 +127,7 @@ func (c *client) done(outcome string) {
 // Ready hears of the connection (loop.Handler).
 func (c *client) Ready(ev loop.Event) {
 	if ev&loop.Connected != 0 {
+		c.introduce()
 		c.next()
 	}
 	if ev&loop.Writable != 0 && c.outcome == "" {

@@ -9,6 +9,7 @@ import (
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/session"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // class says what may go wrong in a schedule, and so what is expected of it.
@@ -52,6 +53,9 @@ type scenario struct {
 	lazy      bool // servers read nothing while they work on a request
 	goesOn    bool // a callback has interrupted replies continued
 	drifts    bool // the hosts' clocks are up to 1 % wrong
+
+	header  whence.Version // of the PROXY protocol, that servers want
+	proxied bool           // clients send one, too
 }
 
 // faultTime is how long faults happen. After it everything is healed.
@@ -85,6 +89,7 @@ func draw(seed uint64) *scenario {
 		s.goesOn = !s.differs && r.IntN(5) == 0
 	}
 	s.spread = 1 + int(seed%3)
+	s.header, s.proxied = whence.Version(seed/7%3), seed/11%2 == 0
 	s.beats = s.heartbeat
 	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
 	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 4<<20, 4<<20)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/session"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // server is one process of a server: it answers requests one after another, in its own time, and always the same to the same.
@@ -43,6 +44,8 @@ type serverConn struct {
 	unseen   bool      // since then it has not looked at what comes
 	accepted int       // counts connections
 	told     told
+	unhidden bool         // the header has come, or there is none
+	ends     whence.Ends  // what it said
 	called   int          // callbacks that have spoken
 	worked   bool         // it has carried out a request of the client's own
 	note     note         // in its session's cookie
@@ -102,6 +105,10 @@ func (c *serverConn) work() {
 	if c.over || c.think.Armed() {
 		return
 	}
+	if !c.unhide() {
+		c.finish()
+		return
+	}
 	d := c.server.sim.dialect
 	n := d.frame(c.in, c.looked)
 	if n == 0 {
@@ -140,6 +147,9 @@ func (c *serverConn) check(r *request, raw []byte) error {
 	}
 	if r.client < 0 || r.client >= len(m.clients) || r.number < 0 || r.number >= len(m.clients[r.client].requests) {
 		return errors.New("a request that no client has")
+	}
+	if err := c.checkEnds(m.clients[r.client]); err != nil {
+		return err
 	}
 	if r.kind == 'G' {
 		return c.goOn(r, raw)
@@ -211,6 +221,9 @@ func (c *serverConn) checkOrder(r *request) error {
 // noteRead notes what a process that ends has read and not carried out.
 func (c *serverConn) noteRead() {
 	m := c.server.sim
+	if !c.unhide() {
+		return
+	}
 	for in := c.in; len(in) > 0; {
 		n := m.dialect.frame(in, 0)
 		if n == 0 {
@@ -273,7 +286,7 @@ func (c *serverConn) end(how func(loop.Conn)) {
 
 // partial checks the beginning of a request whose end has not come.
 func (c *serverConn) partial() {
-	if len(c.in) == 0 || c.server.sim.dialect.frame(c.in, c.looked) > 0 {
+	if !c.unhide() || len(c.in) == 0 || c.server.sim.dialect.frame(c.in, c.looked) > 0 {
 		return
 	}
 	for _, x := range c.server.sim.clients {

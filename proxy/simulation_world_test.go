@@ -157,7 +157,7 @@ func (m *simulation) startSidecar(e *element) {
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Limits: Limits{Memory: m.limit}, Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		Heartbeat: m.beats, Memory: m.memory, Hold: m.hold, CookieKey: m.cookieKey(e.index), Card: m.cardFor(e.index)}}},
+		SendProxy: m.header, Heartbeat: m.beats, Memory: m.memory, Hold: m.hold, CookieKey: m.cookieKey(e.index), Card: m.cardFor(e.index)}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
@@ -166,7 +166,7 @@ func (m *simulation) startSidecar(e *element) {
 
 // startUser starts the pool user's sidecar.
 func (m *simulation) startUser() {
-	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping}
+	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping, SendProxy: m.headerOfPool()}
 	for _, e := range m.elements {
 		p.Elements = append(p.Elements, pool.Element{Name: elementName(e.index), Address: m.addressOf(e), Priority: uint32(e.index)})
 	}
@@ -179,7 +179,7 @@ func (m *simulation) startUser() {
 	}
 	var err error
 	m.userShard, err = NewVirtualShard(m.user, Config{Limits: Limits{Memory: m.limit}, Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
-		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: m.heartbeat, Memory: m.memory,
+		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: m.heartbeat, Memory: m.memory, Accept: m.accept(),
 		Failover: m.failover, Callbacks: callbacks, Associations: m.spread}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
 		panic(err)

@@ -30,6 +30,7 @@ type PoolStatus struct {
 	Handle   string        `json:"handle"`
 	Policy   string        `json:"policy"`
 	Mapping  string        `json:"mapping"`
+	Header   string        `json:"send_proxy"` // the PROXY protocol header that servers are sent from here: none | v1 | v2
 	Elements []PoolElement `json:"elements"`
 	Source   *SourceStatus `json:"source,omitempty"` // nil: the configuration has the elements
 }
@@ -57,6 +58,11 @@ type UserStatus struct {
 	Protocol string `json:"protocol"`
 	Ack      string `json:"ack"` // as configured
 
+	Transparent string            `json:"transparent"`            // none | redirect | tproxy
+	Match       []string          `json:"match"`                  // the destinations that are its own, if it is transparent
+	Trusted     []string          `json:"proxy_protocol_trusted"` // whose PROXY protocol headers it takes; none: it takes none
+	Refused     map[string]uint64 `json:"refused_clients"`        // since the start, by the reason: limit | untrusted | no_header | …
+
 	// The clients' messages since the start, by whether their session would have survived the death of its server meanwhile.
 	ProtectedMessages   uint64 `json:"protected_messages"`
 	ProtectedBytes      uint64 `json:"protected_bytes"`
@@ -71,10 +77,11 @@ type ElementStatus struct {
 	Name    string `json:"name"`
 	Listen  string `json:"listen"`
 	Server  string `json:"server"`
-	Legs    int    `json:"legs"`    // with a pool user in touch
-	Held    int    `json:"held"`    // waiting for theirs to come back
-	Drained bool   `json:"drained"` // by an operator
-	Health  string `json:"health"`  // healthy, or why not; empty: there is no health check
+	Header  string `json:"send_proxy"` // the PROXY protocol header that the server is sent: none | v1 | v2
+	Legs    int    `json:"legs"`       // with a pool user in touch
+	Held    int    `json:"held"`       // waiting for theirs to come back
+	Drained bool   `json:"drained"`    // by an operator
+	Health  string `json:"health"`     // healthy, or why not; empty: there is no health check
 
 	Cookies bool        `json:"cookies"`       // it has a key by which it signs and checks them
 	Card    *CardStatus `json:"business_card"` // null: it has none
@@ -106,6 +113,7 @@ type SessionStatus struct {
 	ID          uint64    `json:"id"`
 	User        string    `json:"pool_user"`
 	Client      string    `json:"client"`
+	Dialed      string    `json:"dialed"`  // where the client has connected to; "": it is poolproxy itself
 	Element     string    `json:"element"` // the one that serves it; "" while there is none
 	Leg         uint32    `json:"leg"`
 	State       string    `json:"state"` // opening | open | resuming | failing over | closing

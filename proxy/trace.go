@@ -64,8 +64,7 @@ func (s *Shard) outline(to *Status) {
 	}
 	for i, u := range s.users {
 		if s.index == 0 {
-			to.Users = append(to.Users, UserStatus{Name: u.config.Name, Listen: u.listener.Addr().String(), Pool: u.config.Pool,
-				Protocol: u.config.Protocol.Name(), Ack: u.config.Failover.Ack.String()})
+			to.Users = append(to.Users, u.status())
 		}
 		to.Users[i].add(u)
 		m := s.poolConfig(u.config.Pool).Mapping
@@ -75,7 +74,7 @@ func (s *Shard) outline(to *Status) {
 	}
 	for i, e := range s.elements {
 		if s.index == 0 {
-			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(), Drained: e.drained,
+			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(), Header: e.sendProxy.String(), Drained: e.drained,
 				Health: e.health.text(), Cookies: len(s.config.Elements[i].CookieKey) > 0, Card: cardStatus(s.config.Elements[i].Card)})
 		}
 		to.Registrations = append(to.Registrations, e.registrationStatus()...)
@@ -100,6 +99,22 @@ func (s *Status) finish() {
 	s.finishPaths()
 }
 
+// status is what the pool_user has been told to do.
+func (u *userSide) status() UserStatus {
+	c := &u.config
+	s := UserStatus{Name: c.Name, Listen: u.listener.Addr().String(), Pool: c.Pool, Protocol: c.Protocol.Name(), Ack: c.Failover.Ack.String(),
+		Transparent: c.Transparent.String(), Match: []string{}, Trusted: []string{}, Refused: map[string]uint64{}}
+	for _, m := range c.Match {
+		s.Match = append(s.Match, m.String())
+	}
+	if c.Accept != nil {
+		for _, network := range c.Accept.Trusted {
+			s.Trusted = append(s.Trusted, network.String())
+		}
+	}
+	return s
+}
+
 // add counts what a shard's side of the pool_user does.
 func (s *UserStatus) add(u *userSide) {
 	t := u.rules.Traffic()
@@ -108,10 +123,15 @@ func (s *UserStatus) add(u *userSide) {
 	s.ProtectedBytes += t.ProtectedBytes
 	s.UnprotectedMessages += t.UnprotectedMessages
 	s.UnprotectedBytes += t.UnprotectedBytes
+	for r, n := range u.refused {
+		if n > 0 {
+			s.Refused[refusals[r].word] += n
+		}
+	}
 }
 
 func (s *Shard) poolStatus(c Pool) PoolStatus {
-	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String()}
+	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String(), Header: c.SendProxy.String()}
 	for _, e := range s.common.pools[c.Handle].States() {
 		var load *float64
 		if c.Policy.Reads("load") {
@@ -174,7 +194,7 @@ func (s *Status) serves(pool, element string) {
 }
 
 func sessionStatus(user string, i session.Info) SessionStatus {
-	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
+	return SessionStatus{ID: i.ID, User: user, Client: i.Client, Dialed: i.Dialed, Element: i.Element, Leg: i.Leg, State: i.State, Since: i.Since,
 		FromClient: i.FromClient, ToClient: i.ToClient, Retained: i.Retained, Outstanding: i.Outstanding, Cookie: i.Cookie,
 		Ack: i.Ack.String(), AckNote: i.AckNote, Protection: string(i.Protection), Reason: i.Reason, Leaves: i.Leaves, Stays: i.Stays}
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -9,6 +10,7 @@ import (
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/secure"
 	"github.com/poolproxy/poolproxy/session"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // userSide is one pool_user: a listener for clients, and the rules of their sessions.
@@ -24,12 +26,15 @@ type userSide struct {
 	asker    *asker        // protocol redis; else nil
 	native   *native       // native elements; else nil
 	sweep    loop.Timer    // runs while something leads to elements that are gone
+	prefaces map[*preface]bool
+	refused  [len(refusals)]uint64    // clients, by the reason
+	warned   [len(refusals)]time.Time // when that was last worth a warning
 
 	counted session.Traffic // what the metrics have of it
 }
 
 func newUserSide(s *Shard, c User) (*userSide, error) {
-	u := &userSide{shard: s, index: len(s.users), config: c}
+	u := &userSide{shard: s, index: len(s.users), config: c, prefaces: make(map[*preface]bool)}
 	u.sweep.Func = u.updated
 	p := s.poolConfig(c.Pool)
 	if c.TLS != nil {
@@ -111,16 +116,19 @@ func (u *userSide) instance() session.Token {
 }
 
 func (u *userSide) listen() (err error) {
-	if u.shard.spreads() {
-		u.listener, err = u.shard.loop.(loop.Adopter).ListenFor(u.config.Listen, u.place)
-	} else {
+	switch {
+	case u.config.Transparent != loop.Addressed:
+		u.listener, err = u.shard.intercept(u)
+	case u.shard.spreads():
+		u.listener, err = u.shard.loop.(loop.Adopter).ListenFor(u.config.Listen, func(a loop.Accepted) { u.place(a, netip.AddrPort{}) })
+	default:
 		u.listener, err = u.shard.loop.Listen(u.config.Listen, u.accept)
 	}
 	return err
 }
 
-// place gives a client to a shard.
-func (u *userSide) place(a loop.Accepted) {
+// place gives a client to a shard; dialed is where it has connected to, if that is not its connection's own end.
+func (u *userSide) place(a loop.Accepted, dialed netip.AddrPort) {
 	if !u.admitted(a.Remote()) {
 		a.Drop()
 		return
@@ -128,7 +136,7 @@ func (u *userSide) place(a loop.Accepted) {
 	index, to := u.index, u.shard.common.choose(u.shard.loop.Now())
 	load := &u.shard.common.loads[to]
 	load.sessions.Add(1)
-	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn) },
+	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn, dialed) },
 		func() { load.sessions.Add(-1) })
 }
 
@@ -138,36 +146,52 @@ func (u *userSide) accept(conn loop.Conn) loop.Handler {
 		return nil
 	}
 	u.shard.common.loads[0].sessions.Add(1)
-	return u.begin(conn)
+	return u.begin(conn, netip.AddrPort{})
 }
 
-// admitted reports whether there may be one more session. Beyond the limit a client is refused.
+// admitted reports whether there may be one more session, and that a proxy is trusted. Others are refused.
 func (u *userSide) admitted(from netip.AddrPort) bool {
+	if !u.trusts(from.Addr()) {
+		u.refuse(refusedUntrusted, from, nil)
+		return false
+	}
 	limit := u.shard.config.Limits.Sessions
 	if limit <= 0 || u.shard.common.sessions() < int64(limit) {
 		return true
 	}
-	u.shard.log.Warn("client refused: limits.sessions is reached", "pool_user", u.config.Name, "client", from, "limit", limit)
-	u.shard.count(sessionsRefused, u.config.Pool, u.config.Name)
+	u.refuse(refusedLimit, from, fmt.Errorf("it is %d", limit))
 	return false
 }
 
-// begin begins the session of a client, which is counted already, behind its handshake if there is one.
-func (u *userSide) begin(conn loop.Conn) loop.Handler {
-	if u.door == nil {
-		return u.enter(conn)
+// begin takes up the connection of a client, which is counted already: behind its header, if it is a proxy, and its handshake, if there
+// is one. dialed is as in place.
+func (u *userSide) begin(conn loop.Conn, dialed netip.AddrPort) loop.Handler {
+	if !dialed.IsValid() {
+		dialed = conn.Local()
 	}
-	return u.door.Meet(conn, func(c *secure.Conn) loop.Handler { return u.enter(c) }, u.turnedAway)
+	ends := whence.Ends{Client: conn.Remote(), Dialed: dialed}
+	if u.config.Accept != nil {
+		return newPreface(u, conn, ends)
+	}
+	return u.enter(conn, ends)
+}
+
+// enter begins the session of a client, behind its handshake if there is one.
+func (u *userSide) enter(conn loop.Conn, ends whence.Ends) loop.Handler {
+	if u.door == nil {
+		return u.serveClient(conn, ends)
+	}
+	return u.door.Meet(conn, func(c *secure.Conn) loop.Handler { return u.serveClient(c, ends) }, u.turnedAway)
 }
 
 // turnedAway says that a client that was counted has no session.
 func (u *userSide) turnedAway() { u.shard.common.loads[u.shard.index].sessions.Add(-1) }
 
-func (u *userSide) enter(conn loop.Conn) loop.Handler {
+// serveClient begins the session of a client.
+func (u *userSide) serveClient(conn loop.Conn, ends whence.Ends) *clientSocket {
 	c := &clientSocket{local: local{Conn: conn, shard: u.shard, eager: true}}
 	c.again.Func = c.read
-	s := u.rules.Accept(c, conn.Remote().String())
-	c.rules = s
+	c.rules = u.rules.AcceptFrom(c, ends)
 	u.shard.count(sessionsAccepted, u.config.Pool, u.config.Name)
 	return c
 }
@@ -223,6 +247,9 @@ func (u *userSide) close() {
 		u.door.Close()
 	}
 	u.shard.loop.Cancel(&u.sweep)
+	for p := range u.prefaces {
+		p.end()
+	}
 	if u.rules != nil {
 		u.rules.Close()
 	}

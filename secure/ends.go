@@ -104,13 +104,18 @@ type Origin struct {
 	Refused     Refused
 }
 
-// Dial connects, and shakes hands; see loop.Loop. How long that may take is the caller's to bound.
-func (o *Origin) Dial(l loop.Loop, to netip.AddrPort, h loop.Handler) loop.Conn {
-	return dial(l, to, h, &Conn{refused: o.Refused, bare: true}, func(c *Conn) *tls.Config {
+// Dial connects, sends first as it is (a header of the PROXY protocol; it may be nil), and shakes hands; see loop.Loop. How long that may take is
+// the caller's to bound.
+func (o *Origin) Dial(l loop.Loop, to netip.AddrPort, first []byte, h loop.Handler) loop.Conn {
+	c := dial(l, to, h, &Conn{refused: o.Refused, bare: true}, func(c *Conn) *tls.Config {
 		config := o.Config()
 		config.Time = func() time.Time { return c.loop.Now() }
 		return config
 	})
+	if len(first) > 0 {
+		_, _ = c.wire.Write(first) // it only waits there: nothing can fail
+	}
+	return c
 }
 
 // Config is that of a handshake of now.

@@ -244,7 +244,7 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 
 // open begins a leg. echo is the cookie that the pool user has echoed before it; nil: none.
 func (l *elementLink) open(stream uint16, m *message, echo []byte) {
-	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
+	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, Ends: m.ends, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
 	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
 	leg.granted, leg.credit = int64(l.e.c.Memory), l.hello.credit

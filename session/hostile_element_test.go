@@ -1,6 +1,7 @@
 package session
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -157,7 +158,7 @@ func TestBadIntroductions(t *testing.T) {
 		logged string
 	}{
 		"silence":         {func(*liar) {}, "no HELLO came"},
-		"another version": {func(l *liar) { l.tell(0, &message{typ: typeHello, version: 9, oldest: 3}) }, "versions 3 to 9"},
+		"another version": {func(l *liar) { l.tell(0, &message{typ: typeHello, version: 9, oldest: Version + 1}) }, fmt.Sprintf("versions %d to 9", Version+1)},
 		"not HELLO":       {func(l *liar) { l.tell(0, &message{typ: typeOpened}) }, "before HELLO"},
 		"on a stream":     {func(l *liar) { l.tell(1, &message{typ: typeHello, version: 1}) }, "on stream 1"},
 		"data":            {func(l *liar) { l.data(1, "x") }, "carries no leg"},

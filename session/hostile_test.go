@@ -101,7 +101,7 @@ var userLies = []struct {
 	{"no HELLO: OPEN", false, func(l *liar) { l.tell(1, &message{typ: typeOpen, token: token16(0x40), leg: 1}) }, aborted("before HELLO")},
 	{"no HELLO: data", false, func(l *liar) { l.data(1, "x") }, aborted("carries no leg")},
 	{"no HELLO: silence", false, func(*liar) {}, aborted("no HELLO came")},
-	{"HELLO, version too new", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 4, oldest: 3}) }, aborted("versions 3 to 4")},
+	{"HELLO, version too new", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 9, oldest: Version + 1}) }, aborted(fmt.Sprintf("versions %d to 9", Version+1))},
 	{"HELLO, version 0", false, func(l *liar) { l.tell(0, &message{typ: typeHello}) }, aborted("versions 0 to 0")},
 	{"HELLO, too much credit", false, func(l *liar) { l.tell(0, &message{typ: typeHello, version: 1, credit: maxCredit + 1}) }, aborted("first credit")},
 	{"HELLO on another stream", false, func(l *liar) { l.tell(4, &message{typ: typeHello, version: 1}) }, aborted("on stream 4")},

@@ -8,6 +8,7 @@ import (
 	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/retrieval"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // Leg is a session's stay at this pool element, as the element's side sees it: one connection to the server. Its owner tells it
@@ -51,6 +52,7 @@ type Leg struct {
 
 	Session  uint64 // the pool user's number of the session, for logs
 	Number   uint32
+	Ends     whence.Ends // of the client's connection, as far as the pool user has said
 	token    Token
 	user     Token  // the pool user's instance
 	identity string // who it is by its certificate; "": that is not known

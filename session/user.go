@@ -10,6 +10,7 @@ import (
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/protocol"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // UserConfig is what a User is made of.
@@ -80,9 +81,19 @@ func NewUser(c UserConfig) *User {
 	return u
 }
 
-// Accept begins the session of a client that has connected; client is its address, for people. The socket must be open.
+// Accept begins the session of a client of which no address is known; client is what people call it. The socket must be open.
 func (u *User) Accept(socket Socket, client string) *Session {
-	s := &Session{u: u, ID: u.c.Number(), Client: client, began: u.c.Loop.Now(), requests: u.c.Protocol.Requests(),
+	return u.accept(socket, client, whence.Ends{})
+}
+
+// AcceptFrom begins the session of a client that has connected. The elements that serve it are told the ends of its connection. The
+// socket must be open.
+func (u *User) AcceptFrom(socket Socket, ends whence.Ends) *Session {
+	return u.accept(socket, ends.Client.String(), ends)
+}
+
+func (u *User) accept(socket Socket, client string, ends whence.Ends) *Session {
+	s := &Session{u: u, ID: u.c.Number(), Client: client, Ends: ends, began: u.c.Loop.Now(), requests: u.c.Protocol.Requests(),
 		opaque: u.c.Protocol.Opaque()}
 	u.c.Random(s.token[:])
 	s.out = outlet{socket: socket, pool: u.c.Loop.Buffers(), open: true}
@@ -178,6 +189,7 @@ func (u *User) Wake() {
 type Info struct {
 	ID          uint64
 	Client      string
+	Dialed      string // where it has connected to; "": that is not known
 	Element     string // the one that serves it; "" while there is none
 	Leg         uint32
 	State       string // opening | open | resuming | failing over | closing
@@ -200,6 +212,9 @@ func (s *Session) Info() Info {
 	i := Info{ID: s.ID, Client: s.Client, Leg: s.legs, Since: s.began, FromClient: s.store.End(), ToClient: s.out.written(),
 		Retained: int64(s.store.Len()), Outstanding: s.awaiting.len(), Element: s.from,
 		Cookie: len(s.cookie.bytes)}
+	if s.Ends.Known() {
+		i.Dialed = s.Ends.Dialed.String()
+	}
 	switch {
 	case s.closing:
 		i.State = "closing"

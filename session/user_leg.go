@@ -63,8 +63,12 @@ func (g *userLeg) begin(stream uint16, credit int64) {
 	g.stream, g.begun, g.credit, g.granted = stream, true, credit, int64(g.s.u.c.Memory)
 	f := &g.s.u.c.Failover
 	g.echo()
-	g.link.tell(stream, &message{typ: typeOpen, token: g.s.token, session: g.s.ID, leg: g.number,
-		hold: f.fence(), reads: f.Ack == AckRead, text: g.s.u.c.Pool.Handle})
+	open := &message{typ: typeOpen, token: g.s.token, session: g.s.ID, leg: g.number,
+		hold: f.fence(), reads: f.Ack == AckRead, text: g.s.u.c.Pool.Handle}
+	if g.link.hello.version >= versionEnds {
+		open.ends = g.s.Ends
+	}
+	g.link.tell(stream, open)
 	if g.restore != nil {
 		g.restore.begin()
 		return

@@ -6,6 +6,7 @@ import (
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // request is what the session remembers of a message of the client.
@@ -63,6 +64,7 @@ type Session struct {
 
 	ID     uint64
 	Client string
+	Ends   whence.Ends // of the client's connection: each element is told, for its server
 	token  Token
 	began  time.Time
 

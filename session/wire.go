@@ -5,14 +5,17 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // Version is the highest version of the session protocol that this code speaks, and oldest the lowest.
 const (
-	Version = 2
+	Version = 3
 	oldest  = 1
 
 	versionDrain = 2 // from here on there is DRAIN
+	versionEnds  = 3 // from here on OPEN may say whose connection it is
 )
 
 // The types of messages. Those marked * are terminal: each side sends exactly one of them on a stream, as its last message for
@@ -96,6 +99,7 @@ type message struct {
 	total    int64         // finish: the offset of the end; hold: the offset
 	listens  bool          // leg failed: a socket still listens on the server's port
 	drains   bool          // drain: sessions should leave
+	ends     whence.Ends   // open: those of the client's connection, where they are known
 	reads    bool          // open: acknowledge what the server has read, not what was written to it; opened: that is done
 	text     string        // hello: name; open: pool handle; others: reason
 }
@@ -123,6 +127,7 @@ func (m *message) append(p []byte) []byte {
 		p = word(append(p, m.token[:]...), m.session)
 		p = binary.BigEndian.AppendUint32(p, m.leg)
 		p = binary.BigEndian.AppendUint32(p, uint32(m.hold/time.Millisecond))
+		p = m.appendEnds(p)
 	case typeResume:
 		p = binary.BigEndian.AppendUint32(append(p, m.token[:]...), m.leg)
 		p = word(word(p, uint64(m.received)), uint64(m.credit))
@@ -136,8 +141,16 @@ func (m *message) append(p []byte) []byte {
 	return append(p, m.text[:min(len(m.text), maxText)]...)
 }
 
-// parse decodes p. Positions that do not fit 63 bits, credits beyond maxCredit in a HELLO, long texts and unknown types are
-// errors that wrap ErrMessage.
+// appendEnds encodes the ends of an OPEN behind p, which is all that stands before them, and their length in its fourth byte.
+func (m *message) appendEnds(p []byte) []byte {
+	start := len(p) - layout[typeOpen]
+	q := m.ends.Wire(p)
+	q[start+3] = byte(len(q) - len(p))
+	return q
+}
+
+// parse decodes p. Positions that do not fit 63 bits, credits beyond maxCredit in a HELLO, long texts, addresses of no known length and
+// unknown types are errors that wrap ErrMessage.
 func (m *message) parse(p []byte) error {
 	if len(p) == 0 {
 		return fmt.Errorf("%w: it is empty", ErrMessage)
@@ -147,6 +160,9 @@ func (m *message) parse(p []byte) error {
 		return fmt.Errorf("%w: type %d is not known", ErrMessage, m.typ)
 	}
 	fixed := layout[m.typ]
+	if m.typ == typeOpen && len(p) >= fixed {
+		fixed += int(p[3])
+	}
 	if len(p) < fixed || len(p) > fixed+maxText {
 		return fmt.Errorf("%w: type %d has %d bytes, not %d to %d", ErrMessage, m.typ, len(p), fixed, fixed+maxText)
 	}
@@ -167,6 +183,10 @@ func (m *message) parse(p []byte) error {
 	case typeOpen:
 		m.token, m.session, m.leg = f.token(), f.long(), f.word()
 		m.hold = time.Duration(f.word()) * time.Millisecond
+		var known bool
+		if m.ends, known = whence.FromWire(f.rest); !known {
+			return fmt.Errorf("%w: an OPEN has addresses of %d bytes", ErrMessage, len(f.rest))
+		}
 	case typeResume:
 		m.token, m.leg, m.received, m.credit = f.token(), f.word(), f.offset(), f.offset()
 	case typeResumed, typeAck:

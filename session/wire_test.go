@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/hex"
 	"errors"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // token16 is a token of bytes that count up from first.
@@ -17,6 +20,12 @@ func token16(first byte) (t Token) {
 	}
 	return t
 }
+
+// Two clients' connections.
+var (
+	ends4 = whence.Ends{Client: netip.MustParseAddrPort("192.0.2.1:54321"), Dialed: netip.MustParseAddrPort("10.0.0.5:80")}
+	ends6 = whence.Ends{Client: netip.MustParseAddrPort("[2001:db8::1]:54321"), Dialed: netip.MustParseAddrPort("[2001:db8::2]:443")}
+)
 
 // golden is a message of every type with its bytes. The same bytes stand in docs/protocol.md.
 var golden = []struct {
@@ -30,6 +39,10 @@ var golden = []struct {
 		"02000000 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c 6f7264657273"},
 	{"OPEN, with reading", message{typ: typeOpen, token: token16(0x20), session: 7, leg: 2, hold: 7500 * time.Millisecond, reads: true},
 		"02000100 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c"},
+	{"OPEN, for a client of IPv4", message{typ: typeOpen, token: token16(0x20), session: 7, leg: 2, hold: 7500 * time.Millisecond, text: "orders", ends: ends4},
+		"0200000c 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c c0000201 0a000005 d431 0050 6f7264657273"},
+	{"OPEN, for a client of IPv6", message{typ: typeOpen, token: token16(0x20), session: 7, leg: 2, hold: 7500 * time.Millisecond, ends: ends6},
+		"02000024 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c 20010db8000000000000000000000001 20010db8000000000000000000000002 d431 01bb"},
 	{"OPENED", message{typ: typeOpened}, "03000000"},
 	{"OPENED, reading is known", message{typ: typeOpened, reads: true}, "03000100"},
 	{"REFUSED", message{typ: typeRefused, code: CodeServer, text: "no"}, "04010000 6e6f"},
@@ -110,6 +123,9 @@ func TestBadMessages(t *testing.T) {
 		{"resume at 2^62", "05000000 202122232425262728292a2b2c2d2e2f 00000002 4000000000000000 0000000000000001", "out of range"},
 		{"written 2^62", "0a070000 4000000000000000", "out of range"},
 		{"first credit", "01010100 101112131415161718191a1b1c1d1e1f 0000000040000001 00000000", "first credit"},
+		{"addresses of 11 bytes", "0200000b 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c c0000201 0a000005 d431 00", "addresses of 11 bytes"},
+		{"addresses that are not there", "02000024 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c c0000201 0a000005 d431 0050", "has 48 bytes, not 72"},
+		{"addresses of 255 bytes", "020000ff 202122232425262728292a2b2c2d2e2f 0000000000000007 00000002 00001d4c" + strings.Repeat("00", 255), "addresses of 255 bytes"},
 		{"first credit 2^62", "01010100 101112131415161718191a1b1c1d1e1f 4000000000000000 00000000", "out of range"},
 	}
 	for _, g := range golden {
@@ -147,7 +163,9 @@ func TestWords(t *testing.T) {
 // canonical is p with everything that a reader ignores set to what a writer sends.
 func canonical(p []byte) []byte {
 	c := bytes.Clone(p)
-	c[3] = 0
+	if c[0] != typeOpen {
+		c[3] = 0
+	}
 	flagged := c[0] == typeOpen || c[0] == typeOpened || c[0] == typeLegFailed || c[0] == typeDrain
 	if c[0] != typeHello && !(flagged && c[2] == 1) {
 		c[2] = 0

@@ -212,13 +212,13 @@ func TestMetricsPage(t *testing.T) {
 		t.Fatal(meter, page, err)
 	}
 	defer end()
-	meter.IncrCounterWithLabels([]string{"sessions_refused_total"}, 2, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}})
+	meter.IncrCounterWithLabels([]string{"sessions_refused_total"}, 2, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}, {Name: "reason", Value: "limit"}})
 	meter.IncrCounter([]string{"nobodys"}, 1)
 	meter.AddSampleWithLabels([]string{"failover_seconds"}, .25, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}, {Name: "kind", Value: "moved"}})
 	said := make([]byte, 2000)
 	daemon.SetReadDeadline(time.Now().Add(patience))
 	n, _, err := daemon.ReadFrom(said)
-	if !strings.Contains(string(said[:n]), "poolproxy.failover_seconds.p.u.moved:250.000000|ms\n") || !strings.Contains(string(said[:n]), "poolproxy.sessions_refused_total.p.u:2.000000|c\n") {
+	if !strings.Contains(string(said[:n]), "poolproxy.failover_seconds.p.u.moved:250.000000|ms\n") || !strings.Contains(string(said[:n]), "poolproxy.sessions_refused_total.p.u.limit:2.000000|c\n") {
 		t.Errorf("statsd is told %q, %v", said[:n], err)
 	}
 	server, err := net.Listen("tcp", "127.0.0.1:0")
@@ -234,7 +234,7 @@ func TestMetricsPage(t *testing.T) {
 	}
 	defer answer.Body.Close()
 	body, err := io.ReadAll(answer.Body)
-	for _, want := range []string{`poolproxy_sessions_refused_total{pool="p",pool_user="u"} 2`, `poolproxy_failover_seconds_bucket{kind="moved",pool="p",pool_user="u",le="0.25"} 1`,
+	for _, want := range []string{`poolproxy_sessions_refused_total{pool="p",pool_user="u",reason="limit"} 2`, `poolproxy_failover_seconds_bucket{kind="moved",pool="p",pool_user="u",le="0.25"} 1`,
 		`poolproxy_info{version=`, "# HELP poolproxy_failover_seconds From noticing"} {
 		if err != nil || answer.StatusCode != http.StatusOK || !strings.Contains(string(body), want) {
 			t.Errorf("%s: no %s in %s, %v", answer.Status, want, body, err)

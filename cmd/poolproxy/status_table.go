@@ -114,13 +114,14 @@ func printSources(w io.Writer, pools []proxy.PoolStatus) {
 func printSides(w io.Writer, s *proxy.Status) {
 	var users, elements [][]string
 	for _, u := range s.Users {
-		users = append(users, []string{u.Name, u.Listen, u.Pool, u.Protocol, u.Ack, fmt.Sprint(u.Sessions), protectedShare(u)})
+		users = append(users, []string{u.Name, listens(u), u.Pool, u.Protocol, u.Ack, fmt.Sprint(u.Sessions), protectedShare(u)})
 	}
 	for _, e := range s.Elements {
-		elements = append(elements, []string{e.Name, e.Listen, e.Server, fmt.Sprint(e.Legs), fmt.Sprint(e.Held), health(e)})
+		elements = append(elements, []string{e.Name, e.Listen, server(e), fmt.Sprint(e.Legs), fmt.Sprint(e.Held), health(e)})
 	}
 	table(w, "Pool users", []string{"NAME", "LISTEN", "POOL", "PROTOCOL", "ACK", "SESSIONS", "PROTECTED TRAFFIC"}, users)
 	table(w, "Pool elements", []string{"NAME", "LISTEN", "SERVER", "LEGS", "HELD", "HEALTH"}, elements)
+	printAddresses(w, s.Users)
 }
 
 func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {

@@ -36,6 +36,7 @@ func (r *reader) checkAll() {
 	r.checkAdmin()
 	r.checkDNS()
 	r.checkListeners()
+	r.checkMatches()
 	r.checkCircles()
 }
 
@@ -98,6 +99,7 @@ func (r *reader) checkPool(p *poolBlock) {
 	}
 	r.checkNativePool(p)
 	r.checkPoolServerTLS(p)
+	r.checkPoolHeader(p)
 	given := names{}
 	addresses := map[netip.AddrPort]hcl.Range{}
 	for _, e := range p.elements {
@@ -154,6 +156,8 @@ func (r *reader) checkUser(u *userBlock) {
 		r.fail(at, fmt.Sprintf("One session may retain %s, all together only %s", sizeText(int64(u.Memory)), sizeText(r.config.Limits.Memory)),
 			fmt.Sprintf("Make limits.memory at least %d times retrieval.memory: a session that has all of its own must leave room for what frees it.", leastSessions))
 	}
+	r.warnTrusted(u)
+	r.checkTransparent(u)
 	at, set := u.seen["pool"]
 	if !set || u.Pool == "" {
 		return

@@ -44,6 +44,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"peer":     word(r, &e.Native, peers),
 			"ppid":     r.ppid(&e.PPID),
 
+			"send_proxy":      word(r, &e.SendProxy, headers),
 			"fence_exec":      r.command(&e.FenceExec),
 			"fence_timeout":   r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
 			"cookie_key_file": r.cookieKey(&e.CookieKey),

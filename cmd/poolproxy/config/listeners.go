@@ -15,30 +15,32 @@ type listener struct {
 	address netip.AddrPort
 	at      hcl.Range
 	sctp    bool // its ports are others than those of TCP
+	user    *userBlock
 }
 
 // checkListeners finds addresses that two parts of the configuration would listen on.
 func (r *reader) checkListeners() {
 	var all []listener
 	for _, u := range r.users {
-		all = append(all, listener{fmt.Sprintf("the pool_user %q", u.Name), u.Listen, u.seen["listen"], false})
+		all = append(all, listener{fmt.Sprintf("the pool_user %q", u.Name), u.Listen, u.seen["listen"], false, u})
 	}
 	for _, e := range r.elements {
 		who, sctp := fmt.Sprintf("the pool_element %q", e.Name), e.Mapping == mapping.SCTP
-		all = append(all, listener{who, e.Listen, e.seen["listen"], sctp})
+		all = append(all, listener{who, e.Listen, e.seen["listen"], sctp, nil})
 		for _, ip := range e.Paths {
-			all = append(all, listener{who, netip.AddrPortFrom(ip, e.Listen.Port()), e.seen["paths"], sctp})
+			all = append(all, listener{who, netip.AddrPortFrom(ip, e.Listen.Port()), e.seen["paths"], sctp, nil})
 		}
 	}
 	if r.adminAt.Filename == "" { // by default: what the file says is wrong, not the default
-		all = append([]listener{{"the admin API (by default)", r.config.Admin.Listen, hcl.Range{}, false}}, all...)
+		all = append([]listener{{"the admin API (by default)", r.config.Admin.Listen, hcl.Range{}, false, nil}}, all...)
 	} else {
-		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt, false})
+		all = append(all, listener{"the admin API", r.config.Admin.Listen, r.adminAt, false, nil})
 	}
-	all = append(all, listener{"the DNS answerer", r.config.DNS.Listen, r.dns["listen"], false})
+	all = append(all, listener{"the DNS answerer", r.config.DNS.Listen, r.dns["listen"], false, nil})
 	for i, second := range all {
 		for _, first := range all[:i] {
-			if first.sctp == second.sctp && first.who != second.who && collide(first.address, second.address) {
+			if first.sctp == second.sctp && first.who != second.who && collide(first.address, second.address) &&
+				!(first.user != nil && second.user != nil && share(first.user, second.user)) {
 				r.twice(first, second)
 				break
 			}

@@ -59,6 +59,8 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 			"udp_port": r.port(&p.UDPPort),
 			"peer":     word(r, &p.Native, peers),
 			"ppid":     r.ppid(&p.PPID),
+
+			"send_proxy": word(r, &p.SendProxy, headers),
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
 		later:     []string{"dns", "asap", "etcd"},

@@ -22,6 +22,7 @@ type userBlock struct {
 
 	callbacks []*callbackBlock
 	tls       endBlock
+	matchAt   []hcl.Range // of the entries of its match
 }
 
 func (r *reader) readUser(b *hclsyntax.Block) {
@@ -36,6 +37,9 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"listen": r.listen(&u.Listen),
 			"pool":   r.str(&u.Pool, 255),
 
+			"transparent": word(r, &u.Transparent, interceptions),
+			"match":       r.match(u),
+
 			"associations": r.integer(&u.Associations, 1, mostAssociations),
 			"local":        r.paths(&u.Local),
 		},
@@ -45,6 +49,8 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"retrieval": r.readRetrieval(&u.Memory),
 			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
 			"tls":       r.readClientTLS(u),
+
+			"proxy_protocol": func(b *hclsyntax.Block) { r.readAcceptProxy(u, b) },
 		},
 		required:  []string{"listen", "pool", "protocol"},
 		later:     []string{"peer", "chaos", "source", "state", "register"},
