@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/freeze"
+	"github.com/poolproxy/poolproxy/whence"
 )
 
 // A process that is replaced by another one (an upgrade) leaves it its sessions: each is frozen, between two events, into bytes, and thawed
@@ -88,5 +89,15 @@ func (k *keptCookie) freeze(c *freeze.Coder, set func(p []byte)) {
 	c.Bytes(&p)
 	if c.Check(len(p) <= maxSealed, "a cookie of %d bytes", len(p)) && c.Thaws() && p != nil {
 		set(p)
+	}
+}
+
+// freezeEnds shows whose connection it is, which the next element has to be told.
+func freezeEnds(c *freeze.Coder, e *whence.Ends) {
+	p := e.Wire(nil)
+	if c.Buffer(&p); c.Thaws() {
+		var known bool
+		*e, known = whence.FromWire(p)
+		c.Check(known, "the ends of a client's connection have %d bytes", len(p))
 	}
 }

@@ -100,6 +100,7 @@ func (g *Leg) show(c *freeze.Coder, t *thawingLeg) {
 	}
 	c.Word(&g.Session)
 	freeze.Number(c, &g.Number, 0, math.MaxUint32)
+	freezeEnds(c, &g.Ends)
 	c.Array(g.token[:])
 	c.Array(g.user[:])
 	c.Text(&g.identity)

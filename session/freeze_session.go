@@ -49,6 +49,7 @@ func (t *thawing) show(c *freeze.Coder) {
 	}
 	c.Word(&s.ID)
 	c.Text(&s.Client)
+	freezeEnds(c, &s.Ends)
 	c.Array(s.token[:])
 	c.Time(&s.began)
 	c.Bool(&s.ended, &s.stopped, &s.whole, &s.unsafe, &s.unasked, &s.goodbye, &s.idle, &s.closing, &s.greeted, &s.failedOver, &s.excused)

@@ -162,7 +162,7 @@ func (r *rig) dump() {
 // client begins a session.
 func (r *rig) client() *end {
 	c := &end{r: r, h: r.host, room: -1, name: fmt.Sprintf("client %d", r.number+1)}
-	c.session = r.user.Accept(c, c.name)
+	c.session = r.user.accept(c, c.name, ends4)
 	c.rules = c.session
 	r.clients = append(r.clients, c)
 	return c
@@ -262,6 +262,11 @@ func (s *station) config(first byte) ElementConfig {
 }
 
 func (s *station) connect(leg *Leg) Socket {
+	for _, c := range s.r.clients {
+		if c.session != nil && c.session.token == leg.token && leg.Ends != ends4 {
+			s.r.t.Errorf("%s is told to serve %v", s.name, leg.Ends)
+		}
+	}
 	server := &end{r: s.r, h: s.host, rules: leg, room: s.room, app: s.app, name: fmt.Sprintf("%s's server %d", s.name, len(s.servers)+1)}
 	s.servers, s.legs = append(s.servers, server), append(s.legs, leg)
 	s.connecting(leg, server)
