@@ -38,7 +38,7 @@ func TestFileTransfer(t *testing.T) {
 				f.killAfter(at * int64(len(book)) / 1000)
 				f.records("moved", i+1)
 			}
-			if status := get.wait(t, time.Minute); status != 0 {
+			if status := get.wait(t, 5*time.Minute); status != 0 {
 				t.Errorf("get.sh ended with status %d", status)
 			}
 			sameText(t, get.output(t), string(book))
@@ -57,7 +57,7 @@ func TestFileTransferRefused(t *testing.T) {
 	f := launchTransfer(t, "none")
 	host, port, _ := strings.Cut(f.listen, ":")
 	get := startProcess(t, command{name: "get", args: []string{"bash", transferFolder("get.sh"), "nothing", host, port}})
-	if status := get.wait(t, time.Minute); status != 1 || get.output(t) != "get.sh: nothing: there is no such file\n" {
+	if status := get.wait(t, 5*time.Minute); status != 1 || get.output(t) != "get.sh: nothing: there is no such file\n" {
 		t.Errorf("status %d, %q", status, get.output(t))
 	}
 }

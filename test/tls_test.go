@@ -104,6 +104,7 @@ func TestTLSRefusesOpenSSL(t *testing.T) {
 		}
 		want := fmt.Sprintf(`tls_refused_total{side="pool_element",name="a",reason=%q} 1`, x.reason)
 		waitFor(t, x.name+": it is counted", func() bool { return strings.Contains(metricsOf(t, e.admin), want) })
+		e.sidecar.said(t, "TLS refused: ", i+1)
 		if n := strings.Count(e.sidecar.output(t), "TLS refused: "); n != i+1 || !strings.Contains(e.sidecar.output(t), "reason="+x.reason) {
 			t.Errorf("%s: %d refusals in the log", x.name, n)
 		}
