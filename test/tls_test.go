@@ -102,7 +102,7 @@ func TestTLSRefusesOpenSSL(t *testing.T) {
 		if err == nil || !strings.Contains(string(out), "alert") {
 			t.Errorf("%s: openssl was not told by an alert: %v\n%s", x.name, err, out)
 		}
-		want := fmt.Sprintf(`tls_refused_total{side="pool_element",name="a",reason=%q} 1`, x.reason)
+		want := fmt.Sprintf(`tls_refused_total{name="a",reason=%q,side="pool_element"} 1`, x.reason)
 		waitFor(t, x.name+": it is counted", func() bool { return strings.Contains(metricsOf(t, e.admin), want) })
 		e.sidecar.said(t, "TLS refused: ", i+1)
 		if n := strings.Count(e.sidecar.output(t), "TLS refused: "); n != i+1 || !strings.Contains(e.sidecar.output(t), "reason="+x.reason) {
