@@ -236,12 +236,16 @@ func (f *feed) close() {
 
 // measure says how old it is what is known, in seconds, of how many elements, and whether that is an alarm.
 func (f *feed) measure(to gauges) {
-	alive := 0
+	alive, draining := 0, 0
 	for _, e := range f.pool.States() {
 		if e.Failures == 0 {
 			alive++
 		}
+		if e.Draining != "" {
+			draining++
+		}
 	}
+	to[poolDraining.of(f.config.Handle)] = draining
 	to[poolElements.of(f.config.Handle)], to[poolAlive.of(f.config.Handle)] = f.pool.Len(), alive
 	if f.config.SourceName == "" {
 		return

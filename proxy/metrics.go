@@ -90,12 +90,16 @@ func (u *userSide) measure(to gauges) {
 	s.add(clientMessages, int64(now.UnprotectedMessages-last.UnprotectedMessages), pool, name, "no")
 	s.add(clientBytes, int64(now.UnprotectedBytes-last.UnprotectedBytes), pool, name, "no")
 	found := map[session.Protection]int{session.Protected: 0, session.Degraded: 0, session.Unprotected: 0, session.Moving: 0}
-	judged := 0
+	judged, leaving := 0, 0
 	u.rules.Sessions(func(x *session.Session) {
+		if x.Leaving() {
+			leaving++
+		}
 		if judged++; judged <= mostJudged {
 			found[x.Info().Protection]++
 		}
 	})
+	to[sessionsStay.of(pool, name)] = leaving
 	for p, n := range found {
 		to[sessionsBy.of(pool, name, string(p))] = n * judged / max(min(judged, mostJudged), 1)
 	}

@@ -68,6 +68,8 @@ var (
 	poolAlive    = metric(Gauge, "pool_elements_alive", "Elements of a pool that are believed to be alive.", "pool")
 	poolAge      = metric(Gauge, "pool_age_seconds", "How old it is what the source of a pool has said last.", "pool", "source")
 	poolAlarm    = metric(Gauge, "pool_alarm", "1: what is known of a pool is older than stale_after.", "pool", "source")
+	poolDraining = metric(Gauge, "pool_elements_draining", "Elements of a pool that their sessions should leave.", "pool")
+	sessionsStay = metric(Gauge, "sessions_leaving", "Sessions that should leave their element, since it is drained, and have not yet.", "pool", "pool_user")
 
 	legsLive       = metric(Gauge, "legs", "Legs at a pool_element: live ones, and held ones that wait for their pool user.", "pool_element", "state")
 	elementHealthy = metric(Gauge, "element_healthy", "1: the health check of a pool_element finds its server healthy.", "pool_element")

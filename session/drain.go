@@ -284,5 +284,8 @@ func (s *Session) At() (element, stays string) {
 	return s.leg.link.element.Name, s.leg.stays
 }
 
+// Leaving reports whether the session should leave its element, and has not yet.
+func (s *Session) Leaving() bool { return s.leg != nil && s.leg.leaving != "" }
+
 // Since is when the session began.
 func (s *Session) Since() time.Time { return s.began }

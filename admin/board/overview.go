@@ -17,6 +17,7 @@ type overview struct {
 	Reasons    []reason       `json:"reasons"`
 	Elements   int            `json:"elements"` // all that there are; the table may have less
 	Failovers  int            `json:"failovers"`
+	Changes    string         `json:"changes"` // as in View
 }
 
 // reason is why so many sessions have this protection.
@@ -31,35 +32,48 @@ var moment = regexp.MustCompile(`\d{2}:\d{2}:\d{2}`)
 
 // summary adds up the sessions.
 func (v *View) summary() overview {
-	o := overview{Version: v.Version, Started: v.Started.UnixMilli(), Sessions: len(v.Sessions), Protection: map[string]int{}}
+	o := overview{Version: v.Version, Started: v.Started.UnixMilli(), Sessions: len(v.Sessions), Protection: map[string]int{}, Changes: v.Changes}
 	why := map[reason]int{}
-	short := map[string]string{} // most sessions have one of few reasons
+	short := shortener{}
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
 		o.Protection[s.Protection]++
 		if s.Reason == "" {
 			continue
 		}
-		text, known := short[s.Reason]
-		if !known {
-			text = moment.ReplaceAllString(s.Reason, "…")
-			short[s.Reason] = text
-		}
-		why[reason{Protection: s.Protection, Reason: text}]++
+		why[reason{Protection: s.Protection, Reason: short.of(s.Reason)}]++
 	}
+	o.Reasons = counted(why)
+	return o
+}
+
+// shortener has reasons without what is another one for each session. Most sessions have one of few reasons.
+type shortener map[string]string
+
+func (s shortener) of(reason string) string {
+	text, known := s[reason]
+	if !known {
+		text = moment.ReplaceAllString(reason, "…")
+		s[reason] = text
+	}
+	return text
+}
+
+// counted puts reasons in the order of their sessions, and adds up what is beyond the bound.
+func counted(why map[reason]int) (all []reason) {
 	for r, n := range why {
 		r.Sessions = n
-		o.Reasons = append(o.Reasons, r)
+		all = append(all, r)
 	}
-	slices.SortFunc(o.Reasons, func(a, b reason) int {
+	slices.SortFunc(all, func(a, b reason) int {
 		return cmp.Or(b.Sessions-a.Sessions, cmp.Compare(a.Protection, b.Protection), cmp.Compare(a.Reason, b.Reason))
 	})
-	if len(o.Reasons) > mostReasons {
+	if len(all) > mostReasons {
 		rest := reason{Reason: "other reasons"}
-		for _, r := range o.Reasons[mostReasons:] {
+		for _, r := range all[mostReasons:] {
 			rest.Sessions += r.Sessions
 		}
-		o.Reasons = append(o.Reasons[:mostReasons], rest)
+		all = append(all[:mostReasons], rest)
 	}
-	return o
+	return all
 }

@@ -20,6 +20,7 @@ var assets = map[string]struct{ file, kind string }{
 	"/dashboard.svg": {"page/dashboard.svg", "image/svg+xml"},
 	"/lists.js":      {"page/lists.js", "text/javascript; charset=utf-8"},
 	"/failovers.js":  {"page/failovers.js", "text/javascript; charset=utf-8"},
+	"/drains.js":     {"page/drains.js", "text/javascript; charset=utf-8"},
 	"/dashboard.js":  {"page/dashboard.js", "text/javascript; charset=utf-8"},
 }
 

@@ -15,7 +15,7 @@ type page struct {
 	Sessions []Session `json:"sessions"`
 }
 
-// sessions is GET /v1/sessions?offset=&limit=&protection=&find=: the sessions in the order of their pool_user and number. They are those of the last look;
+// sessions is GET /v1/sessions?offset=&limit=&protection=&find=&leaving=: the sessions in the order of their pool_user and number. They are those of the last look;
 // while nobody follows the events there are none.
 func (b *Board) sessions(w http.ResponseWriter, r *http.Request) {
 	ask := r.URL.Query()
@@ -28,11 +28,11 @@ func (b *Board) sessions(w http.ResponseWriter, r *http.Request) {
 	b.mu.Lock()
 	all := b.last.Sessions // is replaced, never changed
 	b.mu.Unlock()
-	protection, find := ask.Get("protection"), strings.ToLower(ask.Get("find"))
+	protection, find, leaving := ask.Get("protection"), strings.ToLower(ask.Get("find")), ask.Get("leaving")
 	p := page{Offset: offset, Sessions: []Session{}}
 	for i := range all {
 		s := &all[i]
-		if protection != "" && s.Protection != protection || find != "" && !s.has(find) {
+		if protection != "" && s.Protection != protection || find != "" && !s.has(find) || leaving != "" && (s.Leaves == "" || s.Element != leaving) {
 			continue
 		}
 		if p.Total++; p.Total > offset && len(p.Sessions) < limit {
@@ -47,7 +47,7 @@ func (b *Board) sessions(w http.ResponseWriter, r *http.Request) {
 
 // has reports whether a text, in small letters, stands in what the table shows of a session.
 func (s *Session) has(text string) bool {
-	for _, field := range []string{s.Client, s.Element, s.User, s.State, s.Reason, strconv.FormatUint(s.ID, 10)} {
+	for _, field := range []string{s.Client, s.Element, s.User, s.State, s.Reason, s.Stays, strconv.FormatUint(s.ID, 10)} {
 		if strings.Contains(strings.ToLower(field), text) {
 			return true
 		}

@@ -83,11 +83,11 @@ func (t *table) pieces(rows []row, gone []string, reset bool) (all []message) {
 }
 
 // tables are all of them, in the order in which they are told.
-type tables struct{ pools, elements, sides, failovers, enrolled table }
+type tables struct{ pools, elements, sides, failovers, enrolled, drains table }
 
 func newTables() *tables {
 	return &tables{pools: table{name: "pools"}, elements: table{name: "elements"}, sides: table{name: "sides"},
-		failovers: table{name: "failovers"}, enrolled: table{name: "registrations"}}
+		failovers: table{name: "failovers"}, enrolled: table{name: "registrations"}, drains: table{name: "drains"}}
 }
 
 // rowsOf makes rows of values.
@@ -108,6 +108,7 @@ func (t *tables) update(v *View) (all []message) {
 		t.failovers.update(rowsOf(v.Failovers, func(f *Failover) string {
 			return fmt.Sprint(f.User, "\x00", f.Session, "\x00", f.Time.UnixNano())
 		})),
+		t.drains.update(rowsOf(v.drains(), func(d *drain) string { return d.Element })),
 		t.enrolled.update(rowsOf(v.Enrolled, func(r *Registration) string { return r.Element + "\x00" + r.Pool + "\x00" + r.Source })),
 	} {
 		all = append(all, part...)
@@ -117,7 +118,7 @@ func (t *tables) update(v *View) (all []message) {
 
 // whole is all of it.
 func (t *tables) whole() (all []message) {
-	for _, one := range []*table{&t.pools, &t.elements, &t.sides, &t.failovers, &t.enrolled} {
+	for _, one := range []*table{&t.pools, &t.elements, &t.sides, &t.failovers, &t.drains, &t.enrolled} {
 		all = append(all, one.whole()...)
 	}
 	return all

@@ -26,7 +26,15 @@ type View struct {
 	Sessions  []Session
 	Failovers []Failover // oldest first
 	Enrolled  []Registration
+
+	Changes string // who may drain from the page: ChangesToken, ChangesAll; "": nobody, it says how else to do that
 }
+
+// What View.Changes may be.
+const (
+	ChangesToken = "token" // who knows the token of the admin API, for which the page asks
+	ChangesAll   = "all"   // everybody who sees the page: who they are was checked before
+)
 
 // Pool is a pool, and the source that its elements come from.
 type Pool struct {
@@ -50,7 +58,8 @@ type Element struct {
 	Alive    bool     `json:"alive"`
 	Failures int      `json:"failures"`
 	Sessions int      `json:"sessions"`
-	Load     *float64 `json:"load"` // 1 is 100 %; nil: the policy does not read it
+	Load     *float64 `json:"load"`     // 1 is 100 %; nil: the policy does not read it
+	Draining string   `json:"draining"` // why its sessions should leave it; "": they need not
 }
 
 // Side is a pool_user or a pool_element of the process.
@@ -63,6 +72,7 @@ type Side struct {
 	Well     bool   `json:"well"`
 	Sessions int    `json:"sessions"`
 	Held     int    `json:"held"`
+	Drained  bool   `json:"drained"` // a pool_element that an operator has drained
 }
 
 // Session is one session at the pool user's side.
@@ -79,6 +89,8 @@ type Session struct {
 	Retained   int64     `json:"retained_bytes"`
 	Protection string    `json:"protection"`
 	Reason     string    `json:"reason"`
+	Leaves     string    `json:"leaves"` // why it should leave its element; "": it need not
+	Stays      string    `json:"stays"`  // why it has not yet
 }
 
 // Failover is the record of one. All times in milliseconds; but for Detect they begin when the failure was noticed, 0: there was no such step.
@@ -126,6 +138,9 @@ func (v *View) bound() {
 	v.Pools, v.Elements = v.Pools[:min(len(v.Pools), mostRows)], v.Elements[:min(len(v.Elements), mostRows)]
 	v.Sides, v.Enrolled = v.Sides[:min(len(v.Sides), mostRows)], v.Enrolled[:min(len(v.Enrolled), mostRows)]
 	v.Failovers = v.Failovers[max(0, len(v.Failovers)-mostRows):]
+	for i := range v.Elements {
+		cut(&v.Elements[i].Draining)
+	}
 	for i := range v.Pools {
 		cut(&v.Pools[i].Problem)
 	}
@@ -141,6 +156,7 @@ func (v *View) bound() {
 	}
 	for i := range v.Sessions {
 		cut(&v.Sessions[i].Reason)
+		cut(&v.Sessions[i].Stays)
 	}
 }
 

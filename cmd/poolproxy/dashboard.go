@@ -8,8 +8,8 @@ import (
 )
 
 // dashboard is a status as the dashboard shows it.
-func dashboard(s proxy.Status) board.View {
-	v := board.View{Version: s.Version, Started: s.Started}
+func dashboard(s proxy.Status, a proxy.Admin) board.View {
+	v := board.View{Version: s.Version, Started: s.Started, Changes: changes(a)}
 	for _, p := range s.Pools {
 		showPool(&v, p)
 	}
@@ -18,11 +18,12 @@ func dashboard(s proxy.Status) board.View {
 	}
 	for _, e := range s.Elements {
 		v.Sides = append(v.Sides, board.Side{Side: "pool_element", Name: e.Name, Listen: e.Listen, To: e.Server, What: health(e),
-			Well: e.Health == "" || e.Health == "healthy", Sessions: e.Legs, Held: e.Held})
+			Well: e.Health == "" || e.Health == "healthy", Sessions: e.Legs, Held: e.Held, Drained: e.Drained})
 	}
 	for _, x := range s.Sessions {
 		v.Sessions = append(v.Sessions, board.Session{ID: x.ID, User: x.User, Client: x.Client, Element: x.Element, Leg: x.Leg, State: x.State,
-			Since: x.Since, Up: x.FromClient, Down: x.ToClient, Retained: x.Retained, Protection: x.Protection, Reason: x.Reason})
+			Since: x.Since, Up: x.FromClient, Down: x.ToClient, Retained: x.Retained, Protection: x.Protection, Reason: x.Reason,
+			Leaves: x.Leaves, Stays: x.Stays})
 	}
 	for _, r := range s.Failovers {
 		v.Failovers = append(v.Failovers, showFailover(r))
@@ -38,12 +39,24 @@ func dashboard(s proxy.Status) board.View {
 	return v
 }
 
+// changes is who may drain from the page. Where there is no token nobody may: whoever is on this machine, or is forwarded to it, sees the page. The
+// commands can be had there.
+func changes(a proxy.Admin) string {
+	switch {
+	case a.TokenFile != "":
+		return board.ChangesToken
+	case a.TLS != nil && a.TLS.CA != "":
+		return board.ChangesAll // they have shown a certificate
+	}
+	return ""
+}
+
 // showPool adds a pool and its elements.
 func showPool(v *board.View, p proxy.PoolStatus) {
 	shown := board.Pool{Handle: p.Handle, Policy: p.Policy, Mapping: p.Mapping, Elements: len(p.Elements)}
 	for _, e := range p.Elements {
 		v.Elements = append(v.Elements, board.Element{Pool: p.Handle, Name: e.Name, Address: e.Address, Alive: e.Alive, Failures: e.Failures,
-			Sessions: e.Sessions, Load: e.Load})
+			Sessions: e.Sessions, Load: e.Load, Draining: e.Draining})
 		shown.Sessions += e.Sessions
 		if e.Alive {
 			shown.Alive++

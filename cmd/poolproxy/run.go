@@ -134,7 +134,7 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 			Metrics:   g.metrics,
 			Cookies:   cookies(p),
 			Drains:    drains(p),
-			Board:     board.New(func() board.View { return dashboard(status()) }),
+			Board:     board.New(func() board.View { return dashboard(status(), c.Admin) }),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),

@@ -12,6 +12,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -24,91 +26,199 @@ var shots = flag.String("shots", "", "`FOLDER` for the screenshots, as ../../doc
 // tools are the programs of the test. Without them it is skipped; where make check has had the chance to install them it fails.
 func tools(t *testing.T) (node, chromium string) {
 	t.Helper()
-	missing := func(what string) {
-		t.Helper()
-		if os.Getenv("POOLPROXY_CHECK") != "" {
-			t.Fatalf("%s is missing: .ci/tools installs it", what)
-		}
-		t.Skipf("SKIPPED: THE DASHBOARD IS NOT TESTED: %s is missing: .ci/tools installs it", what)
-	}
 	node, err := exec.LookPath("node")
 	if err != nil {
-		missing("node")
+		missing(t, "node")
 	}
 	if chromium, err = exec.LookPath("chromium"); err != nil {
-		missing("chromium")
+		missing(t, "chromium")
 	}
 	if _, err := os.Stat("node_modules/playwright-core"); err != nil {
-		missing("playwright-core (npm ci in test/dashboard)")
+		missing(t, "playwright-core (npm ci in test/dashboard)")
 	}
 	return node, chromium
+}
+
+func missing(t *testing.T, what string) {
+	t.Helper()
+	if os.Getenv("POOLPROXY_CHECK") != "" {
+		t.Fatalf("%s is missing: .ci/tools installs it", what)
+	}
+	t.Skipf("SKIPPED: THE DASHBOARD IS NOT TESTED: %s is missing: .ci/tools installs it", what)
+}
+
+// shotsFolder is where the screenshots go.
+func shotsFolder(t *testing.T) string {
+	t.Helper()
+	if *shots == "" {
+		return t.TempDir()
+	}
+	folder, err := filepath.Abs(*shots)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return folder
 }
 
 // A browser shows 1,003 elements, 10,000 sessions and 100 failovers, and is used by keys.
 func TestDashboard(t *testing.T) {
 	node, chromium := tools(t)
-	api, err := admin.Start(netip.MustParseAddrPort("127.0.0.1:0"), admin.Options{Board: board.New(crowd(time.Now()))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer api.Close()
-	folder := t.TempDir()
-	if *shots != "" {
-		if folder, err = filepath.Abs(*shots); err != nil {
-			t.Fatal(err)
-		}
-	}
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
-	defer cancel()
-	var complaints bytes.Buffer
-	run := exec.CommandContext(ctx, node, "drive.js", fmt.Sprintf("http://%s/", api.Addr()), chromium, folder)
-	run.Stderr = &complaints
-	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) } // playwright ends its browser then
-	run.WaitDelay = 10 * time.Second
-	said, err := run.Output()
-	checks := 0
-	for lines := bufio.NewScanner(bytes.NewReader(said)); lines.Scan(); checks++ {
-		var c struct {
-			Name, What string
-			OK         bool
-		}
-		if err := json.Unmarshal(lines.Bytes(), &c); err != nil {
-			t.Fatalf("%v: %s", err, lines.Text())
-		}
-		if !c.OK {
-			t.Errorf("not so: %s: %.500s", c.Name, c.What)
-		} else {
-			t.Log(c.Name, c.What)
-		}
-	}
-	if err != nil || checks < 25 {
-		t.Errorf("%d checks, %v: %s", checks, err, &complaints)
-	}
-	for _, name := range []string{"light", "dark", "elements", "sessions", "failover", "sources"} {
+	api := stand(t)
+	folder := shotsFolder(t)
+	drive(t, 40, nil, node, "drive.js", fmt.Sprintf("http://%s/", api.Addr()), chromium, folder, secret)
+	for _, name := range []string{"light", "dark", "elements", "sessions", "failover", "sources", "drain", "drains"} {
 		if s, err := os.Stat(filepath.Join(folder, "dashboard-"+name+".png")); err != nil || s.Size() < 10_000 {
 			t.Errorf("no screenshot %s: %v", name, err)
 		}
 	}
 }
 
-// crowd is a proxy with very much in it, which changes a little at each look.
-func crowd(start time.Time) func() board.View {
-	looks := 0
-	age, stale := 4.0, 754.0
-	return func() board.View {
-		looks++
-		v := board.View{Version: "1.0.0", Started: start.Add(-53 * time.Hour)}
-		v.Pools = []board.Pool{
-			{Handle: "orders", Policy: "least_used", Mapping: "tcp", Elements: 1000, Alive: 988, Sessions: 9988, Source: "etcd.prod", Age: &age},
-			{Handle: "sessions-redis", Policy: "priority", Mapping: "tcp", Elements: 2, Alive: 2, Sessions: 12, Source: "dns.k8s", Age: &stale, Alarm: true,
-				Problem: "10.96.0.10:53: i/o timeout"},
-			{Handle: "reports", Policy: "round_robin", Mapping: "none", Elements: 1},
+// secret is the token of the admin API.
+const secret = "0123456789abcdef0123456789abcdef"
+
+// tokenFile has the secret.
+func tokenFile(t *testing.T) string {
+	t.Helper()
+	file := filepath.Join(t.TempDir(), "token")
+	if err := os.WriteFile(file, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return file
+}
+
+// stand is an admin API over a crowd, in which elements can be drained by those who know the secret.
+func stand(t *testing.T) *admin.Server {
+	t.Helper()
+	token, err := admin.LoadToken(tokenFile(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := &crowd{start: time.Now(), drained: map[string]bool{}}
+	api, err := admin.Start(netip.MustParseAddrPort("127.0.0.1:0"), admin.Options{Board: board.New(all.look), Token: token, Drains: &admin.Drains{
+		Begin: func(e string) error { return all.drain(e, true) }, End: func(e string) error { return all.drain(e, false) },
+		State: func(e string) (any, error) {
+			return map[string]any{"element": e, "draining": true, "sessions": []int{1, 2, 3}, "legs": 0}, nil
+		}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(api.Close)
+	return api
+}
+
+// drive runs a script, which has at least so many checks. What it asks for is carried out, and answered.
+func drive(t *testing.T, least int, carry func(string) string, args ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
+	defer cancel()
+	var complaints bytes.Buffer
+	run := exec.CommandContext(ctx, args[0], args[1:]...)
+	run.Stderr = &complaints
+	run.Cancel = func() error { return run.Process.Signal(os.Interrupt) } // playwright ends its browser then
+	run.WaitDelay = 10 * time.Second
+	says, err := run.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	answers, err := run.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := run.Start(); err != nil {
+		t.Fatal(err)
+	}
+	checks := 0
+	lines := bufio.NewScanner(says)
+	lines.Buffer(nil, 1<<20)
+	for lines.Scan() {
+		if what, is := strings.CutPrefix(lines.Text(), "do: "); is {
+			fmt.Fprintln(answers, strings.ReplaceAll(carry(what), "\n", " "))
+			continue
 		}
-		elements(&v, looks)
-		sessions(&v, start, looks)
-		failovers(&v, start)
-		sides(&v, start)
-		return v
+		checks++
+		var c struct {
+			Name, What string
+			OK         bool
+		}
+		switch err := json.Unmarshal(lines.Bytes(), &c); {
+		case err != nil:
+			t.Errorf("%v: %s", err, lines.Text())
+		case !c.OK:
+			t.Errorf("not so: %s: %.500s", c.Name, c.What)
+		default:
+			t.Log(c.Name, c.What)
+		}
+	}
+	if err := run.Wait(); err != nil || checks < least {
+		t.Errorf("%d checks, %v: %s", checks, err, &complaints)
+	}
+}
+
+// crowd is a proxy with very much in it, which changes a little at each look.
+type crowd struct {
+	start time.Time
+	looks int
+
+	mu      sync.Mutex
+	drained map[string]bool // guarded by mu
+}
+
+func (c *crowd) drain(element string, on bool) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if element == "e-0777" || element == "redis-0" || element == "web-a" {
+		c.drained[element] = on
+		return nil
+	}
+	return fmt.Errorf("%w: %q", admin.ErrUnknownElement, element)
+}
+
+func (c *crowd) look() board.View {
+	c.looks++
+	age, stale := 4.0, 754.0
+	start, looks := c.start, c.looks
+	v := board.View{Version: "1.0.0", Started: start.Add(-53 * time.Hour), Changes: board.ChangesToken}
+	v.Pools = []board.Pool{
+		{Handle: "orders", Policy: "least_used", Mapping: "tcp", Elements: 1000, Alive: 988, Sessions: 9988, Source: "etcd.prod", Age: &age},
+		{Handle: "sessions-redis", Policy: "priority", Mapping: "tcp", Elements: 2, Alive: 2, Sessions: 12, Source: "dns.k8s", Age: &stale, Alarm: true,
+			Problem: "10.96.0.10:53: i/o timeout"},
+		{Handle: "reports", Policy: "round_robin", Mapping: "none", Elements: 1},
+	}
+	elements(&v, looks)
+	sessions(&v, start, looks)
+	failovers(&v, start)
+	sides(&v, start)
+	c.draining(&v)
+	return v
+}
+
+// draining marks what is drained. Two of the sessions of each are held up.
+func (c *crowd) draining(v *board.View) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range v.Elements {
+		if e := &v.Elements[i]; c.drained[e.Name] {
+			e.Draining, e.Sessions = "its operator has drained it", min(e.Sessions, 3)
+		}
+	}
+	for i := range v.Sides {
+		s := &v.Sides[i]
+		s.Drained = s.Side == "pool_element" && c.drained[s.Name]
+	}
+	left := map[string]int{}
+	for i := range v.Sessions {
+		s := &v.Sessions[i]
+		if !c.drained[s.Element] {
+			continue
+		}
+		if left[s.Element]++; left[s.Element] > 3 {
+			s.Element = "e-0001"
+			continue
+		}
+		s.Leaves, s.Stays = "its operator has drained it", "in a transaction since 12:00:07"
+		if left[s.Element] == 3 {
+			s.Stays = "a request is in flight (BLPOP)"
+		}
 	}
 }
 

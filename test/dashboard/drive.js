@@ -1,25 +1,9 @@
-// Drives the dashboard at argv[2] in a headless chromium (argv[3]); screenshots go to the folder argv[4]. It prints one line of JSON for each thing that
-// was looked at: {"name", "ok", "what"}, and ends with status 1 if one was not as it should.
+// Drives the dashboard at argv[2] in a headless chromium (argv[3]); screenshots go to the folder argv[4]; argv[5] is the token of the admin API.
 "use strict";
 
 const { chromium } = require("playwright-core");
-const [url, executablePath, shots] = process.argv.slice(2);
-let failed = 0;
-
-function check(name, ok, what) {
-  if (!ok) failed++;
-  console.log(JSON.stringify({ name, ok: !!ok, what: String(what) }));
-}
-
-// eventually polls until f is true, for at most a minute.
-async function eventually(name, f) {
-  let last;
-  for (const end = Date.now() + 60000; Date.now() < end; await new Promise((r) => setTimeout(r, 50))) {
-    last = await f();
-    if (last === true) return check(name, true, "");
-  }
-  check(name, false, last);
-}
+const { check, eventually, run } = require("./checks.js");
+const [url, executablePath, shots, secret] = process.argv.slice(2);
 
 const shot = async (page, name) => page.screenshot({ path: `${shots}/dashboard-${name}.png` });
 
@@ -80,6 +64,21 @@ async function lists(page) {
   await eventually("sessions are chosen by protection", async () => (await page.textContent("#c-sessions")).startsWith("500 of") || page.textContent("#c-sessions"));
 }
 
+// lag measures how long the page is busy at once while everything changes each second.
+async function lag(page) {
+  for (const view of ["1", "2", "3"]) {
+    await page.keyboard.press("Escape");
+    await page.keyboard.press(view);
+    const [longest, busy] = await page.evaluate(() => new Promise((done) => {
+      let longest = 0, busy = 0;
+      const watch = new PerformanceObserver((all) => all.getEntries().forEach((e) => { longest = Math.max(longest, e.duration); busy += e.duration; }));
+      watch.observe({ type: "longtask" });
+      setTimeout(() => { watch.disconnect(); done([longest, busy]); }, 5000);
+    }));
+    check(`view ${view} is never busy for two seconds`, longest < 2000, `tasks of more than 50 ms in 5 s: ${busy.toFixed(0)} ms together, the longest ${longest.toFixed(0)} ms`);
+  }
+}
+
 async function records(page) {
   await page.keyboard.press("Escape");
   await page.keyboard.press("4");
@@ -100,6 +99,63 @@ async function records(page) {
   await eventually("sources have age and alarm", async () => (await page.textContent("#sources")).includes("too old") || page.textContent("#sources"));
   await eventually("registrations are shown", async () => (await page.textContent("#enrolled")).includes("nobody does") || page.textContent("#enrolled"));
   await shot(page, "sources");
+}
+
+// drains drains an element and a pool_element by their buttons, for which the token is asked once; and ends it again.
+async function drains(page, asked) {
+  await page.keyboard.press("2");
+  await page.fill("#f-elements", "e-0777");
+  await eventually("the element is found", async () => await page.locator("#l-elements .row").count() === 1);
+  await page.focus("#l-elements");
+  await page.keyboard.press("ArrowDown");
+  await page.keyboard.press("Enter");
+  check("an element opens", (await page.textContent("#element")).includes("10 of this sidecar"), await page.textContent("#element"));
+  await page.keyboard.press("d");
+  await eventually("the dialog has the place for the token", async () => await page.evaluate(() => document.activeElement.id) === "token");
+  check("it says what will happen", (await page.textContent("#drain-what")).includes("its 10 sessions leave"), await page.textContent("#drain-what"));
+  await page.keyboard.press("Enter");
+  await eventually("without a token nothing is asked", async () => (await page.textContent("#drain-wrong")).includes("is missing"));
+  await page.keyboard.type("ünknown");
+  await page.keyboard.press("Enter");
+  await eventually("a token that cannot be one is told", async () => (await page.textContent("#drain-wrong")) === "That is not the token." || page.textContent("#drain-wrong"));
+  await page.fill("#token", secret.slice(1) + "x");
+  await page.keyboard.press("Enter");
+  await eventually("a wrong token is told", async () => (await page.textContent("#drain-wrong")) === "That is not the token." && !await page.locator("#drain-do").isDisabled());
+  await shot(page, "drain");
+  await page.fill("#token", secret);
+  await page.keyboard.press("Enter");
+  await eventually("the right one drains", async () => !await page.locator("#drain").isVisible() && (await page.textContent("#toast")).includes("3 sessions are left"));
+  await eventually("those who stay are listed with the reason", async () => await page.locator("#element-rows tr").count() === 3 && (await page.textContent("#element-rows")).includes("in a transaction since"));
+  await eventually("the element is marked", async () => (await page.textContent("#l-elements .row[data-index='0']")).includes("draining"));
+  await page.keyboard.press("Escape");
+  await page.fill("#f-elements", "");
+  await page.check("#f-draining");
+  await eventually("drained ones can be chosen", async () => await page.locator("#l-elements .row").count() === 1);
+  await page.uncheck("#f-draining");
+  await page.keyboard.press("Escape");
+  await page.keyboard.press("1");
+  await page.locator("#sides tr", { hasText: "web-a" }).getByRole("button").click();
+  check("the token is asked for once", !await page.locator("#token").isVisible() && (await page.textContent("#drain-title")) === "Drain web-a?", await page.textContent("#drain-title"));
+  await page.keyboard.press("Enter"); // the button has the focus
+  await eventually("both are among the drains", async () => await page.locator("#drains tr").count() === 2);
+  const text = await page.textContent("#drains");
+  check("drains have reasons, added up", text.includes("3 left") && text.includes("2 × in a transaction since …") && text.includes("1 × a request is in flight (BLPOP)") && text.includes("sidecars know why"), text);
+  await page.locator("#toast").waitFor({ state: "hidden", timeout: 30000 });
+  await shot(page, "drains");
+  const kept = await page.evaluate((s) => [JSON.stringify(localStorage) + JSON.stringify(sessionStorage) + document.cookie + location.href, document.body.innerHTML, document.getElementById("token").value].join().includes(s), secret);
+  check("the token is nowhere to be read", !kept, "");
+  check("it was sent to drains only", asked.length >= 3 && asked.every((r) => r.startsWith(url + "v1/drains/")), asked);
+  for (const name of ["e-0777", "web-a"]) {
+    await page.locator("#drains tr", { hasText: name }).getByRole("button").click();
+    await page.click("#drain-do");
+    await eventually(name + " is drained no more", async () => !(await page.textContent("#drains")).includes(name));
+  }
+  check("without drains nothing is shown of them", !await page.locator("#drains-card").isVisible(), "");
+  await page.click("#lock");
+  await page.locator("#sides tr", { hasText: "web-a" }).getByRole("button").click();
+  check("a token can be forgotten", await page.locator("#token").isVisible(), "");
+  await page.keyboard.press("Escape");
+  check("Escape leaves the dialog", !await page.locator("#drain").isVisible(), "");
 }
 
 async function colours(page, browser) {
@@ -123,8 +179,9 @@ async function main() {
   const browser = await chromium.launch({ executablePath, args: ["--no-sandbox"] });
   try {
     const page = await browser.newPage({ colorScheme: "light", viewport: { width: 1360, height: 860 } });
-    const wrong = [], elsewhere = [];
-    page.on("console", (m) => { if (m.type() === "error") wrong.push(m.text()); });
+    const wrong = [], elsewhere = [], authorized = []; // what was sent with a token
+    page.on("console", (m) => { if (m.type() === "error" && !m.text().includes("401")) wrong.push(m.text()); }); // a wrong token is tried
+    page.on("request", (r) => { if (r.headers()["authorization"]) authorized.push(r.url()); });
     page.on("pageerror", (e) => wrong.push(String(e)));
     page.on("dialog", (d) => { wrong.push("dialog " + d.message()); d.dismiss(); });
     page.on("request", (r) => { if (!r.url().startsWith(url)) elsewhere.push(r.url()); });
@@ -132,14 +189,15 @@ async function main() {
     await overview(page);
     await shot(page, "light");
     await lists(page);
+    await lag(page);
     await records(page);
+    await drains(page, authorized);
     await colours(page, browser);
     check("nothing is asked for elsewhere", elsewhere.length === 0, elsewhere);
     check("the console has no errors", wrong.length === 0, wrong);
   } finally {
     await browser.close();
   }
-  process.exit(failed ? 1 : 0);
 }
 
-main().catch((e) => { check("the run", false, e.stack); process.exit(1); });
+run(main);

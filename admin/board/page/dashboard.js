@@ -2,7 +2,7 @@
 "use strict";
 
 const $ = (id) => document.getElementById(id);
-const tables = { pools: new Map(), elements: new Map(), sides: new Map(), failovers: new Map(), registrations: new Map() };
+const tables = { pools: new Map(), elements: new Map(), sides: new Map(), failovers: new Map(), drains: new Map(), registrations: new Map() };
 const views = ["overview", "elements", "sessions", "failovers", "registrations"];
 let view = "overview", summary = null, ahead = 0; // ahead: of the server's clock, in milliseconds
 const now = () => Date.now() - ahead;
@@ -20,20 +20,27 @@ const elementList = new List("l-elements", ["Element", "Pool", "Address", "Healt
     fill.style.width = Math.min(100, 100 * e.load) + "%";
     load = node("span", {}, node("span", { class: "load" }, fill), (100 * e.load).toFixed(1) + " %");
   }
-  const failed = e.failures > 1 ? `failed, ${e.failures} times` : "failed";
-  return [e.name, e.pool, e.address, tag(e.alive ? "protected" : "ended", e.alive ? "alive" : failed), whole.format(e.sessions), load];
-});
+  return [e.name, e.pool, e.address, state(e), whole.format(e.sessions), load];
+}, (i) => openElement(elements[i]));
+
+// state is an element's, for people: whether it is believed alive, and whether it is being drained.
+function state(e) {
+  const failed = e.failures > 1 ? `failed, ${e.failures} times` : "failed", both = node("span", {}, tag(e.alive ? "protected" : "ended", e.alive ? "alive" : failed));
+  if (e.draining) both.append(" ", tag("moving", e.sessions ? "draining" : "drained"));
+  return both;
+}
 
 const orders = { failed: (a, b) => b.failures - a.failures, sessions: (a, b) => b.sessions - a.sessions, load: (a, b) => (b.load ?? -1) - (a.load ?? -1) };
 
 function filterElements() {
-  const text = $("f-elements").value.trim().toLowerCase(), failed = $("f-failed").checked;
-  elements = [...tables.elements.values()].filter((e) => has(text, e.name, e.pool, e.address) && !(failed && e.alive));
+  const text = $("f-elements").value.trim().toLowerCase(), failed = $("f-failed").checked, draining = $("f-draining").checked;
+  elements = [...tables.elements.values()].filter((e) => has(text, e.name, e.pool, e.address) && !(failed && e.alive) && !(draining && !e.draining));
   const order = orders[$("o-elements").value];
   if (order) elements.sort(order);
   const cut = summary && summary.elements > tables.elements.size ? `, of ${whole.format(summary.elements)} the first` : "";
   set("c-elements", `${whole.format(elements.length)} of ${whole.format(tables.elements.size)}${cut}`);
   elementList.later();
+  updateElement();
 }
 
 // Sessions are asked for page by page, those that can be seen.
@@ -44,8 +51,8 @@ const sessionList = new List("l-sessions", ["Session", "Pool user", "Client", "E
   const p = Math.floor(i / pageSize);
   if (!pages.has(p)) fetchPage(p);
   const s = (pages.get(p) || [])[i % pageSize];
-  return s ? [String(s.id), s.pool_user, s.client, s.element || "–", String(s.leg), s.state, duration(now() - Date.parse(s.since)),
-    bytes(s.from_client_bytes), bytes(s.to_client_bytes), tag(s.protection), s.reason] : null;
+  return s ? [String(s.id), s.pool_user, s.client, s.element || "–", String(s.leg), s.leaves ? "leaving" : s.state, duration(now() - Date.parse(s.since)),
+    bytes(s.from_client_bytes), bytes(s.to_client_bytes), tag(s.protection), s.stays ? `stays: ${s.stays}` : s.reason] : null;
 });
 
 async function fetchPage(p) {
@@ -120,6 +127,7 @@ function showOverview() {
   $("reasons").replaceChildren(...(s.reasons || []).map((r) => node("tr", {}, node("td", {}, r.protection ? tag(r.protection) : ""),
     node("td", {}, r.reason), node("td", { class: "n" }, whole.format(r.sessions)))));
   timeline($("timeline"), all, s.now, openRecord);
+  updateElement();
 }
 
 function showPools() {
@@ -130,15 +138,14 @@ function showPools() {
     up.hidden = !p.alive; down.hidden = p.alive === p.elements;
     const kind = p.alarm || !p.alive ? "ended" : p.problem || p.alive < p.elements ? "degraded" : "protected";
     const card = node("button", { class: "pool", "data-kind": kind }, node("strong", {}, p.handle), node("small", {}, `${p.policy} · ${p.mapping}${p.source ? " · " + p.source : ""}`),
-      node("div", { class: "stack" }, up, down), node("small", {}, `${whole.format(p.alive)} of ${whole.format(p.elements)} alive · ${whole.format(p.sessions)} sessions`));
+      node("div", { class: "stack" }, up, down), node("small", {}, `${whole.format(p.alive)} of ${whole.format(p.elements)} alive · ${whole.format(p.sessions)} sessions${p.alarm ? " · source too old" : p.problem ? " · source fails" : ""}`));
     card.addEventListener("click", () => { $("f-elements").value = p.handle; show("elements"); filterElements(); });
     return card;
   }));
   const alive = all.reduce((n, p) => n + p.alive, 0), known = all.reduce((n, p) => n + p.elements, 0);
   set("t-elements", `${whole.format(alive)} / ${whole.format(known)}`);
-  set("t-elements-note", `in ${all.length === 1 ? "1 pool" : all.length + " pools"}`);
   const alarms = all.filter((p) => p.alarm).length;
-  set("t-sessions-note", alarms === 1 ? "1 source is too old" : alarms ? `${alarms} sources are too old` : "");
+  set("t-elements-note", `in ${all.length === 1 ? "1 pool" : all.length + " pools"}${alarms === 1 ? ", 1 source is too old" : alarms ? `, ${alarms} sources are too old` : ""}`);
   set("n-elements", whole.format(known));
   $("sources").replaceChildren(...all.filter((p) => p.source).map((p) => node("tr", {}, node("td", {}, p.handle), node("td", {}, p.source),
     node("td", { class: "n" }, whole.format(p.elements)), node("td", { class: "n" }, p.age === null ? "never told" : duration(1000 * p.age)),
@@ -146,9 +153,10 @@ function showPools() {
 }
 
 function showSides() {
-  $("sides").replaceChildren(...[...tables.sides.values()].map((s) => node("tr", {}, node("td", {}, s.side), node("td", {}, s.name), node("td", {}, s.listen),
-    node("td", {}, s.to), node("td", {}, s.well ? s.what : tag("ended", s.what)), node("td", { class: "n" }, whole.format(s.sessions)),
-    node("td", { class: "n" }, s.side === "pool_element" ? whole.format(s.held) : "–"))));
+  const all = [...tables.sides.values()], users = all.filter((s) => s.side === "pool_user").length;
+  rows($("sides"), all.map((s) => [s.side + "\0" + s.name, [s.side, s.name, s.listen, s.to, s.well ? s.what : tag("ended", s.what), whole.format(s.sessions),
+    s.side === "pool_element" ? whole.format(s.held) : "–", s.side === "pool_element" ? drainButton(s.name, s.drained) : ""]]), ["", "", "", "", "", "n", "n", "n"]);
+  set("t-sessions-note", users ? `at ${users === 1 ? "1 pool_user" : users + " pool_users"}` : "");
 }
 
 function showRegistrations() {
@@ -159,7 +167,7 @@ function showRegistrations() {
     node("td", {}, tag(r.state === "registered" && !r.problem ? "protected" : "degraded", r.state), ` for ${duration(now() - Date.parse(r.since))}${r.problem ? ": " + r.problem : ""}`))));
 }
 
-const changed = { pools: showPools, elements: filterElements, sides: showSides, registrations: showRegistrations,
+const changed = { drains: showDrains, pools: showPools, elements: filterElements, sides: showSides, registrations: showRegistrations,
   failovers: () => { filterFailovers(); set("n-failovers", tables.failovers.size ? String(tables.failovers.size) : ""); showOverview(); } };
 
 // --- Events
@@ -184,7 +192,9 @@ function follow() {
     });
   }
   events.addEventListener("overview", (e) => {
+    const could = mayChange();
     summary = JSON.parse(e.data);
+    if (could !== mayChange()) redraw(showDrains);
     ahead = Date.now() - summary.now;
     live("live", "live");
     redraw(showOverview);
@@ -223,15 +233,21 @@ function key(e) {
       e.target.dispatchEvent(new Event("input"));
     }
     $("record").hidden = true;
+    if (!$("element").hidden) closeElement();
     document.activeElement.blur?.();
     return;
   }
-  if (e.target.closest("input, select")) return;
+  if (e.target.closest("input, select, dialog")) return;
   if (e.key >= "1" && e.key <= String(views.length)) {
     show(views[e.key - 1]);
     $("l-" + view)?.focus();
   } else if (e.key === "/" && $("f-" + view)) { e.preventDefault(); $("f-" + view).focus(); }
-  else if (e.key === "t") theme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % 3]);
+  else if (e.key === "d" && view === "elements" && elements[elementList.chosen]) {
+    e.preventDefault();
+    const chosen = elements[elementList.chosen];
+    if (mayChange()) askDrain(chosen.name, !chosen.draining);
+    else openElement(chosen); // which says how else
+  } else if (e.key === "t") theme(themes[(themes.indexOf(document.documentElement.dataset.theme) + 1) % 3]);
   else if (e.key === "?") $("keys").showModal();
   else if (e.target.getAttribute?.("role") === "tab" && (e.key === "ArrowRight" || e.key === "ArrowLeft")) {
     show(views[(views.indexOf(view) + (e.key === "ArrowRight" ? 1 : views.length - 1)) % views.length]);
@@ -250,6 +266,11 @@ function begin() {
   $("close").addEventListener("click", () => $("keys").close());
   $("f-elements").addEventListener("input", filterElements);
   $("f-failed").addEventListener("change", filterElements);
+  $("f-draining").addEventListener("change", filterElements);
+  $("lock").addEventListener("click", () => { remember(""); say("The token is forgotten."); });
+  $("drain-not").addEventListener("click", () => $("drain").close());
+  $("drain-do").addEventListener("click", doDrain);
+  $("token").addEventListener("keydown", (e) => { if (e.key === "Enter") doDrain(); });
   $("o-elements").addEventListener("change", filterElements);
   $("f-failovers").addEventListener("input", filterFailovers);
   $("f-protection").addEventListener("change", () => refreshSessions(true));

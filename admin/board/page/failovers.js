@@ -64,7 +64,7 @@ function showRecord(panel, f, close) {
     ["not fetched twice", bytes(f.saved)], ["answered by an error", whole.format(f.lost)], ["verdict", f.verdict || "the session goes on"]];
   const shut = node("button", {}, "Close");
   shut.addEventListener("click", close);
-  panel.replaceChildren(node("header", {}, tag(f.kind), node("strong", {}, new Date(f.time).toLocaleString()),
+  panel.replaceChildren(node("header", {}, tag(f.kind), node("strong", {}, new Date(f.time).toLocaleString("en-GB")),
     node("span", {}, f.kind === "ended" ? "" : "pause " + duration(pause(f))), shut), f.kind === "ended" && !f.detect ? "" : bar(f),
   node("dl", {}, ...facts.flatMap(([name, text]) => [node("dt", {}, name), node("dd", {}, text)])));
   panel.hidden = false;

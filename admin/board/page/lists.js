@@ -45,6 +45,26 @@ function set(id, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 
+// cell puts content into an element if it is another one: what is clicked, or chosen as text, stays in place.
+function cell(e, content) {
+  const next = typeof content === "string" ? document.createTextNode(content) : content;
+  if (e.childNodes.length !== 1 || !e.firstChild.isEqualNode(next)) e.replaceChildren(next);
+}
+
+// rows makes the rows of a table: [key, cells]. Rows and cells that there were are used again.
+const keyed = new WeakMap();
+function rows(body, all, classes = []) {
+  const had = keyed.get(body) || new Map(), has = new Map();
+  for (const [key, cells] of all) {
+    const row = had.get(key) || node("tr", {}, ...cells.map((_, i) => node("td", classes[i] ? { class: classes[i] } : {})));
+    cells.forEach((c, i) => cell(row.children[i], c));
+    has.set(key, row);
+  }
+  keyed.set(body, has);
+  const now = [...has.values()];
+  if (now.length !== body.children.length || now.some((row, i) => row !== body.children[i])) body.replaceChildren(...now);
+}
+
 // List shows count() rows; cells(i) are the cells of one, or null while it is not known.
 class List {
   constructor(id, heads, count, cells, open) {
@@ -87,11 +107,12 @@ class List {
         this.box.append(row);
       }
       const cells = this.cells(i);
-      row.replaceChildren(...(cells || ["…"]).map((c) => {
-        const cell = node("span", { role: "gridcell" }, c);
-        if (typeof c === "string") cell.title = c;
-        return cell;
-      }));
+      (cells || ["…"]).forEach((c, k) => {
+        const place = row.children[k] || row.appendChild(node("span", { role: "gridcell" }));
+        cell(place, c);
+        place.title = typeof c === "string" ? c : c.title || "";
+      });
+      while (row.children.length > (cells || ["…"]).length) row.lastChild.remove();
       row.setAttribute("aria-selected", i === this.chosen);
     }
   }
