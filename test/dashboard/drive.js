@@ -124,7 +124,7 @@ async function drains(page, asked) {
   await shot(page, "drain");
   await page.fill("#token", secret);
   await page.keyboard.press("Enter");
-  await eventually("the right one drains", async () => !await page.locator("#drain").isVisible() && (await page.textContent("#toast")).includes("3 sessions are left"));
+  await eventually("the right one drains", async () => !await page.locator("#drain").isVisible() && (await page.textContent("#toast")).includes("e-0777 is being drained"));
   await eventually("those who stay are listed with the reason", async () => await page.locator("#element-rows tr").count() === 3 && (await page.textContent("#element-rows")).includes("in a transaction since"));
   await eventually("the element is marked", async () => (await page.textContent("#l-elements .row[data-index='0']")).includes("draining"));
   await page.keyboard.press("Escape");

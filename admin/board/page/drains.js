@@ -71,7 +71,7 @@ async function doDrain() {
     $("token").value = "";
     $("drain").close();
     const left = Math.max(said.sessions.length, said.legs);
-    say(!on ? `${name} gets sessions again.` : left ? `${name} is being drained; ${left === 1 ? "1 session is" : whole.format(left) + " sessions are"} left.` : `${name} is drained.`);
+    say(!on ? `${name} gets sessions again.` : left ? `${name} is being drained.` : `${name} is drained: nobody is left.`);
   } catch (e) { // the token has letters that no header may have, or there is no connection
     wantToken(e instanceof TypeError && !/fetch/i.test(e.message) ? "That is not the token." : "The proxy does not answer.");
   }
