@@ -54,6 +54,7 @@ func (t *thawing) show(c *freeze.Coder) {
 	c.Time(&s.began)
 	c.Bool(&s.ended, &s.stopped, &s.whole, &s.unsafe, &s.unasked, &s.goodbye, &s.idle, &s.closing, &s.greeted, &s.failedOver, &s.excused)
 	s.out.freeze(c, freezeMost)
+	freeze.Maybe(c, &s.life, func(l *life) { l.freeze(c) })
 	s.cookie.freeze(c, func(p []byte) { s.cookie.set(s.u.c.Loop.Buffers(), p) })
 	t.search(c)
 	if !s.closing { // else the rest is of no use any more

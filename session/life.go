@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"github.com/poolproxy/poolproxy/freeze"
+)
 
 // End says how a session ended.
 type End string
@@ -78,6 +82,17 @@ func (l *life) survived() {
 	if l != nil {
 		l.failovers++
 	}
+}
+
+// freeze shows it, of a session that goes on in another process.
+func (l *life) freeze(c *freeze.Coder) {
+	freeze.List(c, &l.elements, func(e *string) { c.Text(e) })
+	c.Word(&l.requests, &l.replies)
+	c.Count(&l.failovers)
+	how, protection := string(l.how), string(l.protection)
+	c.Text(&how, &l.why, &protection, &l.unprotected)
+	l.how, l.protection = End(how), Protection(protection)
+	c.Check(len(l.elements) <= mostElements, "it was at %d elements", len(l.elements))
 }
 
 // because notes how the session ends, and whether it was protected, before anything is taken apart for that. The first reason counts. What could not

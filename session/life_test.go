@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/poolproxy/poolproxy/protocol"
 )
@@ -106,4 +107,18 @@ func TestLifeIsBounded(t *testing.T) {
 		t.Error("it is kept")
 	}
 	r.close()
+}
+
+// What is known of a session goes with it into another process.
+func TestLifeIsFrozen(t *testing.T) {
+	now := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
+	was := &life{elements: []string{"a", "b"}, requests: 7, replies: 6, failovers: 1, how: EndFailed, why: "x", protection: Unprotected, unprotected: "y"}
+	p, err := frozen(nil, frozenUser, now, was.freeze)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var is life
+	if err := thawed(p, frozenUser, now, is.freeze); err != nil || fmt.Sprint(is) != fmt.Sprint(*was) {
+		t.Errorf("%v: %+v, not %+v", err, is, *was)
+	}
 }

@@ -55,6 +55,12 @@ func (u *User) ThawSession(p []byte, socket Socket) (*Session, error) {
 	if s.next == nil {
 		s.next = &plan{spans: everything}
 	}
+	switch wanted := u.c.Trace.Ended != nil; {
+	case !wanted:
+		s.life = nil
+	case s.life == nil: // what was before is not known
+		s.life = &life{}
+	}
 	u.sessions[s.ID] = s
 	if s.leg != nil {
 		s.leg.thaw(&t.place)

@@ -69,13 +69,18 @@ async function lag(page) {
   for (const view of ["1", "2", "3"]) {
     await page.keyboard.press("Escape");
     await page.keyboard.press(view);
-    const [longest, busy] = await page.evaluate(() => new Promise((done) => {
-      let longest = 0, busy = 0;
-      const watch = new PerformanceObserver((all) => all.getEntries().forEach((e) => { longest = Math.max(longest, e.duration); busy += e.duration; }));
-      watch.observe({ type: "longtask" });
-      setTimeout(() => { watch.disconnect(); done([longest, busy]); }, 5000);
-    }));
-    check(`view ${view} is never busy for two seconds`, longest < 2000, `tasks of more than 50 ms in 5 s: ${busy.toFixed(0)} ms together, the longest ${longest.toFixed(0)} ms`);
+    let figures = "";
+    await eventually(`view ${view}: everything changes each second, and nothing takes half a second at once`, async () => {
+      const [longest, busy] = await page.evaluate(() => new Promise((done) => {
+        let longest = 0, busy = 0;
+        const watch = new PerformanceObserver((all) => all.getEntries().forEach((e) => { longest = Math.max(longest, e.duration); busy += e.duration; }));
+        watch.observe({ type: "longtask" });
+        setTimeout(() => { watch.disconnect(); done([longest, busy]); }, 5000);
+      }));
+      figures = `tasks of more than 50 ms in 5 s: ${busy.toFixed(0)} ms together, the longest ${longest.toFixed(0)} ms`;
+      return longest < 500 || figures;
+    });
+    check(`view ${view}: figures`, true, figures);
   }
 }
 
