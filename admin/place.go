@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/sockets"
 )
 
 // listen listens at the address, or at the path of a unix socket if there is one, in TLS if that is wanted.
@@ -25,7 +27,7 @@ func listen(addr netip.AddrPort, o *Options) (net.Listener, error) {
 	if !addr.Addr().IsLoopback() && o.Token == nil && !o.Mutual {
 		return nil, fmt.Errorf("admin: %s is beyond this machine: that needs a token_file or mutual TLS", addr)
 	}
-	l, err := net.Listen("tcp", addr.String())
+	l, err := sockets.Given.Listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("admin: cannot listen on %s; is another poolproxy running? See admin.listen: %w", addr, err)
 	}

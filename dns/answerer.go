@@ -10,6 +10,7 @@ import (
 
 	wire "github.com/miekg/dns"
 
+	"github.com/poolproxy/poolproxy/internal/sockets"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -69,10 +70,10 @@ func Listen(c AnswererConfig) (*Answerer, error) {
 // listen takes the same port of both protocols.
 func listen(at netip.AddrPort) (tcp net.Listener, udp net.PacketConn, err error) {
 	for range 10 { // where a free port of one is not free in the other
-		if tcp, err = net.Listen("tcp", at.String()); err != nil {
+		if tcp, err = sockets.Given.Listen(at); err != nil {
 			return nil, nil, err
 		}
-		if udp, err = net.ListenPacket("udp", tcp.Addr().String()); err == nil {
+		if udp, err = sockets.Given.ListenPacket(tcp.Addr().(*net.TCPAddr).AddrPort()); err == nil {
 			return tcp, udp, nil
 		}
 		tcp.Close()

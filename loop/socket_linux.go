@@ -6,10 +6,13 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os"
 	"strconv"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/poolproxy/poolproxy/internal/sockets"
 )
 
 // backlog is how many connections may wait to be accepted; the kernel cuts it down to net.core.somaxconn.
@@ -56,8 +59,12 @@ func setInt(fd, level, name int, value int32) error {
 	return nil
 }
 
-// listenSocket makes a listening socket. The wildcard of IPv6 accepts IPv4 as well, as Go's net package has it.
+// listenSocket makes a listening socket, unless this process was given one for the address. The wildcard of IPv6 accepts IPv4 as well, as
+// Go's net package has it.
 func listenSocket(at netip.AddrPort, how Interception) (int, error) {
+	if f := sockets.Given.TCP(at); f != nil {
+		return takeOver(f, how)
+	}
 	fd, err := newSocket(at.Addr())
 	if err != nil {
 		return -1, err
@@ -68,6 +75,27 @@ func listenSocket(at netip.AddrPort, how Interception) (int, error) {
 	if err := errors.Join(err, prepare(fd, true), listenOn(fd, at)); err != nil {
 		closeSocket(fd)
 		return -1, err
+	}
+	return fd, nil
+}
+
+// takeOver has a socket that listens already do so as our own would. It closes the file.
+func takeOver(f *os.File, how Interception) (int, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("the socket that this process was given: dup: %w", err)
+	}
+	err = errors.Join(unix.SetNonblock(fd, true), prepare(fd, true))
+	if err == nil && how == TProxy {
+		err = transparent(fd, localAddr(fd).Addr())
+	}
+	if err == nil {
+		err = unix.Listen(fd, backlog) // it listens: this only sets how many may wait
+	}
+	if err != nil {
+		closeSocket(fd)
+		return -1, fmt.Errorf("the socket that this process was given: %w", err)
 	}
 	return fd, nil
 }

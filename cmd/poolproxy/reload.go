@@ -54,7 +54,9 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.asked:
+			tellReloading(r.log)
 			r.reload(ctx)
+			tellReloaded(r.log)
 		}
 	}
 }

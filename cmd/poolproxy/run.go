@@ -39,6 +39,10 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	}
 	log := newLog(loaded.Config.Log, stderr)
 	logDiagnostics(log, loaded)
+	if err := takeSockets(); err != nil {
+		log.Error("poolproxy cannot run", "error", err)
+		return exitFailed
+	}
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
@@ -147,9 +151,15 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 		defer api.Close() // after the proxy: it shows how the stop goes
 		log.Info("the admin API is ready", "address", api.Where())
 	}
+	if err := allTaken(); err != nil {
+		stopNow(p)
+		return err
+	}
 	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
+	tellReady(log, contents(c))
 	end := again.begin(p, log)
 	log.Info("stopping", "signal", <-signals)
+	tellStopping(log, c.Grace)
 	end()
 	stop(c.Grace, p, log, signals)
 	return nil
