@@ -41,7 +41,8 @@ type Options struct {
 	// Handlespace is what /v1/pools/{handle}/primary, /v1/pools/{handle}/next and /v1/registrations ask and change.
 	Handlespace *handlespace.Handlespace
 
-	Board *board.Board // the dashboard: GET /, /v1/events and /v1/sessions. The server closes it
+	Board   *board.Board                                     // the dashboard: GET /, /v1/events and /v1/sessions. The server closes it
+	Upgrade func(context.Context, Upgrade) (Upgraded, error) // POST /v1/upgrade
 
 	Unix    string              // path of a unix socket that is listened at, in place of the address; "": there is none
 	Token   *Token              // who changes something must know it, and who asks beyond loopback without Mutual; nil: there is none
@@ -148,6 +149,9 @@ func routes(o Options) http.Handler {
 	}
 	if o.Board != nil {
 		o.Board.Routes(mux)
+	}
+	if o.Upgrade != nil {
+		mux.HandleFunc("POST /v1/upgrade", (&upgrader{o.Upgrade, o.Log}).post)
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

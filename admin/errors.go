@@ -54,6 +54,7 @@ var codes = []struct {
 	{handlespace.ErrInvalid, BadRequest, http.StatusBadRequest},
 	{handlespace.ErrTooMany, Failed, http.StatusServiceUnavailable},
 	{handlespace.ErrClosed, Failed, http.StatusServiceUnavailable},
+	{ErrUpgrading, Failed, http.StatusConflict},
 	{pool.ErrSourceDown, SourceDown, http.StatusBadGateway}, // last: others may be wrapped by what a source says
 }
 

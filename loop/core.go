@@ -17,6 +17,10 @@ type Runner interface {
 	// on the way. Run may be called once.
 	Run()
 
+	// Stand has the loop stand still, as if the process were stopped: nothing is read, no timer fires, no mail is opened. All that runs, in this
+	// call, is what comes on work, each as in a turn of its own, until that is closed. It is called on the loop's goroutine, as a Later.
+	Stand(work <-chan func())
+
 	// Stop ends the loop and waits until Run has returned; called from within the loop it only asks for the end, which comes
 	// after this turn. What was posted before is still run. Afterwards every socket of the loop is closed and nothing of
 	// it runs. Any goroutine may call it, also twice, also when Run was never called.
@@ -100,6 +104,14 @@ func (c *core) end() {
 	c.over = true
 	c.release()
 	close(c.ended)
+}
+
+// Stand has the loop stand still; see Runner.
+func (c *core) Stand(work <-chan func()) {
+	for f := range work {
+		c.now = time.Now()
+		f()
+	}
 }
 
 // Stop ends the loop; see Runner.

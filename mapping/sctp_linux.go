@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"os"
 	"time"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/poolproxy/poolproxy/internal/sockets"
 	"github.com/poolproxy/poolproxy/loop"
 )
 
@@ -137,8 +139,12 @@ func (s SCTPMapping) Listen(l loop.Loop, at netip.AddrPort, c Config, accept fun
 	return li, nil
 }
 
-// listen opens a listening socket. With port 0 the kernel chooses one.
+// listen opens a listening socket, unless this process was given one for the address. With port 0 the kernel chooses one.
 func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort, error) {
+	if f := sockets.Given.SCTP(at[0]); f != nil {
+		fd, err := s.takeOver(f, c)
+		return fd, at[0], err
+	}
 	fd, err := openSCTP(familyOf(at))
 	if err != nil {
 		return -1, netip.AddrPort{}, err
@@ -149,6 +155,20 @@ func (s SCTPMapping) listen(at []netip.AddrPort, c Config) (int, netip.AddrPort,
 		return -1, netip.AddrPort{}, err
 	}
 	return fd, addr, nil
+}
+
+// takeOver has a socket that listens already do so as our own would; it stays bound to the addresses that it has. It closes the file.
+func (s SCTPMapping) takeOver(f *os.File, c Config) (int, error) {
+	defer f.Close()
+	fd, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return -1, fmt.Errorf("the socket that this process was given: dup: %w", err)
+	}
+	if err := errors.Join(unix.SetNonblock(fd, true), s.setOptions(fd, c)); err != nil {
+		unix.Close(fd)
+		return -1, fmt.Errorf("the socket that this process was given: %w", err)
+	}
+	return fd, nil
 }
 
 func (s SCTPMapping) listenAt(fd int, at []netip.AddrPort, c Config) (netip.AddrPort, error) {

@@ -106,6 +106,10 @@ func (e *elementSide) setHealth(err error) {
 	e.shard.onOthers(func(s *Shard) { s.elements[e.index].rules.SetHealth(err) })
 }
 
+// directComeback is how long a leg of a direct side waits behind an upgrade until its pool user, which is this process, too, has found it
+// again. It never waits else.
+const directComeback = 5 * time.Second
+
 // newDirectSide is the element side of mapping none, or of a native element: it runs beside the pool user and connects to the pool
 // element itself. n is nil with mapping none.
 func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n *native) (*elementSide, error) {
@@ -136,6 +140,9 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: instance, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+	if e.counts == nil {
+		config.Comeback = directComeback
+	}
 	if e.counts != nil && e.shard.spreads() {
 		config.Ours = e.shard.ours
 		config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
@@ -177,37 +184,48 @@ type connecting interface {
 // dial begins to connect to the server for a leg, or for rules that have none (nil). ends are those of the client's connection.
 func (e *elementSide) dial(r connecting, leg *session.Leg, ends whence.Ends) *serverSocket {
 	header := e.header(ends)
-	c := &local{shard: e.shard, rules: r}
-	c.again.Func = c.read
-	limit := &loop.Timer{}
-	s := &serverSocket{local: c, limit: limit, side: e, leg: leg}
+	s := e.newSocket(r, leg)
 	if e.counts != nil {
-		e.counts.legs.Add(1)
 		e.counts.begun.Add(1)
 	}
-	s.cookie = cookiePlace{shard: e.shard.index, holder: r}
+	s.connect(r, header)
+	s.Conn = e.shard.dial(e.origin, e.server, header, s.local)
+	s.named() // before the server can ask, where the loop knows it so early
+	return s
+}
+
+// newSocket makes the socket of a leg's server, or of rules that have no leg (nil), without a connection.
+func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
+	c := &local{shard: e.shard, rules: r}
+	c.again.Func = c.read
+	if e.counts != nil {
+		e.counts.legs.Add(1)
+	}
+	return &serverSocket{local: c, limit: &loop.Timer{}, side: e, leg: leg, cookie: cookiePlace{shard: e.shard.index, holder: r}}
+}
+
+// connect has the rules hear how connecting ends. The header is what the server is told first (introduce).
+func (c *serverSocket) connect(r connecting, header []byte) {
+	l := c.shard.loop
 	c.connected = func(err error) {
-		e.shard.loop.Cancel(limit)
-		if err == nil && e.origin == nil {
-			err = introduce(c, header)
+		l.Cancel(c.limit)
+		if err == nil && c.side.origin == nil {
+			err = introduce(c.local, header)
 		}
 		if err != nil {
 			r.ConnectFailed(err)
 			return
 		}
-		s.named()
-		s.listener = e.probe.connected(c.Local().Addr())
-		e.fence.connected(leg)
+		c.named()
+		c.listener = c.side.probe.connected(c.Local().Addr())
+		c.side.fence.connected(c.leg)
 		r.Connected()
 	}
-	limit.Func = func() {
+	c.limit.Func = func() {
 		c.connected = nil
 		r.ConnectFailed(errServerTimeout)
 	}
-	e.shard.loop.Schedule(limit, e.shard.loop.Now().Add(serverTimeout))
-	c.Conn = e.shard.dial(e.origin, e.server, header, c)
-	s.named() // before the server can ask, where the loop knows it so early
-	return s
+	l.Schedule(c.limit, l.Now().Add(serverTimeout))
 }
 
 // listening asks whether the server of a socket that has ended still listens (session.ElementConfig.Listening).

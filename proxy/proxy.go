@@ -44,6 +44,11 @@ type Proxy struct {
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
 func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
+	return start(c, log, m, nil)
+}
+
+// start is Start; with old, whose place it takes, all shards stand still at the end.
+func start(c Config, log hclog.Logger, m *metrics.Metrics, old *past) (*Proxy, error) {
 	if err := Supported(c); err != nil {
 		return nil, err
 	}
@@ -53,11 +58,39 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 	}
 	c, local := registers(c)
 	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local, config: c}
-	var loops []loop.Loop
-	for range shards(c) {
+	loops, err := p.makeLoops(old.shards(c))
+	if err != nil {
+		p.end()
+		return nil, err
+	}
+	common := newSpread(c, loops, random)
+	common.secrets = keys
+	old.bequeath(common)
+	p.common = common
+	p.handlespace = p.newHandlespace(c)
+	if old != nil {
+		p.hold()
+	}
+	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
+		r := p.runners[i]
+		var err error
+		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel(p.census)) })
+		if err != nil {
+			p.letGo()
+			p.end()
+			return nil, err
+		}
+	}
+	p.census.begin()
+	p.renewal = renew(keys, c.Watched, log, m)
+	return p, nil
+}
+
+// makeLoops makes the loops of so many shards, and has them run.
+func (p *Proxy) makeLoops(shards int) (loops []loop.Loop, err error) {
+	for range shards {
 		l, err := loop.New()
 		if err != nil {
-			p.end()
 			return nil, fmt.Errorf("proxy: cannot make an event loop: %w", err)
 		}
 		r := &shardRunner{loop: l, stopped: make(chan struct{})}
@@ -68,22 +101,7 @@ func Start(c Config, log hclog.Logger, m *metrics.Metrics) (*Proxy, error) {
 			break
 		}
 	}
-	common := newSpread(c, loops, random)
-	common.secrets = keys
-	p.common = common
-	p.handlespace = p.newHandlespace(c)
-	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
-		r := p.runners[i]
-		var err error
-		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel(p.census)) })
-		if err != nil {
-			p.end()
-			return nil, err
-		}
-	}
-	p.census.begin()
-	p.renewal = renew(keys, c.Watched, log, m)
-	return p, nil
+	return loops, nil
 }
 
 // shardRunner is a shard with its loop and goroutine.
@@ -91,6 +109,7 @@ type shardRunner struct {
 	loop    loop.Runner
 	shard   *Shard        // the shard's goroutine only
 	stopped chan struct{} // closed when that has ended
+	still   stillness
 }
 
 // run is the shard's goroutine. It ends when Proxy.end stops the loop, which waits for it.
@@ -99,10 +118,11 @@ func (r *shardRunner) run() {
 	r.loop.Run()
 }
 
-// do runs f on the shard and waits for it; it reports false, with f not run, when the shard has stopped.
+// do runs f on the shard and waits for it; it reports false, with f not run, when the shard has stopped. It does so also while the shard
+// stands still.
 func (r *shardRunner) do(f func()) bool {
 	done := make(chan struct{})
-	if !r.loop.Post(func() { f(); close(done) }) {
+	if !r.still.pass(func() { f(); close(done) }, r.loop.Post) {
 		return false
 	}
 	select {

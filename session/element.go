@@ -21,7 +21,12 @@ type ElementConfig struct {
 	Memory   int           // bytes of each direction of one leg
 	Hold     time.Duration // the longest that a leg is kept for a pool user out of touch
 	MaxLegs  int           // more are refused
-	Full     func() bool   // reports that no more legs can be taken, whatever MaxLegs says; nil: it does not matter
+
+	// Comeback is the least that a leg of another process which was thawed is kept for its pool user. Where that is another process, the fence
+	// bounds it, and this is 0.
+	Comeback time.Duration
+
+	Full func() bool // reports that no more legs can be taken, whatever MaxLegs says; nil: it does not matter
 
 	// Ours reports whether the legs of this pool user are looked after by this Element. Where several share an address (shards), an
 	// association that has come to the wrong one is ended before it can say what is not known here. nil: all are.

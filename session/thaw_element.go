@@ -49,7 +49,11 @@ func (t *thawingLeg) resume() {
 		g.barrier()
 	}
 	if g.link == nil { // else its pool user has been faster
-		if g.wait(t.until); g.over {
+		until := g.e.c.Loop.Now().Add(g.e.c.Comeback)
+		if t.until.After(until) {
+			until = t.until
+		}
+		if g.wait(until); g.over {
 			return
 		}
 	}

@@ -18,17 +18,18 @@ import (
 // roles are the programs that this test binary can be: legacy servers that know nothing of pools, and a client to be killed. Each
 // writes to its standard output what happens to it, a line an event; that is what tests look at.
 var roles = map[string]func(args []string) error{
-	"line":    lineServer,
-	"record":  recordServer,
-	"deliver": deliverServer,
-	"closer":  closeServer,
-	"hang":    hangingClient,
-	"journal": journalServer,
-	"store":   storeServer,
-	"front":   frontServer,
-	"tally":   tallyServer,
-	"actor":   actorServer,
-	"name":    nameServer,
+	"line":      lineServer,
+	"record":    recordServer,
+	"deliver":   deliverServer,
+	"closer":    closeServer,
+	"hang":      hangingClient,
+	"journal":   journalServer,
+	"store":     storeServer,
+	"front":     frontServer,
+	"tally":     tallyServer,
+	"actor":     actorServer,
+	"name":      nameServer,
+	"successor": successorRole,
 }
 
 // play is the main function of a role.

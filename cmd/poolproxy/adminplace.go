@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // adminPlace is where the admin API of a running proxy is, and what it is to be shown.
@@ -123,7 +124,12 @@ func (a adminPlace) unreachable(err error) error {
 // callAdmin asks the admin API of a running proxy, with a body of JSON if there is one, and returns the HTTP status and the answer, at most
 // maxStatus bytes.
 func callAdmin(ctx context.Context, at adminPlace, method, path string, body any) (status int, text []byte, err error) {
-	ctx, cancel := context.WithTimeout(ctx, adminTimeout)
+	return callAdminFor(ctx, adminTimeout, at, method, path, body)
+}
+
+// callAdminFor is callAdmin of what takes longer.
+func callAdminFor(ctx context.Context, limit time.Duration, at adminPlace, method, path string, body any) (status int, text []byte, err error) {
+	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	in, err := jsonBody(body)
 	if err != nil {

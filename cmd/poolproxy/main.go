@@ -35,6 +35,7 @@ func commands() []command {
 		{"register", "put a server into a pool, print the registration's id: POOL -address IP:PORT", registerCommand},
 		{"deregister", "take it out again: ID", deregisterCommand},
 		{"registrations", "list what was registered with this proxy", registrationsCommand},
+		{"upgrade", "replace the running proxy under live connections: [-binary PATH] [-config FILE|DIR]", upgradeCommand},
 		{"config", "say what a setting does: explain [NAME], such as failover.replay", configCommand},
 		{"completion", "print what a shell completes commands by: bash|zsh|fish", completionCommand},
 		{"man", "print the manual page: poolproxy man | man -l -", manCommand},

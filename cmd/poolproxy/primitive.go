@@ -184,6 +184,11 @@ func askAdmin(ctx context.Context, address adminPlace, method, path string, body
 	if err != nil {
 		return nil, err
 	}
+	return adminAnswer(address, status, text)
+}
+
+// adminAnswer is the answer of the admin API, or a *failed.
+func adminAnswer(address adminPlace, status int, text []byte) ([]byte, error) {
 	if status < 300 {
 		return text, nil
 	}

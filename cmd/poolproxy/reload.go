@@ -23,6 +23,8 @@ type reloader struct {
 	proxy running
 	ended chan struct{} // closed when run has ended
 
+	replace *replacer // of the process; nil: it cannot be replaced
+
 	mu     sync.Mutex
 	status *proxy.ReloadStatus // guarded by mu; nil: nobody has asked
 }

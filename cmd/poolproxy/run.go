@@ -30,11 +30,18 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	if !needConfig(flags, *paths) {
 		return exitUsage
 	}
+	predecessor, err := follow()
+	if err != nil {
+		fmt.Fprintln(stderr, "poolproxy run:", err)
+		return exitFailed
+	}
+	replace := newReplacer(predecessor)    // at the start: the program may be exchanged on its disk later
 	hangups := make(chan os.Signal, 1)     // apart from those that stop it: no number of these takes their place
 	signal.Notify(hangups, syscall.SIGHUP) // until the process has ended: one that comes late must not kill it
 	loaded := config.Load(*paths)
 	if loaded.Failed() {
 		loaded.Write(stderr) // the exit status tells it as well
+		_ = predecessor.fail(loadError(loaded))
 		return exitFailed
 	}
 	log := newLog(loaded.Config.Log, stderr)
@@ -46,7 +53,10 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	if err := run(loaded.Config, log, signals, newReloader(*paths, hangups)); err != nil {
+	again := newReloader(*paths, hangups)
+	again.replace = replace
+	if err := run(loaded.Config, log, signals, again); err != nil {
+		_ = predecessor.fail(err) // if it still listens
 		log.Error("poolproxy cannot run", "error", err)
 		return exitFailed
 	}
@@ -73,7 +83,7 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 		return fmt.Errorf("starting: %w", err)
 	}
 	defer endObservers() // likewise
-	p, err := proxy.Start(c, log, meter)
+	p, err := again.replacer().start(c, log, meter)
 	if err != nil {
 		return err
 	}
@@ -125,7 +135,7 @@ type running interface {
 
 // serve runs the admin API beside a proxy until a signal says to stop, and stops both. The error is that there can be no admin API.
 func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
-	started := time.Now()
+	replace, started := again.replacer(), time.Now()
 	if c.Admin.On() {
 		status := func() proxy.Status {
 			s := p.Status()
@@ -139,6 +149,7 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 			Cookies:   cookies(p),
 			Drains:    drains(p),
 			Board:     board.New(func() board.View { return dashboard(status(), c.Admin) }),
+			Upgrade:   replace.asked(p),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),
@@ -151,6 +162,7 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 		defer api.Close() // after the proxy: it shows how the stop goes
 		log.Info("the admin API is ready", "address", api.Where())
 	}
+	replace.unused(log)
 	if err := allTaken(); err != nil {
 		stopNow(p)
 		return err
@@ -158,9 +170,16 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
 	tellReady(log, contents(c))
 	end := again.begin(p, log)
-	log.Info("stopping", "signal", <-signals)
-	tellStopping(log, c.Grace)
+	select {
+	case <-replace.gone():
+	case s := <-signals:
+		log.Info("stopping", "signal", s)
+	}
 	end()
+	if replace.abort() {
+		return nil // nothing is ended, and nobody told: another process serves
+	}
+	tellStopping(log, c.Grace)
 	stop(c.Grace, p, log, signals)
 	return nil
 }

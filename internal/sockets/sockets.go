@@ -12,7 +12,7 @@ import (
 	"sync"
 )
 
-// key is what a socket is found by: "tcp" or "udp", and where it is bound.
+// key is what a socket is found by: "tcp", "udp" or "sctp", and where it is bound.
 type key struct {
 	network string
 	at      netip.AddrPort
@@ -47,6 +47,19 @@ func (s *Set) Add(f *os.File) error {
 	s.files[k] = f
 	return nil
 }
+
+// AddSCTP takes over a socket of SCTP that listens at the address, of several the first: package net does not know this protocol.
+func (s *Set) AddSCTP(f *os.File, at netip.AddrPort) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.files == nil {
+		s.files = make(map[key]*os.File)
+	}
+	s.files[key{"sctp", plain(at)}] = f
+}
+
+// SCTP returns the socket that listens at the address, once; the caller closes it. nil: there is none.
+func (s *Set) SCTP(at netip.AddrPort) *os.File { return s.take(key{"sctp", plain(at)}) }
 
 // keyOf finds out what a socket is, on a copy of the descriptor, since package net puts what it is given to its own use.
 func keyOf(f *os.File) (key, error) {
@@ -115,4 +128,52 @@ func (s *Set) ListenPacket(at netip.AddrPort) (net.PacketConn, error) {
 	}
 	defer f.Close()
 	return net.FilePacketConn(f)
+}
+
+// Prepare sees to it that there is a TCP socket for the address: it makes one if none was given. So who will ask for it later is sure to get it.
+func (s *Set) Prepare(at netip.AddrPort) error {
+	return s.prepare(key{"tcp", plain(at)}, func() (filer, error) { return net.Listen("tcp", at.String()) })
+}
+
+// PreparePacket is Prepare for UDP.
+func (s *Set) PreparePacket(at netip.AddrPort) error {
+	return s.prepare(key{"udp", plain(at)}, func() (filer, error) { return net.ListenPacket("udp", at.String()) })
+}
+
+// filer is a socket of package net.
+type filer interface{ Close() error }
+
+func (s *Set) prepare(k key, listen func() (filer, error)) error {
+	s.mu.Lock()
+	_, given := s.files[k]
+	s.mu.Unlock()
+	if given {
+		return nil
+	}
+	made, err := listen()
+	if err != nil {
+		return err
+	}
+	defer made.Close() // the file has its own
+	held, is := made.(interface{ File() (*os.File, error) })
+	if !is {
+		return fmt.Errorf("the socket at %s has no file", k)
+	}
+	f, err := held.File()
+	if err != nil {
+		return err
+	}
+	return s.Add(f)
+}
+
+// Drop closes the sockets that nobody has asked for, and says where they were.
+func (s *Set) Drop() []string {
+	left := s.Left()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.files {
+		f.Close()
+	}
+	s.files = nil
+	return left
 }
