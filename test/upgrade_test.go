@@ -197,7 +197,7 @@ func TestUpgradeFails(t *testing.T) {
 			t.Error("the old process has ended")
 		default:
 		}
-		f.untouched() // this process stood still for longer than these heartbeats allow: legs have been resumed
+		f.untouched()                  // this process stood still for longer than these heartbeats allow: legs have been resumed
 		f.upgraded(f.admin, "at last") // nothing of all that stands in its way
 		further()
 	})
