@@ -50,6 +50,9 @@ type Options struct {
 	Mutual  bool                // TLS asks for a certificate, and checks it
 	Refused func(reason string) // counts those who do not know the token; nil: nobody does
 
+	// Successor says that this process has taken another one's place: the unix socket at which that still listens is replaced by its own.
+	Successor bool
+
 	Log hclog.Logger // nil: nothing is logged
 }
 

@@ -18,7 +18,7 @@ import (
 // listen listens at the address, or at the path of a unix socket if there is one, in TLS if that is wanted.
 func listen(addr netip.AddrPort, o *Options) (net.Listener, error) {
 	if o.Unix != "" {
-		l, err := listenUnix(o.Unix)
+		l, err := listenUnix(o.Unix, o.Successor)
 		if err != nil {
 			return nil, fmt.Errorf("admin: cannot listen on unix:%s; see admin.listen: %w", o.Unix, err)
 		}
@@ -48,8 +48,8 @@ type unixListener struct {
 var errInUse = errors.New("somebody listens there; is another poolproxy running?")
 
 // listenUnix makes a socket that its owner alone can use (mode 0600), from its first moment: it gets its name when it has its mode. One that
-// a dead process has left is replaced.
-func listenUnix(path string) (net.Listener, error) {
+// a dead process has left is replaced, and that of a living one by its successor.
+func listenUnix(path string, successor bool) (net.Listener, error) {
 	switch info, err := os.Lstat(path); {
 	case errors.Is(err, fs.ErrNotExist):
 	case err != nil:
@@ -57,6 +57,9 @@ func listenUnix(path string) (net.Listener, error) {
 	case info.Mode().Type() != fs.ModeSocket:
 		return nil, fmt.Errorf("%s is there, and is no socket", path)
 	default:
+		if successor {
+			break
+		}
 		if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 			conn.Close() // nothing was said
 			return nil, errInUse

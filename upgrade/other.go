@@ -31,6 +31,9 @@ func (s *Successor) Send(Item) error { panic("upgrade: there is no successor on 
 // Commit has the new process take over.
 func (s *Successor) Commit() error { panic("upgrade: there is no successor on " + runtime.GOOS) }
 
+// GiveUp ends the new process.
+func (s *Successor) GiveUp() {}
+
 // Kill ends the new process.
 func (s *Successor) Kill() {}
 

@@ -79,6 +79,9 @@ func (s *Successor) introduce(hello []byte, sockets []Socket, begin []byte) erro
 // PID is the process's number.
 func (s *Successor) PID() int { return s.cmd.Process.Pid }
 
+// GiveUp ends the new process before it is Ready, from any goroutine: Ready returns an error then.
+func (s *Successor) GiveUp() { _ = s.cmd.Process.Kill() } // it may have ended
+
 // Ready waits until the new process could serve: it has read its configuration and listens.
 func (s *Successor) Ready(deadline time.Time) error {
 	s.w.within(deadline)

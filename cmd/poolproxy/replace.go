@@ -26,16 +26,22 @@ type replacer struct {
 	args    []string  // behind the program's name
 	follows *follower // nil: it has taken nobody's place
 
+	ctx    context.Context // done when this process stops: an upgrade that is going on is given up
+	cancel context.CancelFunc
+
 	one      sync.Mutex    // held while an upgrade is going on
 	replaced chan struct{} // closed when another process serves
 }
+
+// errStopping is that of an upgrade while this process stops.
+var errStopping = errors.New("this process has been asked to stop")
 
 // errNoProgram says that the program's place is not known.
 var errNoProgram = errors.New("it is not known where this program lies; say which one to start: -binary")
 
 // upgrade starts the new process, and hands over to it as soon as it could serve. After an error this process goes on.
 func (r *replacer) upgrade(_ context.Context, asked admin.Upgrade) (admin.Upgraded, error) {
-	if !r.one.TryLock() {
+	if !r.one.TryLock() { // or this process stops
 		return admin.Upgraded{}, admin.ErrUpgrading
 	}
 	defer r.one.Unlock()
@@ -78,7 +84,12 @@ func (r *replacer) replace(asked admin.Upgrade) (done admin.Upgraded, err error)
 		return done, err
 	}
 	done = admin.Upgraded{PID: next.PID(), Binary: command.Path, Sockets: len(sockets)}
-	if err = next.Ready(begun.Add(timeout)); err != nil {
+	giveUp := context.AfterFunc(r.ctx, next.GiveUp)
+	err = next.Ready(begun.Add(timeout))
+	if !giveUp() && err == nil {
+		err = errStopping
+	}
+	if err != nil {
 		next.Kill()
 		return done, err
 	}
@@ -108,6 +119,7 @@ func (r *replacer) handOver(next *upgrade.Successor, done *admin.Upgraded) error
 		return err
 	}
 	frozen.Leave()
+	tell(r.log, fmt.Sprintf("MAINPID=%d", next.PID())) // by this process, which the service manager believes
 	done.Pause = admin.Duration(time.Since(still).Milliseconds())
 	close(r.replaced)
 	return err
@@ -164,6 +176,9 @@ func (r *replacer) start(c proxy.Config, log hclog.Logger, m *metrics.Metrics) (
 	return r.follows.start(c, log, m)
 }
 
+// succeeds reports whether this process has taken another one's place.
+func (r *replacer) succeeds() bool { return r != nil && r.follows != nil }
+
 // gone is closed when another process serves; nil: there will be none.
 func (r *replacer) gone() <-chan struct{} {
 	if r == nil {
@@ -190,12 +205,14 @@ func (r *replacer) unused(log hclog.Logger) {
 	}
 }
 
-// abort waits until no upgrade is going on; replaced tells that this process is not the one that serves any more.
+// abort gives up an upgrade that is going on, and has none begin; replaced tells that it was too late for that, and that this process is not
+// the one that serves any more.
 func (r *replacer) abort() (replaced bool) {
 	if r == nil {
 		return false
 	}
-	r.one.Lock()
+	r.cancel()
+	r.one.Lock() // for good
 	select {
 	case <-r.replaced:
 		return true
@@ -207,5 +224,7 @@ func (r *replacer) abort() (replaced bool) {
 // newReplacer remembers how this process was started. It has to be made at the start, before the program's file can be replaced.
 func newReplacer(follows *follower) *replacer {
 	program, _ := os.Executable() // without it -binary has to be given
-	return &replacer{program: program, args: slices.Clone(os.Args[1:]), follows: follows, replaced: make(chan struct{})}
+	r := &replacer{program: program, args: slices.Clone(os.Args[1:]), follows: follows, replaced: make(chan struct{})}
+	r.ctx, r.cancel = context.WithCancel(context.Background())
+	return r
 }

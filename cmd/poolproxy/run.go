@@ -88,7 +88,9 @@ func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *relo
 		return err
 	}
 	answerer, err := answerDNS(c, p, log)
-	if err != nil {
+	if err != nil && again.replacer().succeeds() { // it has sessions to serve
+		log.Error("DNS is not answered", "reason", err)
+	} else if err != nil {
 		stopNow(p)
 		return err
 	}
@@ -150,17 +152,22 @@ func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan o
 			Drains:    drains(p),
 			Board:     board.New(func() board.View { return dashboard(status(), c.Admin) }),
 			Upgrade:   replace.asked(p),
+			Successor: replace.succeeds(),
 			Log:       log.Named("admin"),
 
 			Handlespace: p.Handlespace(),
 		}
 		api, err := g.start(c.Admin, o)
-		if err != nil {
+		switch {
+		case err == nil:
+			defer api.Close() // after the proxy: it shows how the stop goes
+			log.Info("the admin API is ready", "address", api.Where())
+		case o.Successor: // it has sessions to serve
+			log.Error("there is no admin API", "reason", err)
+		default:
 			stopNow(p)
 			return fmt.Errorf("starting: %w", err)
 		}
-		defer api.Close() // after the proxy: it shows how the stop goes
-		log.Info("the admin API is ready", "address", api.Where())
 	}
 	replace.unused(log)
 	if err := allTaken(); err != nil {
