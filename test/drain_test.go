@@ -19,6 +19,7 @@ import (
 // rolling is three redis servers that are restarted one after another while clients are at work that never connect again.
 type rolling struct {
 	*fleet
+	clients int
 	stop    atomic.Bool
 	rounds  atomic.Int64 // of all clients
 	errors  atomic.Int64
@@ -26,17 +27,18 @@ type rolling struct {
 	running sync.WaitGroup
 }
 
+// rollingClients is how many clients a rolling has, if it is not said.
 const rollingClients = 50
 
 func launchRolling(t *testing.T, mapping string) *rolling {
 	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t), plan: plan{mapping: mapping, protocol: "  protocol \"redis\" {}\n"}}
-	r := &rolling{fleet: f}
+	r := &rolling{fleet: f, clients: rollingClients}
 	for i := range 3 {
 		e := &element{name: string(rune('a' + i)), address: freeAddress(t)}
 		f.elements = append(f.elements, e)
 		r.startRedis(i)
 		if mapping != "none" {
-			e.listen = freeAddress(t)
+			e.listen, e.admin = freeAddress(t), freeAddress(t)
 			f.startSidecar(i)
 		}
 	}
@@ -111,7 +113,7 @@ func (r *rolling) work(id int, conn redis.Conn) {
 func (r *rolling) under(do func()) {
 	r.t.Helper()
 	r.t.Cleanup(func() { r.stop.Store(true); r.running.Wait() })
-	for id := range rollingClients {
+	for id := range r.clients {
 		conn, err := redis.Dial("tcp", r.listen, redis.DialReadTimeout(time.Minute), redis.DialWriteTimeout(time.Minute))
 		if err != nil {
 			r.t.Fatal(err)
@@ -132,7 +134,7 @@ func (r *rolling) under(do func()) {
 func (r *rolling) further() {
 	r.t.Helper()
 	from := r.rounds.Load()
-	waitFor(r.t, "the clients to come further", func() bool { return r.rounds.Load() >= from+20*rollingClients || r.stop.Load() })
+	waitFor(r.t, "the clients to come further", func() bool { return r.rounds.Load() >= from+20*int64(r.clients) || r.stop.Load() })
 }
 
 // moved checks that only drains have moved sessions, and with nothing sent twice.
