@@ -13,6 +13,7 @@ import (
 type Upgrade struct {
 	Binary  string   `json:"binary"`     // "": the program that runs, as it lies at its place now
 	Config  []string `json:"config"`     // the configuration's files and folders; null: those that the process runs with
+	Lose    bool     `json:"lose"`       // sessions that cannot be handed over are ended; else nothing comes of the upgrade
 	Timeout Duration `json:"timeout_ms"` // how long the new process may need until it could serve; 0: 30 s
 }
 
@@ -24,6 +25,7 @@ type Upgraded struct {
 	PID     int      `json:"pid"`
 	Binary  string   `json:"binary"`
 	Items   int      `json:"handed_over"` // sessions and legs, and what belongs to them
+	Lost    int      `json:"lost"`        // sessions that could not be, and have ended
 	Sockets int      `json:"listening"`   // sockets on which it listens
 	Ready   Duration `json:"ready_ms"`    // how long it took until it could serve
 	Pause   Duration `json:"pause_ms"`    // how long nobody was served

@@ -50,8 +50,9 @@ func (old *past) bequeath(s *spread) {
 
 // Frozen is a proxy whose shards stand still, to be handed over. Its methods are for one goroutine.
 type Frozen struct {
-	p      *Proxy
-	pieces int
+	p    *Proxy
+	lose bool
+	lost []error
 }
 
 // Freeze has the proxy stand still. The caller has it go on again by Thaw, or has another process take over and calls Leave.
@@ -62,6 +63,13 @@ func (p *Proxy) Freeze() (*Frozen, error) {
 	return &Frozen{p: p}, nil
 }
 
+// Lose has sessions that cannot be handed over left out by Each: they end with this process. Else they are an error. Lost says which they were,
+// and why.
+func (f *Frozen) Lose() { f.lose = true }
+
+// Lost lists what was left out by Each.
+func (f *Frozen) Lost() []error { return f.lost }
+
 // Thaw has the proxy go on as if nothing had been.
 func (f *Frozen) Thaw() { f.p.letGo() }
 
@@ -70,7 +78,7 @@ func (f *Frozen) Thaw() { f.p.letGo() }
 func (f *Frozen) Each(give func(piece []byte, fd int) error) error {
 	for _, r := range f.p.runners {
 		err := ErrStopped
-		r.do(func() { err = r.shard.freeze(give) })
+		r.do(func() { err = r.shard.freeze(f, give) })
 		if err != nil {
 			return err
 		}
@@ -125,8 +133,8 @@ func (f *Frozen) Leave() {
 }
 
 // freeze passes on what this shard has.
-func (s *Shard) freeze(give func(piece []byte, fd int) error) error {
-	g := &giver{shard: s, give: give}
+func (s *Shard) freeze(f *Frozen, give func(piece []byte, fd int) error) error {
+	g := &giver{shard: s, frozen: f, give: give}
 	for _, e := range s.elements {
 		g.element(e, carried{block: e.name})
 	}
@@ -141,11 +149,12 @@ func (s *Shard) freeze(give func(piece []byte, fd int) error) error {
 
 // giver passes the pieces of one shard on. After an error it does nothing more.
 type giver struct {
-	shard *Shard
-	give  func(piece []byte, fd int) error
-	state []byte
-	piece []byte
-	err   error
+	shard  *Shard
+	frozen *Frozen
+	give   func(piece []byte, fd int) error
+	state  []byte
+	piece  []byte
+	err    error
 }
 
 func (g *giver) pass(c *carried, fd int) {
@@ -159,8 +168,12 @@ func (g *giver) pass(c *carried, fd int) {
 
 // fail notes what cannot be handed over.
 func (g *giver) fail(what string, err error) {
-	if g.err == nil {
-		g.err = fmt.Errorf("%s cannot be handed over: %w", what, err)
+	err = fmt.Errorf("%s cannot be handed over: %w", what, err)
+	switch {
+	case g.frozen.lose:
+		g.frozen.lost = append(g.frozen.lost, err)
+	case g.err == nil:
+		g.err = err
 	}
 }
 

@@ -94,17 +94,20 @@ func (r *replacer) replace(asked admin.Upgrade) (done admin.Upgraded, err error)
 		return done, err
 	}
 	done.Ready = admin.Duration(time.Since(begun).Milliseconds())
-	err = r.handOver(next, &done)
+	err = r.handOver(next, &done, asked.Lose)
 	return done, err
 }
 
 // handOver has this process stand still, and the new one take over.
-func (r *replacer) handOver(next *upgrade.Successor, done *admin.Upgraded) error {
+func (r *replacer) handOver(next *upgrade.Successor, done *admin.Upgraded, lose bool) error {
 	still := time.Now()
 	frozen, err := r.proxy.Freeze()
 	if err != nil {
 		next.Kill()
 		return err
+	}
+	if lose {
+		frozen.Lose()
 	}
 	err = frozen.Each(func(piece []byte, fd int) error {
 		done.Items++
@@ -120,7 +123,10 @@ func (r *replacer) handOver(next *upgrade.Successor, done *admin.Upgraded) error
 	}
 	frozen.Leave()
 	tell(r.log, fmt.Sprintf("MAINPID=%d", next.PID())) // by this process, which the service manager believes
-	done.Pause = admin.Duration(time.Since(still).Milliseconds())
+	done.Pause, done.Lost = admin.Duration(time.Since(still).Milliseconds()), len(frozen.Lost())
+	for _, why := range frozen.Lost() {
+		r.log.Warn("upgrade: ended", "reason", why)
+	}
 	close(r.replaced)
 	return err
 }

@@ -27,6 +27,7 @@ func upgradeCommand(args []string, stdout, stderr io.Writer) int {
 	p := newPrimitive("upgrade", stdout, stderr)
 	binary := p.flags.String("binary", "", "`PATH` of the new program; if left out, the one that runs, as it lies at its place now")
 	paths := configFlag(p.flags)
+	lose := p.flags.Bool("lose", false, "end sessions that cannot be handed over; else there is no upgrade while there are any")
 	timeout := p.flags.Duration("timeout", upgradeTimeout, "how long the new process may need until it could serve; then the old one goes on")
 	if _, status, ok := p.parse(args); !ok {
 		return status
@@ -34,7 +35,7 @@ func upgradeCommand(args []string, stdout, stderr io.Writer) int {
 	if *timeout < time.Second || *timeout > admin.MaxUpgradeTime {
 		return p.wrong("-timeout is %v; it can be from 1s to %v", *timeout, admin.MaxUpgradeTime)
 	}
-	asked := admin.Upgrade{Timeout: admin.Duration(timeout.Milliseconds())}
+	asked := admin.Upgrade{Lose: *lose, Timeout: admin.Duration(timeout.Milliseconds())}
 	var err error
 	if *binary != "" { // the proxy has another working directory
 		asked.Binary, err = filepath.Abs(*binary)
@@ -64,6 +65,9 @@ func upgradeCommand(args []string, stdout, stderr io.Writer) int {
 	default:
 		fmt.Fprintf(p.stdout, "process %d serves now (%s): it was ready after %d ms, and nobody was served for %d ms\n", done.PID, done.Binary, done.Ready,
 			done.Pause)
+		if done.Lost > 0 {
+			fmt.Fprintf(p.stdout, "%s could not be handed over, and ended; the log says which\n", plural(done.Lost, "session"))
+		}
 	}
 	return exitOK
 }
