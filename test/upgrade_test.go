@@ -236,3 +236,50 @@ func TestUpgradeIdle(t *testing.T) {
 		t.Errorf("%q, %v", rest, err)
 	}
 }
+
+// TestUpgradeFirstProcess: where the sidecar is the first process of its container, that does not end when it is replaced, twice; a SIGTERM to it stops
+// the one that serves, and its exit status is that one's.
+func TestUpgradeFirstProcess(t *testing.T) {
+	needs(t, true, "unshare")
+	f := launch(t, plan{mapping: "tcp", protocol: `  protocol "line" { safe = ["."] }`, servers: []string{"line"}})
+	f.user.kill()
+	f.user = startProcess(t, command{name: "container", args: []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", builtBinary(t), "run", "-config",
+		writeConfig(t, "container", f.userConfig())}})
+	f.user.waitListening(t, f.listen)
+	f.user.waitListening(t, f.admin)
+	client := f.dial()
+	in := bufio.NewReader(client)
+	ask := func(what string) {
+		t.Helper()
+		if _, err := fmt.Fprintln(client, what); err != nil {
+			t.Fatal(err)
+		}
+		if line, err := in.ReadString('\n'); line != "did "+what+"\n" || err != nil {
+			t.Fatalf("%q, %v", line, err)
+		}
+	}
+	ask("before")
+	for i := range 2 {
+		f.upgraded(f.admin, "the first process")
+		ask(fmt.Sprint("behind ", i))
+	}
+	client.Close()
+	f.sessionsEnd()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", f.user.cmd.Process.Pid, f.user.cmd.Process.Pid))
+	var first int
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &first)
+	}
+	if err == nil {
+		err = syscall.Kill(first, syscall.SIGTERM)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if status := f.user.wait(t, patience); status != 0 {
+		t.Errorf("it has ended with status %d", status)
+	}
+	if n := strings.Count(f.user.output(t), "poolproxy: stopped"); n != 1 {
+		t.Errorf("%d processes have stopped in order", n)
+	}
+}

@@ -30,6 +30,7 @@ type replacer struct {
 	cancel context.CancelFunc
 
 	one      sync.Mutex    // held while an upgrade is going on
+	end      sync.Once     // of abort
 	replaced chan struct{} // closed when another process serves
 }
 
@@ -218,7 +219,7 @@ func (r *replacer) abort() (replaced bool) {
 		return false
 	}
 	r.cancel()
-	r.one.Lock() // for good
+	r.end.Do(r.one.Lock) // for good
 	select {
 	case <-r.replaced:
 		return true

@@ -60,6 +60,9 @@ func runCommand(args []string, _, stderr io.Writer) int {
 		log.Error("poolproxy cannot run", "error", err)
 		return exitFailed
 	}
+	if replace.abort() && isFirst() {
+		return caretake(log, signals, hangups)
+	}
 	return exitOK
 }
 
