@@ -140,7 +140,11 @@ func (s *Source) tryConnect() (*connection, error) {
 func (s *Source) connect() (*clientv3.Client, error) {
 	var urls []string
 	for _, e := range s.c.Endpoints {
-		urls = append(urls, "http://"+e)
+		urls = append(urls, s.c.scheme()+e)
+	}
+	var in []grpc.DialOption
+	if s.c.TLS != nil {
+		in = []grpc.DialOption{grpc.WithTransportCredentials(anew{s.c.TLS})} // in place of the client's own, behind which it comes
 	}
 	return clientv3.New(clientv3.Config{
 		Endpoints: urls, Username: s.c.Username, Password: s.c.Password, Context: s.ctx,
@@ -148,12 +152,12 @@ func (s *Source) connect() (*clientv3.Client, error) {
 		MaxCallRecvMsgSize: mostMessage,
 		MaxUnaryRetries:    2, // one more, for a token that has run out. What else may be tried again is: ask does that
 		Logger:             zap.NewNop(),
-		DialOptions: []grpc.DialOption{
+		DialOptions: append(in,
 			// Longer than a request may take: so of a member that is silent it is said that there is no answer.
 			grpc.WithConnectParams(grpc.ConnectParams{MinConnectTimeout: 2 * s.c.Timeout,
 				Backoff: backoff.Config{BaseDelay: 50 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: redialAfter}}),
 			grpc.WithChainUnaryInterceptor(failFast),
-		},
+		),
 	})
 }
 
@@ -238,8 +242,14 @@ func advice(err error) string {
 	switch {
 	case errors.Is(err, rpctypes.ErrNoSpace):
 		return " (compact and defragment it, then clear its alarm: etcdctl alarm disarm)"
+	case strings.Contains(err.Error(), "does not look like a TLS handshake"):
+		return " (it is without TLS: leave the tls block out, or have etcd listen on https)"
+	case strings.Contains(err.Error(), "x509: "):
+		return " (look at ca and server_name of the source's tls block)"
+	case strings.Contains(err.Error(), "remote error: tls: "):
+		return " (it wants a certificate that it trusts: look at cert and key of the source's tls block)"
 	case strings.Contains(err.Error(), "frame too large"), strings.Contains(err.Error(), "server preface"):
-		return " (is it etcd's port for clients, without TLS?)"
+		return " (is it etcd's port for clients? If that is in TLS, the source needs a tls block)"
 	}
 	return ""
 }
@@ -308,7 +318,7 @@ func (s *Source) whichCluster(ctx context.Context, client *clientv3.Client) (uin
 
 // askMember asks one endpoint. It ends with ctx, and whichCluster waits for its answer.
 func (s *Source) askMember(ctx context.Context, client *clientv3.Client, endpoint string, answers chan<- member) {
-	st, err := client.Status(ctx, "http://"+endpoint)
+	st, err := client.Status(ctx, s.c.scheme()+endpoint)
 	m := member{endpoint: endpoint, err: err}
 	if err == nil {
 		m.cluster = st.Header.GetClusterId()

@@ -26,6 +26,8 @@ type Config struct {
 	Timeout   time.Duration // how long one member may take for one answer; a second one is asked then. 0: DefaultTimeout
 
 	Username, Password string // both or none
+
+	TLS *TLS // nil: without
 }
 
 // What holds where the configuration says nothing, and the bounds of it.
@@ -116,7 +118,7 @@ func (c *Config) check() error {
 func CheckEndpoint(e string) error {
 	switch host, port, err := net.SplitHostPort(e); {
 	case strings.HasPrefix(e, "https:"):
-		return fmt.Errorf("%q: TLS to etcd is not available in this version", e)
+		return fmt.Errorf("%q is not host:port: leave https:// out, a tls block says so", e)
 	case strings.Contains(e, "/"):
 		return fmt.Errorf("%q is not host:port: leave out what is no part of that", e)
 	case err != nil || host == "" || strings.ContainsAny(host, " @%?#"):

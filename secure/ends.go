@@ -163,3 +163,11 @@ func (c *Credentials) ServerConfig(allow Allow, refused func(*Refusal)) *tls.Con
 	}
 	return first
 }
+
+// ClientConfig is how a client that waits for its connections comes by the certificates of now: for one handshake, whose ServerName is the
+// caller's to set. The files are read for it, so nobody need call Refresh.
+func (c *Credentials) ClientConfig() *tls.Config {
+	_, _ = c.Refresh() // on an error what was there before is used, and who watches the files says so
+	m := c.now.Load()
+	return &tls.Config{MinVersion: tls.VersionTLS12, Certificates: m.certs, RootCAs: m.roots}
+}

@@ -2,6 +2,7 @@
 package etcdtest
 
 import (
+	"crypto/tls"
 	"fmt"
 	"net"
 	"os"
@@ -53,7 +54,14 @@ func freePorts(t testing.TB, n int) (all []string) {
 type Cluster struct {
 	t       testing.TB
 	dir     string
+	tls     *TLS // nil: without
 	Members []*Member
+}
+
+// TLS is how clients come to a cluster: the paths of files, and what the tests themselves come with.
+type TLS struct {
+	Cert, Key, CA string
+	Client        *tls.Config
 }
 
 // Member is one process of a cluster. Its data outlives it.
@@ -71,10 +79,17 @@ type Member struct {
 
 // Start starts a cluster of n members, and waits until it can be written to. One that is alone is its leader within half a second, where
 // Debian's etcd needs more than one; several have the usual second, since on a loaded machine they would else lose their leader all the time.
-func Start(t testing.TB, n int) *Cluster {
+func Start(t testing.TB, n int) *Cluster { t.Helper(); return StartTLS(t, n, nil) }
+
+// StartTLS is Start for clients in TLS, of whom a certificate is demanded.
+func StartTLS(t testing.TB, n int, secured *TLS) *Cluster {
 	t.Helper()
 	path := Binary(t)
-	c := &Cluster{t: t, dir: t.TempDir()}
+	c := &Cluster{t: t, dir: t.TempDir(), tls: secured}
+	scheme := "http://"
+	if secured != nil {
+		scheme = "https://"
+	}
 	ports := freePorts(t, 2*n)
 	heartbeat, election := "30", "300" // of one who is alone
 	if n > 1 {
@@ -88,11 +103,14 @@ func Start(t testing.TB, n int) *Cluster {
 		name := fmt.Sprintf("m%d", i)
 		m := &Member{Name: name, Endpoint: ports[i], t: t, path: path, log: filepath.Join(c.dir, name+".log")}
 		m.args = []string{"--name", name, "--data-dir", filepath.Join(c.dir, name),
-			"--listen-client-urls", "http://" + ports[i], "--advertise-client-urls", "http://" + ports[i],
+			"--listen-client-urls", scheme + ports[i], "--advertise-client-urls", scheme + ports[i],
 			"--listen-peer-urls", "http://" + ports[n+i], "--initial-advertise-peer-urls", "http://" + ports[n+i],
 			"--initial-cluster", all[1:], "--initial-cluster-token", filepath.Base(c.dir), "--initial-cluster-state", "new",
 			"--heartbeat-interval", heartbeat, "--election-timeout", election, "--bcrypt-cost", "4",
 			"--logger", "zap", "--log-outputs", "stderr", "--log-level", "warn"}
+		if secured != nil {
+			m.args = append(m.args, "--cert-file", secured.Cert, "--key-file", secured.Key, "--trusted-ca-file", secured.CA, "--client-cert-auth")
+		}
 		c.Members = append(c.Members, m)
 	}
 	t.Cleanup(c.Kill)

@@ -72,9 +72,9 @@ func (c *Cluster) Leader() (leader *Member) {
 		if m.gone == nil {
 			continue
 		}
-		client := Client(c.t, m.Endpoint)
+		client := c.client(m.Endpoint)
 		ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-		st, err := client.Status(ctx, m.Endpoint)
+		st, err := client.Status(ctx, c.url(m.Endpoint))
 		cancel()
 		client.Close()
 		if err != nil || st.Leader == 0 || led != 0 && led != st.Leader {
@@ -84,6 +84,25 @@ func (c *Cluster) Leader() (leader *Member) {
 		ids[st.Header.MemberId] = m
 	}
 	return ids[led]
+}
+
+func (c *Cluster) url(endpoint string) string {
+	if c.tls != nil {
+		return "https://" + endpoint
+	}
+	return endpoint
+}
+
+func (c *Cluster) client(endpoint string) *clientv3.Client {
+	c.t.Helper()
+	if c.tls == nil {
+		return Client(c.t, endpoint)
+	}
+	client, err := clientv3.New(clientv3.Config{Endpoints: []string{c.url(endpoint)}, TLS: c.tls.Client, Logger: zap.NewNop()})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	return client
 }
 
 // Client is a client of these members, to be closed by the caller.

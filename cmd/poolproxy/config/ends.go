@@ -50,13 +50,19 @@ func (r *reader) readServerTLS(dst *endBlock) func(*hclsyntax.Block) {
 			required:  []string{"ca", "server_name"},
 			misplaced: map[string]string{"allow": "a tls block"},
 		})
-		for _, pair := range [][2]string{{"cert", "key"}, {"key", "cert"}} {
-			if at, set := seen[pair[0]]; set && !given(seen, pair[1]) {
-				r.fail(at, fmt.Sprintf("%q needs %q", pair[0], pair[1]), "Write both, for a server that asks for a certificate; or none.")
-				dst.EndTLS = nil
-			}
+		dst.EndTLS = r.paired(dst.EndTLS, seen)
+	}
+}
+
+// paired returns t if it has a certificate with its key, or neither; else it reports that, and returns nil.
+func (r *reader) paired(t *proxy.EndTLS, seen map[string]hcl.Range) *proxy.EndTLS {
+	for _, pair := range [][2]string{{"cert", "key"}, {"key", "cert"}} {
+		if at, set := seen[pair[0]]; set && !given(seen, pair[1]) {
+			r.fail(at, fmt.Sprintf("%q needs %q", pair[0], pair[1]), "Write both, for a server that asks for a certificate; or none.")
+			return nil
 		}
 	}
+	return t
 }
 
 // readEnd reads a block of either kind, and the files that it names.

@@ -11,6 +11,8 @@ import (
 
 	"github.com/poolproxy/poolproxy/etcd"
 	"github.com/poolproxy/poolproxy/pool"
+	"github.com/poolproxy/poolproxy/proxy"
+	"github.com/poolproxy/poolproxy/secure"
 )
 
 const (
@@ -19,10 +21,13 @@ const (
 )
 
 // etcdKind is source "etcd".
-type etcdKind struct{ c etcd.Config }
+type etcdKind struct {
+	c   etcd.Config
+	tls endBlock
+}
 
 func newEtcdKind() *etcdKind {
-	return &etcdKind{etcd.Config{Prefix: etcd.DefaultPrefix, Lease: etcd.DefaultLease, Timeout: etcd.DefaultTimeout}}
+	return &etcdKind{c: etcd.Config{Prefix: etcd.DefaultPrefix, Lease: etcd.DefaultLease, Timeout: etcd.DefaultTimeout}}
 }
 
 func (e *etcdKind) shape(r *reader) *shape {
@@ -37,8 +42,36 @@ func (e *etcdKind) shape(r *reader) *shape {
 			"password_file": r.password(&e.c.Password),
 		},
 		required: []string{"endpoints"},
-		later:    []string{"tls"},
+		once:     map[string]func(*hclsyntax.Block){"tls": e.readTLS(r)},
 	}
+}
+
+// readTLS reads how the members are spoken to.
+func (e *etcdKind) readTLS(r *reader) func(*hclsyntax.Block) {
+	return func(b *hclsyntax.Block) {
+		t := &proxy.EndTLS{}
+		seen := r.readEnd(&e.tls, t, b, &shape{
+			what:       "a tls block of an etcd source",
+			attributes: map[string]setter{"cert": r.pem(&t.Cert), "key": r.pem(&t.Key), "ca": r.pem(&t.CA), "server_name": r.serverName(&t.ServerName)},
+			required:   []string{"ca"},
+		})
+		e.tls.EndTLS = r.paired(e.tls.EndTLS, seen)
+	}
+}
+
+// secured has etcd spoken to in TLS, by what is in the files then.
+func (e *etcdKind) secured(r *reader) error {
+	t := e.tls.EndTLS
+	if t == nil {
+		return nil
+	}
+	all, err := secure.Load(secure.Files{Cert: t.Cert, Key: t.Key, CA: t.CA})
+	if err != nil {
+		return err
+	}
+	r.config.Watched = append(r.config.Watched, proxy.Watched{Credentials: all})
+	e.c.TLS = &etcd.TLS{Config: all.ClientConfig, ServerName: t.ServerName}
+	return nil
 }
 
 func (e *etcdKind) made(r *reader, s *sourceBlock) pool.Source {
@@ -69,6 +102,10 @@ func (e *etcdKind) made(r *reader, s *sourceBlock) pool.Source {
 		return nil
 	}
 	s.digest = withFile(s.digest, e.c.Password)
+	if err := e.secured(r); err != nil {
+		r.fail(e.tls.at, fmt.Sprintf("tls cannot be used: %v", err), "Its files have just changed: try again.")
+		return nil
+	}
 	source, err := etcd.New(e.c)
 	if err != nil {
 		at, set := s.seen["prefix"]

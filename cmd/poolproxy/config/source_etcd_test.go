@@ -79,7 +79,9 @@ func TestExampleOfEtcd(t *testing.T) {
 	if err := os.WriteFile(password, []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	shown := loadText(t, poolOf("etcd.prod")+strings.Replace(block, "/etc/poolproxy/etcd.password", password, 1))
+	dir := certificate(t)
+	shown := loadText(t, poolOf("etcd.prod")+strings.NewReplacer("/etc/poolproxy/etcd.password", password, "/etc/poolproxy/etcd-ca.pem", dir+"/cert.pem",
+		"/etc/poolproxy/cert.pem", dir+"/cert.pem", "/etc/poolproxy/key.pem", dir+"/key.pem").Replace(block))
 	if len(shown.Diagnostics) > 0 {
 		t.Fatal(written(t, shown, ""))
 	}
