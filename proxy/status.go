@@ -98,6 +98,7 @@ type AssociationStatus struct {
 	Side         string        `json:"side"` // pool_user | pool_element
 	Name         string        `json:"name"` // of that block
 	Remote       string        `json:"remote"`
+	Peer         string        `json:"peer"` // who that is, by its certificate; "": without TLS nobody knows
 	Mapping      string        `json:"mapping"`
 	Up           bool          `json:"up"`
 	Sessions     int           `json:"sessions"`

@@ -204,5 +204,8 @@ func associationStatus(side, name string, m mapping.ID, a mapping.Association, u
 	st, _ := a.Status() // what the transport does not tell stays zero
 	as.RTT, as.RTO, as.PMTU, as.HeartbeatRTT = st.RTT, st.RTO, st.PMTU, st.HeartbeatRTT
 	as.Paths = pathsOf(a)
+	if known, ok := a.(interface{ Identity() string }); ok {
+		as.Peer = known.Identity()
+	}
 	return as
 }
