@@ -1,6 +1,7 @@
 package config
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -72,6 +73,9 @@ func parseNetwork(s string) (netip.Prefix, error) {
 	network, err := netip.ParsePrefix(s)
 	if err != nil {
 		return netip.Prefix{}, err
+	}
+	if network.Addr().Is4In6() {
+		return netip.Prefix{}, errors.New("write it as IPv4")
 	}
 	if network != network.Masked() {
 		return netip.Prefix{}, fmt.Errorf("that is the network %s", network.Masked())
