@@ -5,23 +5,23 @@ import (
 	"slices"
 )
 
-// drain is an element that is being drained: a row of the table of drains.
-type drain struct {
+// Drain is an element that is being drained: a row of the table of drains.
+type Drain struct {
 	Element  string   `json:"element"`
 	Why      string   `json:"why"`
 	Pools    []string `json:"pools"`    // that have it
 	Own      bool     `json:"own"`      // it is a pool_element of this process
 	Sessions int      `json:"sessions"` // of this process's pool_users that are still there
 	Legs     int      `json:"legs"`     // of others', at the pool_element
-	Reasons  []reason `json:"reasons"`  // why these are still there; Protection is ""
+	Reasons  []Reason `json:"reasons"`  // why these are still there; Protection is ""
 }
 
-// drains are the elements that are drained, by name.
-func (v *View) drains() []drain {
-	all := map[string]*drain{}
-	named := func(name string) *drain {
+// Drains are the elements that are drained, by name.
+func (v *View) Drains() []Drain {
+	all := map[string]*Drain{}
+	named := func(name string) *Drain {
 		if all[name] == nil {
-			all[name] = &drain{Element: name, Pools: []string{}}
+			all[name] = &Drain{Element: name, Pools: []string{}}
 		}
 		return all[name]
 	}
@@ -41,7 +41,7 @@ func (v *View) drains() []drain {
 	if len(all) == 0 {
 		return nil
 	}
-	why, short := map[string]map[reason]int{}, shortener{}
+	why, short := map[string]map[Reason]int{}, shortener{}
 	for i := range v.Sessions {
 		s := &v.Sessions[i]
 		d := all[s.Element]
@@ -50,15 +50,15 @@ func (v *View) drains() []drain {
 		}
 		d.Sessions++
 		if why[s.Element] == nil {
-			why[s.Element] = map[reason]int{}
+			why[s.Element] = map[Reason]int{}
 		}
-		why[s.Element][reason{Reason: short.of(cmp.Or(s.Stays, "it is about to leave"))}]++
+		why[s.Element][Reason{Reason: short.of(cmp.Or(s.Stays, "it is about to leave"))}]++
 	}
-	var rows []drain
+	var rows []Drain
 	for name, d := range all {
-		d.Reasons = append([]reason{}, counted(why[name])...) // a list also where there are none
+		d.Reasons = append([]Reason{}, counted(why[name])...) // a list also where there are none
 		rows = append(rows, *d)
 	}
-	slices.SortFunc(rows, func(a, b drain) int { return cmp.Compare(a.Element, b.Element) })
+	slices.SortFunc(rows, func(a, b Drain) int { return cmp.Compare(a.Element, b.Element) })
 	return rows[:min(len(rows), mostRows)]
 }

@@ -108,7 +108,7 @@ func (t *tables) update(v *View) (all []message) {
 		t.failovers.update(rowsOf(v.Failovers, func(f *Failover) string {
 			return fmt.Sprint(f.User, "\x00", f.Session, "\x00", f.Time.UnixNano())
 		})),
-		t.drains.update(rowsOf(v.drains(), func(d *drain) string { return d.Element })),
+		t.drains.update(rowsOf(v.Drains(), func(d *Drain) string { return d.Element })),
 		t.enrolled.update(rowsOf(v.Enrolled, func(r *Registration) string { return r.Element + "\x00" + r.Pool + "\x00" + r.Source })),
 	} {
 		all = append(all, part...)

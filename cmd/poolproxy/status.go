@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/admin"
+	"github.com/poolproxy/poolproxy/admin/board"
+	"github.com/poolproxy/poolproxy/cmd/poolproxy/terminal"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -21,30 +23,39 @@ const (
 	adminTimeout        = 10 * time.Second // longer than a source may take (package admin)
 	maxStatus           = 64 << 20         // bytes; 10000 sessions are about 4 MiB
 	watchInterval       = time.Second
-	clearScreen         = "\x1b[H\x1b[2J"
 )
 
 // statusCommand shows what a running proxy does.
 func statusCommand(args []string, stdout, stderr io.Writer) int {
 	flags := newFlags("status", stderr)
 	asJSON := flags.Bool("json", false, "print JSON")
-	again := flags.Bool("watch", false, "show it anew every second, until Ctrl-C")
+	again := flags.Bool("watch", false, "show it anew every second, until q or Ctrl-C; on a terminal with views and keys, as the dashboard")
 	address := adminFlags(flags)
 	if status, ok := parse(flags, args); !ok {
 		return status
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	for {
-		err := showStatus(ctx, stdout, *address, *asJSON, *again)
+	if *again && !*asJSON {
+		if done, err := watchStatus(ctx, stdout, *address); err != nil {
+			fmt.Fprintln(stderr, "poolproxy status:", err)
+			return exitFailed
+		} else if done {
+			return exitOK
+		}
+	}
+	for first := true; ; first = false {
+		err := showStatus(ctx, stdout, *address, *asJSON)
 		if ctx.Err() != nil {
 			return exitOK
 		}
 		if err != nil {
 			fmt.Fprintln(stderr, "poolproxy status:", err)
-			return exitFailed
 		}
-		if !*again {
+		switch {
+		case err != nil && first || err != nil && !*again: // later on it may have been started anew
+			return exitFailed
+		case !*again:
 			return exitOK
 		}
 		select {
@@ -55,8 +66,37 @@ func statusCommand(args []string, stdout, stderr io.Writer) int {
 	}
 }
 
+// watchStatus shows the status on a terminal, with views and keys, until the user ends it. Of what is no terminal it is not done. The error is that there
+// was no first answer: later on they are shown.
+func watchStatus(ctx context.Context, stdout io.Writer, address adminPlace) (done bool, err error) {
+	out, is := stdout.(*os.File)
+	if !is || !terminal.Is(out) {
+		return false, nil
+	}
+	ask := func(ctx context.Context) (board.View, error) {
+		text, err := askStatus(ctx, address)
+		if err != nil {
+			return board.View{}, err
+		}
+		var status proxy.Status
+		if err := json.Unmarshal(text, &status); err != nil {
+			return board.View{}, notStatus(address, err)
+		}
+		return dashboard(status, proxy.Admin{}), nil
+	}
+	if _, err := ask(ctx); err != nil {
+		return false, err
+	}
+	return true, terminal.Run(ctx, os.Stdin, out, address.String(), ask)
+}
+
+// notStatus is the error of an answer that is no status.
+func notStatus(address adminPlace, err error) error {
+	return fmt.Errorf("the answer of %s is not a status; is it the admin API of a poolproxy of this version? %w", address, err)
+}
+
 // showStatus asks once and prints the answer in one write, so that a watched screen does not flicker.
-func showStatus(ctx context.Context, w io.Writer, address adminPlace, asJSON, clear bool) error {
+func showStatus(ctx context.Context, w io.Writer, address adminPlace, asJSON bool) error {
 	text, err := askStatus(ctx, address)
 	if err != nil {
 		return err
@@ -64,12 +104,9 @@ func showStatus(ctx context.Context, w io.Writer, address adminPlace, asJSON, cl
 	if !asJSON {
 		var status proxy.Status
 		if err := json.Unmarshal(text, &status); err != nil {
-			return fmt.Errorf("the answer of %s is not a status; is it the admin API of a poolproxy of this version? %w", address, err)
+			return notStatus(address, err)
 		}
 		var page bytes.Buffer
-		if clear {
-			page.WriteString(clearScreen)
-		}
 		printStatus(&page, &status, time.Now())
 		text = page.Bytes()
 	}

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -78,6 +79,39 @@ func free(t *testing.T) string {
 	return l.Addr().String()
 }
 
+// built is the program, which is built once.
+func built(t *testing.T) string {
+	t.Helper()
+	binary, err := build()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return binary
+}
+
+var build = sync.OnceValues(func() (string, error) {
+	binary := filepath.Join(workdir, "poolproxy")
+	text, err := exec.Command("go", "build", "-o", binary, "../../cmd/poolproxy").CombinedOutput()
+	if err != nil {
+		err = fmt.Errorf("%w: %s", err, text)
+	}
+	return binary, err
+})
+
+// workdir is a folder for all tests.
+var workdir string
+
+func TestMain(m *testing.M) {
+	var err error
+	if workdir, err = os.MkdirTemp("", "poolproxy-dashboard-"); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	os.RemoveAll(workdir)
+	os.Exit(status)
+}
+
 // fleet is three redis servers and a sidecar before their clients.
 type fleet struct {
 	t             *testing.T
@@ -93,10 +127,7 @@ type fleet struct {
 
 func newFleet(t *testing.T) *fleet {
 	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, servers: map[string]*process{}, addresses: map[string]string{}, listen: free(t), admin: free(t)}
-	f.binary = filepath.Join(f.dir, "poolproxy")
-	if text, err := exec.Command("go", "build", "-o", f.binary, "../../cmd/poolproxy").CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, text)
-	}
+	f.binary = built(t)
 	elements := ""
 	for i, name := range f.names {
 		f.addresses[name] = free(t)
