@@ -141,7 +141,7 @@ func (u *User) Resume() {
 func (l *userLink) resumeThawed() {
 	now := l.u.c.Loop.Now()
 	if l.lostAt.IsZero() {
-		l.lostAt = now
+		l.lostAt, l.thawed = now, true
 	}
 	l.dial()
 	if len(l.lost) > 0 {

@@ -23,6 +23,7 @@ type userLink struct {
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
 	upAt     time.Time
+	thawed   bool       // it was not lost: another process had it
 	misfit   bool       // it was said that its business card is of another pool
 	dialing  bool       // the mapping has an association that was not ended
 	dialed   time.Time  // when it was begun
@@ -191,8 +192,8 @@ func (l *userLink) Down(err error) {
 // breakOff takes all legs off the association, which was up, to be resumed.
 func (l *userLink) breakOff(now time.Time, err error) {
 	l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
-	if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() {
-		l.lostAt = now
+	if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || l.thawed {
+		l.lostAt, l.thawed = now, false
 	} // else it only flaps: the time that its legs may be resumed in goes on
 	l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
 	l.streams, l.waiting = table[userLeg]{}, nil
