@@ -12,7 +12,6 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
-	"google.golang.org/grpc/peer"
 
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
 	"github.com/poolproxy/poolproxy/pool"
@@ -271,9 +270,7 @@ func keptAt(t testing.TB, s *Source) string {
 		s.conn.leases.mu.Lock()
 		defer s.conn.leases.mu.Unlock()
 		if stream := s.conn.leases.stream; stream != nil {
-			if p, ok := peer.FromContext(stream.Context()); ok {
-				at = p.Addr.String()
-			}
+			at = stream.member
 		}
 		return at != ""
 	})

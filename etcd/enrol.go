@@ -42,7 +42,7 @@ func (s *Source) keep(ctx context.Context, id clientv3.LeaseID, patience time.Du
 	if err != nil {
 		return false, err
 	}
-	all, cancel := context.WithTimeout(ctx, mostStreams*patience)
+	all, cancel := context.WithTimeout(ctx, patiences*patience)
 	defer cancel()
 	ttl, err := c.leases.keep(all, id, patience)
 	return ttl > 0, err

@@ -51,11 +51,9 @@ func (h *heart) beat() {
 	}
 }
 
-// patience is how long an answer may take until the next member is asked, too. Of the two thirds of a lease that are left when it is due to
-// be kept alive, each of mostStreams gets its share; none gets more than a request.
-func (h *heart) patience() time.Duration {
-	return min(h.ttl*2/3/mostStreams, h.s.c.Timeout)
-}
+// patience is how long an answer may take until the next member is asked, too. All have the two thirds of a lease that are left when it is due
+// to be kept alive.
+func (h *heart) patience() time.Duration { return h.ttl * 2 / 3 / patiences }
 
 // over is closed when there is no lease any more; nil, which never is: there is no heart.
 func (h *heart) over() <-chan struct{} {

@@ -9,10 +9,19 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/peer"
 )
 
-// mostStreams is how many members are asked to keep a lease alive until one answers, each a while after the one before.
-const mostStreams = 8
+// mostStreams is how many members are asked to keep a lease alive until one answers: the first two for one patience each, the others each for
+// twice as long as the one before.
+const (
+	mostStreams = 4
+	patiences   = 1 + 1 + 2 + 4
+)
+
+// mostPicks is how many streams may be begun until one is at another member than the silent one: gRPC takes the members in turn, and other
+// requests take turns in between.
+const mostPicks = 8
 
 // keeper keeps leases alive, all of them over one stream: a stream for each time would cost a check of the password each. The client's own
 // KeepAlive does not notice that its member has fallen silent before a lease is over.
@@ -29,6 +38,8 @@ type keeper struct {
 // leaseStream is one stream. Its map is guarded by the keeper's mu.
 type leaseStream struct {
 	pb.Lease_LeaseKeepAliveClient
+	member  string    // its address
+	heard   time.Time // when something came last, or it was begun; guarded as the map
 	cancel  context.CancelFunc
 	waiting map[clientv3.LeaseID][]chan<- lease
 }
@@ -48,32 +59,51 @@ func newKeeper(client *clientv3.Client) *keeper {
 	return k
 }
 
-// keep keeps one lease alive, and returns how many seconds it has from now on; 0: it has run out. Whenever there was no answer for so long
-// as patience, the next stream, which is another member's, is asked as well: a silent member costs that much, and one that is only slow may
-// still answer. It returns when mostStreams have not answered, or when ctx ends.
+// keep keeps one lease alive, and returns how many seconds it has from now on; 0: it has run out. Where nothing came from a member for so long
+// as patience, another one is asked as well: a silent one costs that much. One that answers others is only slow: it is waited for, or a cluster
+// with much to do would have several times as much. It returns when mostStreams were silent, or when ctx ends.
 func (k *keeper) keep(ctx context.Context, id clientv3.LeaseID, patience time.Duration) (ttl int64, err error) {
 	answers := make(chan lease, mostStreams) // room for what each stream says: nobody waits for us
-	for range mostStreams {
-		s, err := k.send(ctx, id, answers)
+	silent := ""
+	for i := range mostStreams {
+		s, err := k.send(ctx, id, answers, silent)
 		if err != nil {
 			return 0, err
 		}
 		defer k.leave(s, id, answers)
-		timer := time.NewTimer(patience)
-		select {
-		case a := <-answers:
-			timer.Stop()
-			if a.err == nil || !transient(a.err) {
-				return a.ttl, a.err
-			}
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return 0, ctx.Err()
+		a, err := k.await(ctx, s, answers, patience<<max(0, i-1))
+		if err != nil {
+			return 0, err
 		}
+		if a != nil && (a.err == nil || !transient(a.err)) {
+			return a.ttl, a.err
+		}
+		silent = s.member
 		k.doubt(s)
 	}
 	return 0, context.DeadlineExceeded
+}
+
+// await waits for what is said of a lease; nil: nothing has come from this stream for so long as patience, whatever lease it were of.
+func (k *keeper) await(ctx context.Context, s *leaseStream, answers <-chan lease, patience time.Duration) (*lease, error) {
+	timer := time.NewTimer(patience)
+	defer timer.Stop()
+	for {
+		select {
+		case a := <-answers:
+			return &a, nil
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-timer.C:
+			k.mu.Lock()
+			left := patience - time.Since(s.heard)
+			k.mu.Unlock()
+			if left <= 0 {
+				return nil, nil
+			}
+			timer.Reset(left)
+		}
+	}
 }
 
 // doubt has those who come next ask another stream than this one.
@@ -98,23 +128,19 @@ func (k *keeper) leave(s *leaseStream, id clientv3.LeaseID, answers chan<- lease
 	}
 }
 
-// send asks for one lease. It waits for a stream at most until ctx ends, or as long as who came before.
-func (k *keeper) send(ctx context.Context, id clientv3.LeaseID, answer chan<- lease) (*leaseStream, error) {
+// send asks for one lease, and not at the silent member. It waits for a stream at most until ctx ends, or as long as who came before.
+func (k *keeper) send(ctx context.Context, id clientv3.LeaseID, answer chan<- lease, silent string) (*leaseStream, error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.ctx.Err() != nil {
 		return nil, errStream
 	}
-	if k.stream == nil {
-		forStream, cancel := context.WithCancel(k.ctx)
-		inTime := context.AfterFunc(ctx, cancel)
-		stream, err := pb.NewLeaseClient(k.client.ActiveConnection()).LeaseKeepAlive(forStream)
-		if inTime(); err != nil {
-			cancel()
+	if k.stream == nil || k.stream.member == silent {
+		s, err := k.begin(ctx, silent)
+		if err != nil {
 			return nil, err
 		}
-		k.stream = &leaseStream{stream, cancel, make(map[clientv3.LeaseID][]chan<- lease)}
-		s := k.stream
+		k.stream = s
 		k.running.Go(func() { k.receive(s) })
 	}
 	s := k.stream
@@ -123,6 +149,28 @@ func (k *keeper) send(ctx context.Context, id clientv3.LeaseID, answer chan<- le
 		s.cancel() // why, the receiver is told
 	}
 	return s, nil
+}
+
+// begin begins a stream, if possible not at the silent member.
+func (k *keeper) begin(ctx context.Context, silent string) (*leaseStream, error) {
+	picks := min(mostPicks, 4*(len(k.client.Endpoints())-1))
+	for i := 0; ; i++ {
+		forStream, cancel := context.WithCancel(k.ctx)
+		inTime := context.AfterFunc(ctx, cancel)
+		stream, err := pb.NewLeaseClient(k.client.ActiveConnection()).LeaseKeepAlive(forStream)
+		if inTime(); err != nil {
+			cancel()
+			return nil, err
+		}
+		s := &leaseStream{Lease_LeaseKeepAliveClient: stream, cancel: cancel, heard: time.Now(), waiting: make(map[clientv3.LeaseID][]chan<- lease)}
+		if p, ok := peer.FromContext(stream.Context()); ok {
+			s.member = p.Addr.String()
+		}
+		if s.member != silent || i >= picks {
+			return s, nil
+		}
+		cancel()
+	}
 }
 
 // receive hands out answers. It ends with its stream; close waits for it.
@@ -135,6 +183,7 @@ func (k *keeper) receive(s *leaseStream) {
 		}
 		id := clientv3.LeaseID(r.ID)
 		k.mu.Lock()
+		s.heard = time.Now()
 		for _, answer := range s.waiting[id] {
 			answer <- lease{ttl: max(r.TTL, 0)}
 		}

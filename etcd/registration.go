@@ -112,7 +112,7 @@ func (g *registration) run() {
 // pause is how long nothing need be looked at.
 func (g *registration) pause(err error) time.Duration {
 	if err == nil {
-		return (g.s.c.Lease - margin) / 3
+		return (g.s.c.Lease - margin) / 2
 	}
 	return min(g.s.c.Lease/6, mostAgain)
 }
