@@ -1,0 +1,54 @@
+package session
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// notFrozen are the fields that do not leave their process, with the reason.
+var notFrozen = map[string]string{
+	"Session.u": "the new process's", "Session.requests": "", "Session.opaque": "the protocol says it", "Session.done": "who has ended is not frozen",
+	"Session.silence": "", "Session.out": "",
+	"userLeg.s": "", "userLeg.link": "legPlace", "userLeg.stream": "of the association", "userLeg.waits": "of the association", "userLeg.owes": "of the association",
+	"userLeg.lastUnsafe": "goOn finds it", "userLeg.leaving": "User.Drains finds it", "userLeg.stays": "User.Drains finds it", "userLeg.inVain": "User.Drains finds it",
+	"userLeg.stuck": "User.Drains finds it", "userLeg.heldSince": "User.Drains finds it", "userLeg.over": "the session's leg is not over", "userLeg.heard": "the session's leg is not over",
+	"restore.asking": "it is asked again", "step.expect": "asks", "plan.losses": "it is carried out", "plan.units": "it is carried out", "plan.dropped": "it is carried out",
+	"Leg.e": "the new process's", "Leg.link": "of the association", "Leg.stream": "of the association", "Leg.owes": "of the association", "Leg.endSent": "of the association",
+	"Leg.waits": "of the association", "Leg.over": "who has ended is not frozen", "Leg.heard": "who has ended is not frozen", "Leg.cookieOwed": "resumed finds it",
+	"Leg.sent": "of the association", "Leg.timer": "heldUntil",
+	"outlet.socket": "the new process's", "outlet.pool": "the new process's", "outlet.one": "scratch", "outlet.gathering": "within an event",
+}
+
+// A field that somebody adds is frozen, or it is said why it is not.
+func TestEveryFieldIsFrozen(t *testing.T) {
+	names, err := filepath.Glob("*freeze*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var text strings.Builder
+	for _, name := range append(names, "thaw_user.go", "thaw_element.go") {
+		if strings.HasSuffix(name, "_test.go") {
+			continue
+		}
+		p, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text.Write(p)
+	}
+	for _, x := range []any{Session{}, userLeg{}, restore{}, step{}, plan{}, span{}, request{}, state{}, states{}, history{}, Record{}, Leg{}, reading{}, outlet{}, endings{}} {
+		typ := reflect.TypeOf(x)
+		for i := range typ.NumField() {
+			field := typ.Name() + "." + typ.Field(i).Name
+			_, known := notFrozen[field]
+			shown := regexp.MustCompile(`\.` + typ.Field(i).Name + `\b`).MatchString(text.String())
+			if !known && !shown {
+				t.Errorf("%s is neither frozen nor in notFrozen", field)
+			}
+		}
+	}
+}
