@@ -12,13 +12,17 @@ FUZZTIME  ?= 10m
 HANGS := -timeout 60m
 
 .NOTPARALLEL:
-.PHONY: check build demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
+.PHONY: check build dist package demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
 
-check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp bench-short
+check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp package bench-short
 	@echo "make check: all passed"
 
 build:
 	go build -trimpath -o bin/poolproxy ./cmd/poolproxy
+
+# Static binaries, .deb and .rpm, in dist/: docs/packaging.md.
+dist:
+	deploy/package/build
 
 demo: build
 	bin/poolproxy demo
@@ -59,7 +63,7 @@ vulnerabilities:
 
 # Everything but the end-to-end tests, which have their own targets. Fuzz seeds run here.
 race:
-	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab)?$$')
+	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package)?$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:
@@ -87,3 +91,7 @@ sctp:
 	took=$$(($$(date +%s) - begun)); echo "make sctp: $$took s"; \
 	test $$took -le 300 || echo "make sctp: WARNING: more than the five minutes that it shall take"; \
 	exit $$status
+
+# The .deb of make dist, looked at by lintian and taken through its life in a Debian that has booted: see test/package.
+package:
+	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/package/

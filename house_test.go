@@ -44,6 +44,7 @@ var guarded = map[string]string{
 	"github.com/hashicorp/hcl":     "cmd/poolproxy",
 	"github.com/miekg/dns":         "dns",
 	"go.etcd.io/etcd":              "etcd",
+	"github.com/coreos/go-systemd": "cmd/poolproxy",
 	"go.opentelemetry.io/otel":     "proxy/traces",
 
 	"github.com/pires/go-proxyproto": "whence",

@@ -29,12 +29,14 @@ type object struct {
 	Data       map[string]string // ConfigMap
 	Spec       struct {
 		ClusterIP string    `yaml:"clusterIP"` // Service
-		Selector  yaml.Node // of a Service labels, of a Deployment matchLabels
+		Selector  yaml.Node // of a Service labels, of others matchLabels
 		Ports     []struct {
 			Name, TargetPort string
 			Port             int
 		}
-		Template struct { // Deployment
+		MaxUnavailable int      `yaml:"maxUnavailable"` // PodDisruptionBudget
+		Replicas       int      // Deployment
+		Template       struct { // likewise
 			Metadata struct{ Labels map[string]string }
 			Spec     pod
 		}
@@ -78,7 +80,7 @@ type container struct {
 }
 
 // versions are the kinds that there are, and where the API has them.
-var versions = map[string]string{"Namespace": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "NetworkPolicy": "networking.k8s.io/v1"}
+var versions = map[string]string{"Namespace": "v1", "Service": "v1", "ConfigMap": "v1", "Deployment": "apps/v1", "PodDisruptionBudget": "policy/v1", "NetworkPolicy": "networking.k8s.io/v1"}
 
 // read reads a file's objects, by kind and name.
 func read(t *testing.T, file string) map[string]object {
@@ -138,15 +140,24 @@ type side struct {
 	config  proxy.Config
 }
 
-func sideOf(t *testing.T, objects map[string]object, name string) side {
+// selected are the labels of the pods that an object is about.
+func selected(t *testing.T, o object) map[string]string {
 	t.Helper()
-	o, there := objects["Deployment "+name]
 	var labels struct {
 		MatchLabels map[string]string `yaml:"matchLabels"`
 	}
+	if err := o.Spec.Selector.Decode(&labels); err != nil {
+		t.Fatalf("%s %s: %v", o.Kind, o.Metadata.Name, err)
+	}
+	return labels.MatchLabels
+}
+
+func sideOf(t *testing.T, objects map[string]object, name string) side {
+	t.Helper()
+	o, there := objects["Deployment "+name]
 	p := o.Spec.Template.Spec
-	if err := o.Spec.Selector.Decode(&labels); !there || err != nil || !maps.Equal(labels.MatchLabels, o.Spec.Template.Metadata.Labels) || len(labels.MatchLabels) == 0 {
-		t.Fatalf("Deployment %s is there: %t; its selector %v, its pods' labels %v, %v", name, there, labels, o.Spec.Template.Metadata.Labels, err)
+	if labels := selected(t, o); !there || !maps.Equal(labels, o.Spec.Template.Metadata.Labels) || len(labels) == 0 {
+		t.Fatalf("Deployment %s is there: %t; its selector %v, its pods' labels %v", name, there, labels, o.Spec.Template.Metadata.Labels)
 	}
 	if len(p.InitContainers) != 1 || len(p.Containers) != 1 || len(p.Volumes) != 1 {
 		t.Fatalf("Deployment %s has more than a sidecar and a program", name)
@@ -169,7 +180,7 @@ func sideOf(t *testing.T, objects map[string]object, name string) side {
 func TestManifests(t *testing.T) {
 	objects := read(t, "servers.yaml")
 	users := read(t, "clients.yaml")
-	if len(objects) != 5 || len(users) != 2 {
+	if len(objects) != 6 || len(users) != 2 {
 		t.Fatalf("%d objects for servers, %d for clients", len(objects), len(users))
 	}
 	servers, clients := sideOf(t, objects, "orders"), sideOf(t, users, "checkout")
@@ -206,6 +217,11 @@ func TestManifests(t *testing.T) {
 	}
 	if at := user.Listen.String(); !strings.Contains(clients.Spec.Template.Spec.Containers[0].Args[0], "http://"+at+"/") {
 		t.Errorf("the client does not connect to %s", at)
+	}
+
+	budget := objects["PodDisruptionBudget orders"]
+	if !maps.Equal(selected(t, budget), selector) || budget.Spec.MaxUnavailable < 1 || budget.Spec.MaxUnavailable >= servers.Spec.Replicas {
+		t.Errorf("of %d pods that are %v, %d that are %v may go at once", servers.Spec.Replicas, selector, budget.Spec.MaxUnavailable, selected(t, budget))
 	}
 
 	policy := objects["NetworkPolicy orders"].Spec
