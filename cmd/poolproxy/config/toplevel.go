@@ -35,7 +35,7 @@ const (
 )
 
 var (
-	off, none        = cty.StringVal("off"), cty.StringVal("none")
+	none             = cty.StringVal("none")
 	sessions         = cty.StringVal("sessions")
 	defaultAdmin     = netip.MustParseAddrPort("127.0.0.1:7878")
 	defaultHeartbeat = mapping.Heartbeat{Interval: time.Second, Misses: 3}
