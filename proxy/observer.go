@@ -6,8 +6,8 @@ import (
 	"github.com/poolproxy/poolproxy/session"
 )
 
-// Observer is told of what becomes of sessions. Its methods are called on the goroutines of the shards, of several at once: they return at once,
-// whatever becomes of what they were told.
+// Observer is told of what becomes of sessions. Its methods are called on the goroutines of the shards, of several at once:
+// they return at once, whatever becomes of what they were told.
 type Observer interface {
 	Failover(Record)
 	Ended(SessionEnd)
@@ -39,7 +39,8 @@ func (s *Shard) observe(user string, t *session.Trace) {
 	}
 }
 
-// Add counts n of what a counter counts, in a meter that may be nil, from any goroutine. There are as many values as the counter has labels.
+// Add counts n of what a counter counts, in a meter that may be nil, from any goroutine. There are as many values as the
+// counter has labels.
 func (m *Metric) Add(to *metrics.Metrics, n int, values ...string) {
 	if to != nil && n > 0 {
 		to.IncrCounterWithLabels([]string{m.Name}, float32(n), m.tags(values))

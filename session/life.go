@@ -95,8 +95,8 @@ func (l *life) freeze(c *freeze.Coder) {
 	c.Check(len(l.elements) <= mostElements, "it was at %d elements", len(l.elements))
 }
 
-// because notes how the session ends, and whether it was protected, before anything is taken apart for that. The first reason counts. What could not
-// be carried on was not protected, whatever seemed so before.
+// because notes how the session ends, and whether it was protected, before anything is taken apart for that. The first reason
+// counts. What could not be carried on was not protected, whatever seemed so before.
 func (s *Session) because(how End, why string) {
 	l := s.life
 	if l == nil || l.how != "" {

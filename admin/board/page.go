@@ -8,8 +8,8 @@ import (
 //go:embed page
 var files embed.FS
 
-// policy is the page's Content-Security-Policy: scripts, styles and events of its own only, nothing inline, nobody's frame. Whatever a peer puts into a
-// name or an error stays text.
+// policy is the page's Content-Security-Policy: scripts, styles and events of its own only, nothing inline, nobody's frame.
+// Whatever a peer puts into a name or an error stays text.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
@@ -47,8 +47,8 @@ func (b *Board) Routes(mux *http.ServeMux) {
 	mux.HandleFunc("GET /v1/sessions", own(b.sessions))
 }
 
-// own refuses what a page of another origin asks for. It could not read the answer, but have the proxy looked at, and take the place of readers. Programs
-// do not send the header.
+// own refuses what a page of another origin asks for. It could not read the answer, but have the proxy looked at, and take the
+// place of readers. Programs do not send the header.
 func own(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		switch r.Header.Get("Sec-Fetch-Site") {

@@ -15,8 +15,8 @@ type page struct {
 	Sessions []Session `json:"sessions"`
 }
 
-// sessions is GET /v1/sessions?offset=&limit=&protection=&find=&leaving=: the sessions in the order of their pool_user and number. They are those of the last look;
-// while nobody follows the events there are none.
+// sessions is GET /v1/sessions?offset=&limit=&protection=&find=&leaving=: the sessions in the order of their pool_user and
+// number. They are those of the last look; while nobody follows the events there are none.
 func (b *Board) sessions(w http.ResponseWriter, r *http.Request) {
 	ask := r.URL.Query()
 	offset, err := strconv.Atoi(cmp.Or(ask.Get("offset"), "0"))

@@ -27,8 +27,8 @@ type row struct {
 	data []byte
 }
 
-// update takes the rows that there are now, and returns the events that bring a browser there which has had all before. They are cut
-// into pieces, so that none is large.
+// update takes the rows that there are now, and returns the events that bring a browser there which has had all before. They
+// are cut into pieces, so that none is large.
 func (t *table) update(rows []row) []message {
 	var changed []row
 	now, keys := make(map[string][]byte, len(rows)), make([]string, 0, len(rows))

@@ -1,5 +1,5 @@
-// Package board is the dashboard on the admin address: one page without anything from elsewhere, and the events that keep it alive.
-// It knows nothing of the proxy but the View that it is given now and then.
+// Package board is the dashboard on the admin address: one page without anything from elsewhere, and the events that keep it
+// alive. It knows nothing of the proxy but the View that it is given now and then.
 package board
 
 import (
@@ -93,7 +93,8 @@ type Session struct {
 	Stays      string    `json:"stays"`  // why it has not yet
 }
 
-// Failover is the record of one. All times in milliseconds; but for Detect they begin when the failure was noticed, 0: there was no such step.
+// Failover is the record of one. All times in milliseconds; but for Detect they begin when the failure was noticed, 0: there
+// was no such step.
 type Failover struct {
 	Time     time.Time `json:"time"`
 	User     string    `json:"pool_user"`

@@ -39,8 +39,8 @@ func dashboard(s proxy.Status, a proxy.Admin) board.View {
 	return v
 }
 
-// changes is who may drain from the page. Where there is no token nobody may: whoever is on this machine, or is forwarded to it, sees the page. The
-// commands can be had there.
+// changes is who may drain from the page. Where there is no token nobody may: whoever is on this machine, or is forwarded to
+// it, sees the page. The commands can be had there.
 func changes(a proxy.Admin) string {
 	switch {
 	case a.TokenFile != "":

@@ -9,8 +9,8 @@ import (
 	"github.com/poolproxy/poolproxy/proxy/traces"
 )
 
-// observers are what a configuration wants to be told of what becomes of sessions: the access log, and the traces of failovers. What is returned last
-// ends them, and has to be called when the proxy has ended.
+// observers are what a configuration wants to be told of what becomes of sessions: the access log, and the traces of failovers.
+// What is returned last ends them, and has to be called when the proxy has ended.
 func observers(c proxy.Config, log hclog.Logger, meter *metrics.Metrics) (all []proxy.Observer, end func(), err error) {
 	reopen := func() {} // the signal is taken also where there is no log: it would end the process
 	var ends []func()

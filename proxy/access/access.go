@@ -1,5 +1,6 @@
-// Package access is the access log: one line of JSON for each session that has ended. Sessions never wait for the disk: lines go through a queue of
-// bounded length to a goroutine that writes them. What finds it full, or cannot be written, is lost and counted.
+// Package access is the access log: one line of JSON for each session that has ended. Sessions never wait for the disk: lines
+// go through a queue of bounded length to a goroutine that writes them. What finds it full, or cannot be written, is lost and
+// counted.
 package access
 
 import (
@@ -90,8 +91,8 @@ func (l *Log) Reopen() {
 	}
 }
 
-// Close writes what is queued and closes the file. It waits at most five seconds for a disk that hangs. Nothing may be told any more. Twice is
-// harmless.
+// Close writes what is queued and closes the file. It waits at most five seconds for a disk that hangs. Nothing may be told any
+// more. Twice is harmless.
 func (l *Log) Close() {
 	l.closing.Do(func() { close(l.end) })
 	select {

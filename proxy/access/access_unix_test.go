@@ -30,7 +30,8 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// While a disk hangs nobody waits: what the queue does not take is lost and counted, and what it took is written when the disk goes on.
+// While a disk hangs nobody waits: what the queue does not take is lost and counted, and what it took is written when the disk
+// goes on.
 func TestHangingDisk(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pipe")
 	if err := syscall.Mkfifo(path, 0o600); err != nil {

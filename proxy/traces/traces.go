@@ -1,6 +1,6 @@
-// Package traces tells failovers as traces of OpenTelemetry, by OTLP over HTTP: one trace for each record, and a span in it for each of its steps, with
-// the record's times. Sessions never wait for the collector: records go through a queue of bounded length to a goroutine that sends them. What finds it
-// full, or is not taken, is lost and counted.
+// Package traces tells failovers as traces of OpenTelemetry, by OTLP over HTTP: one trace for each record, and a span in it for
+// each of its steps, with the record's times. Sessions never wait for the collector: records go through a queue of bounded
+// length to a goroutine that sends them. What finds it full, or is not taken, is lost and counted.
 package traces
 
 import (

@@ -16,6 +16,10 @@ async function overview(page) {
 }
 
 async function lists(page) {
+  await page.locator("#legend button", { hasText: "unprotected" }).click();
+  await eventually("the legend leads to its sessions", async () => (await page.textContent("#c-sessions")).startsWith("500 of") || page.textContent("#c-sessions"));
+  await page.selectOption("#f-protection", "");
+  await page.keyboard.press("Escape");
   await page.keyboard.press("2");
   await eventually("elements are listed", async () => (await page.textContent("#l-elements .row[data-index='0']")).includes("alive"));
   const rows = await page.locator("#l-elements .row").count();

@@ -237,7 +237,8 @@ func (f *fleet) where() (name string) {
 	return name
 }
 
-// The dashboard of real processes: a server is killed, one is drained by the button, the sidecar is started anew. Clients see nothing of the first two.
+// The dashboard of real processes: a server is killed, one is drained by the button, the sidecar is started anew. Clients see
+// nothing of the first two.
 func TestLive(t *testing.T) {
 	node, chromium := tools(t)
 	if _, err := exec.LookPath("redis-server"); err != nil {

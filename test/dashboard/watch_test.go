@@ -110,7 +110,8 @@ func (p *pty) press(keys string) {
 	}
 }
 
-// poolproxy status -watch on a terminal: views, keys, another size, a sidecar that is gone and comes again; and the terminal is left as it was.
+// poolproxy status -watch on a terminal: views, keys, another size, a sidecar that is gone and comes again; and the terminal is
+// left as it was.
 func TestWatch(t *testing.T) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		missing(t, "redis-server")

@@ -123,7 +123,8 @@ function showOverview() {
     stack.children[i].style.flexGrow = s.protection[k] || 0;
     stack.children[i].hidden = !s.protection[k];
   });
-  $("legend").replaceChildren(...kinds.map((k) => node("li", { "data-kind": k }, `${k} ${whole.format(s.protection[k] || 0)}`)));
+  if (!$("legend").children.length) $("legend").append(...kinds.map((k) => node("li", { "data-kind": k }, node("button", { class: "link", title: "These sessions" }, k))));
+  kinds.forEach((k, i) => cell($("legend").children[i].firstChild, `${k} ${whole.format(s.protection[k] || 0)}`));
   $("reasons").replaceChildren(...(s.reasons || []).map((r) => node("tr", {}, node("td", {}, r.protection ? tag(r.protection) : ""),
     node("td", {}, r.reason), node("td", { class: "n" }, whole.format(r.sessions)))));
   timeline($("timeline"), all, s.now, openRecord);
@@ -255,6 +256,13 @@ function key(e) {
   }
 }
 
+// openSessions lists the sessions of one protection.
+function openSessions(protection) {
+  $("f-protection").value = protection;
+  show("sessions");
+  $("l-sessions").focus();
+}
+
 function begin() {
   let kept = "auto";
   try { kept = localStorage.getItem("theme") || "auto"; } catch { /* it may not be read: auto */ }
@@ -267,6 +275,7 @@ function begin() {
   $("f-elements").addEventListener("input", filterElements);
   $("f-failed").addEventListener("change", filterElements);
   $("f-draining").addEventListener("change", filterElements);
+  $("legend").addEventListener("click", (e) => { const of = e.target.closest("li"); if (of) openSessions(of.dataset.kind); });
   $("lock").addEventListener("click", () => { remember(""); say("The token is forgotten."); });
   $("drain-not").addEventListener("click", () => $("drain").close());
   $("drain-do").addEventListener("click", doDrain);

@@ -1,4 +1,5 @@
-// Package terminal shows a running proxy on a terminal: what the dashboard shows, with the same views and words, drawn anew each second.
+// Package terminal shows a running proxy on a terminal: what the dashboard shows, with the same views and words, drawn anew
+// each second.
 package terminal
 
 import (
@@ -38,8 +39,9 @@ type answer struct {
 	err  error
 }
 
-// Run shows what ask tells on out, which has to be a terminal, until q or Ctrl-C comes from in, which may be no terminal, or ctx ends. What has an error is shown as
-// that, and asked again: a proxy that is started anew is there again. The error is that the terminal cannot be used; the terminal is as before.
+// Run shows what ask tells on out, which has to be a terminal, until q or Ctrl-C comes from in, which may be no terminal, or
+// ctx ends. What has an error is shown as that, and asked again: a proxy that is started anew is there again. The error is that
+// the terminal cannot be used; the terminal is as before.
 func Run(ctx context.Context, in, out *os.File, address string, ask Ask) error {
 	keys := make(chan string)
 	if Is(in) {
