@@ -2,7 +2,9 @@ package session
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -60,12 +62,36 @@ func (r *rig) talks(pieces ...string) *end {
 		r.w.After(time.Duration(100+10*i)*time.Millisecond, func() {
 			for _, s := range r.stations {
 				for _, server := range s.servers {
-					halves(server)
+					server.app(server)
 				}
 			}
 		})
 	}
 	return c
+}
+
+// requests is protocol http: two that are answered in chunks and by length.
+func requests(r *rig) {
+	for _, s := range r.stations {
+		s.app = func(e *end) {
+			for strings.Contains(string(e.got[e.answered:]), "\r\n\r\n") && !e.busy {
+				e.answered += strings.Index(string(e.got[e.answered:]), "\r\n\r\n") + 4
+				e.busy = true
+				for i, p := range []string{"HTTP/1.1 200 OK\r\nETag: \"v\"\r\nTransfer-", "Encoding: chunked\r\n\r\n3\r\nab", "c\r\n5\r\nhello\r\n0\r", "\n\r\n"} {
+					e.r.w.After(time.Duration(1+2*i)*time.Millisecond, func() {
+						e.says(p, false)
+						if e.busy = i < 3; !e.busy {
+							e.run()
+						}
+					})
+				}
+			}
+			if e.finished && !e.inEnd && !e.busy {
+				e.says("", true)
+			}
+		}
+	}
+	r.talks("GET /a HTTP/1.1\r\nHo", "st: h\r\n\r\nGET /b HTTP/1.1\r\nHost: h\r\n", "\r\n")
 }
 
 func plays() []play {
@@ -80,7 +106,17 @@ func plays() []play {
 		}
 	}
 	simple := func(*testing.T) options { return options{elements: 2, priority: true} }
+	web := func(t *testing.T) options {
+		o := simple(t)
+		o.protocol = protocol.NewHTTP(protocol.HTTPConfig{})
+		return o
+	}
 	return []play{
+		{name: "http", options: web, begin: requests},
+		{name: "http, a server dies", may: true, options: web, begin: func(r *rig) {
+			requests(r)
+			r.w.After(6*time.Millisecond, func() { r.stations[0].die(true) })
+		}},
 		{name: "lines", options: simple, begin: all(halves)},
 		{name: "read", options: func(t *testing.T) options {
 			o := simple(t)
@@ -179,7 +215,10 @@ func (p *play) perform(t *testing.T, at int, upgrade func(r *rig)) (r *rig, even
 	return r, events
 }
 
-// TestUpgradeEverywhere has each of the sidecars upgraded, and both, between any two events of scenarios.
+// stride is how many events lie between two upgrades that are tried, so that the test is short; with -upgrades -1 each is.
+const stride = 11
+
+// TestUpgradeEverywhere has each of the sidecars upgraded, and both, between two events of scenarios.
 func TestUpgradeEverywhere(t *testing.T) {
 	kinds := map[string]func(r *rig){
 		"user": (*rig).upgrade,
@@ -202,8 +241,14 @@ func TestUpgradeEverywhere(t *testing.T) {
 			if !strings.Contains(want, "closed true") {
 				t.Fatalf("without an upgrade: %s", want)
 			}
-			for kind, upgrade := range kinds {
-				for at := 1; at < events; at++ {
+			step, first := stride, 0
+			if *upgradesFlag < 0 {
+				step = 1
+			}
+			for _, kind := range slices.Sorted(maps.Keys(kinds)) {
+				first++
+				upgrade := kinds[kind]
+				for at := first; at < events; at += step {
 					r, _ := p.perform(t, at, upgrade)
 					if got := r.outcome(); got != want {
 						t.Errorf("%s upgraded at event %d of %d: %s, without: %s", kind, at, events, got, want)
