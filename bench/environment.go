@@ -106,7 +106,7 @@ func (e *environment) startHops(i *instance, h hop, places ...bool) error {
 }
 
 // readyWithin bounds the start of a system.
-const readyWithin = 10 * time.Second
+const readyWithin = 30 * time.Second
 
 func (i *instance) waitReady() error {
 	until := time.Now().Add(readyWithin)

@@ -138,7 +138,7 @@ func TestSeries(t *testing.T) {
 			b.workloads = append(b.workloads, w)
 		}
 	}
-	b.run()
+	b.runWell(t, func(s sample) bool { return s.Error == "" && s.Values[growthCPU.name] > 0 })
 	if len(b.results.Samples) != 8 {
 		t.Errorf("%d samples, want 8", len(b.results.Samples))
 	}

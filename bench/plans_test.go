@@ -4,6 +4,8 @@ package main
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
 	"testing"
@@ -54,27 +56,35 @@ func TestPlans(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.run()
+	b.runWell(t, func(s sample) bool { return planned(s) == nil })
 	if len(b.results.Samples) != 3 {
 		t.Fatalf("%d samples, want 3", len(b.results.Samples))
 	}
 	for _, s := range b.results.Samples {
-		v := s.Values
-		switch {
-		case s.Error != "":
-			t.Errorf("%s: %s", s.Workload, s.Error)
-		case s.Workload == "http":
-			if v["rate"] <= 0 || v["p99"] < v["p50"] {
-				t.Errorf("http: %v", v)
-			}
-		default:
-			want := map[string]float64{"kill": 100, "kill-1": 1}[s.Workload]
-			if v[valueBroken] != want || v[valueStuck] != 0 || v[valueDoubled] != 0 || v[valueLost] < want ||
-				v[valueGap] <= 0 || v[valueGap99] < v[valueGap] {
-				t.Errorf("%s: %v; want %v connections to break and to come back", s.Workload, v, want)
-			}
+		if err := planned(s); err != nil {
+			t.Errorf("%s: %v", s.Workload, err)
 		}
 	}
+}
+
+// planned tells what is wrong with a sample of TestPlans.
+func planned(s sample) error {
+	v := s.Values
+	switch {
+	case s.Error != "":
+		return errors.New(s.Error)
+	case s.Workload == "http":
+		if v["rate"] <= 0 || v["p99"] < v["p50"] {
+			return fmt.Errorf("%v", v)
+		}
+	default:
+		want := map[string]float64{"kill": 100, "kill-1": 1}[s.Workload]
+		if v[valueBroken] != want || v[valueStuck] != 0 || v[valueDoubled] != 0 || v[valueLost] < want ||
+			v[valueGap] <= 0 || v[valueGap99] < v[valueGap] {
+			return fmt.Errorf("%v; want %v connections to break and to come back", v, want)
+		}
+	}
+	return nil
 }
 
 // TestRepliesAreCounted: a reply that comes twice, and one that is left out, are noticed.

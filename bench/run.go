@@ -165,7 +165,7 @@ func (b *bench) instance(s system, w workload) (*instance, error) {
 }
 
 // loadPatience bounds one sample, whatever happens.
-const loadPatience = 20 * time.Second
+const loadPatience = time.Minute
 
 // load runs the workload in a process of its own.
 func (b *bench) load(w workload, i *instance) (outcome, error) {
