@@ -21,7 +21,7 @@ import (
 )
 
 const (
-	actorLease    = 5 * time.Second
+	actorLease    = 10 * time.Second
 	actorCrowd    = 1000 // elements that are there all the time
 	actorSessions = 200
 	actorPause    = 20 * time.Millisecond // between two requests of a session
@@ -248,7 +248,7 @@ func TestGrowingPool(t *testing.T) {
 	s.failed = make(chan error, 64)
 	s.audience.t, s.listen = t, freeAddress(t)
 	crowd, _ := s.act(actorCrowd, 1000)
-	waitFor(t, "the crowd to be registered", func() bool { return !s.moment(crowd, "registered").IsZero() })
+	waitWithin(t, 5*time.Minute, "the crowd to be registered", func() bool { return !s.moment(crowd, "registered").IsZero() })
 	user := startProcess(t, command{name: "user", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "user", growingConfig(s.listen, freeAddress(t), cluster.Endpoints()))}})
 	user.waitListening(t, s.listen)
 	t.Cleanup(s.leave)

@@ -140,10 +140,16 @@ func (p *process) said(t *testing.T, text string, n int) {
 // waitFor polls for a condition until patience ends.
 func waitFor(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
+	waitWithin(t, patience, what, condition)
+}
+
+// waitWithin is waitFor with another limit.
+func waitWithin(t *testing.T, limit time.Duration, what string, condition func() bool) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
 	for !condition() {
 		if time.Now().After(deadline) {
-			t.Fatalf("waited %s in vain for %s", patience, what)
+			t.Fatalf("waited %s in vain for %s", limit, what)
 		}
 		time.Sleep(2 * time.Millisecond) // between two looks
 	}

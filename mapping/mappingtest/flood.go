@@ -11,7 +11,7 @@ import (
 )
 
 // floodPatience bounds a Flood; emulated machines are slow.
-const floodPatience = 3 * time.Minute
+const floodPatience = 8 * time.Minute
 
 // Flood sends count messages each way at once over so many streams, 1 byte to longest, which the association has to take. Every one must come
 // whole, unchanged, and in order on its stream.

@@ -4,11 +4,12 @@ package sctplab
 
 import (
 	"testing"
+	"time"
 )
 
 // TestMapping runs the tests of package mapping that need SCTP, those that every mapping must pass among them.
 func TestMapping(t *testing.T) {
-	Open(t).RunTests(t, GoTest{Package: "../../mapping", Args: []string{"-test.run=SCTP"}, Race: true})
+	Open(t).RunTests(t, GoTest{Package: "../../mapping", Args: []string{"-test.run=SCTP"}, Race: true, Limit: 15 * time.Minute})
 }
 
 // TestManyAddresses runs one of them on a host with more addresses than a first question leaves room for.
