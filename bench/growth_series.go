@@ -15,7 +15,7 @@ const growthLength = 300 * time.Millisecond
 
 // allSeries is the table of what grows.
 func allSeries() []series {
-	return slices.Concat(sessionSeries(), messageSeries(), elementSeries(), linkSeries())
+	return slices.Concat(sessionSeries(), messageSeries(), elementSeries(), linkSeries(), tlsSeries())
 }
 
 var growthCPU = figure{name: "CPU", unit: "µs/request", less: true, proxies: true, of: proxyMicroseconds}

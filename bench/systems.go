@@ -38,7 +38,7 @@ const (
 )
 
 // allSystems is the table of systems; the order is that of the columns.
-var allSystems = []system{
+var allSystems = append([]system{
 	{name: baseSystem, needs: "haproxy", class: classAll, hop: haproxy(2, ""),
 		about: "two HAProxy, mode tcp, nbthread 2 each: what it chooses itself on two cores; for kill and freeze with checks every 100 ms, " +
 			"redispatch and shutdown-sessions",
@@ -81,7 +81,7 @@ var allSystems = []system{
 		about: "two plain TCP proxies in Go: a goroutine a direction and io.Copy, which splices"},
 	{name: "direct", class: classAll &^ (classIdle | classCrowd),
 		about: "no proxy: what client and origin can do, the ceiling of this harness"},
-}
+}, tlsSystems()...)
 
 // poolproxyLines is poolproxy-line with several associations with the element.
 func poolproxyLines(n int) system {

@@ -131,10 +131,10 @@ func printAssociations(w io.Writer, associations []proxy.AssociationStatus) {
 		if !a.Up {
 			state = "coming up"
 		}
-		rows = append(rows, []string{a.Side, a.Name, a.Remote, a.Mapping, state, fmt.Sprint(a.Sessions),
+		rows = append(rows, []string{a.Side, a.Name, a.Remote, cmp.Or(a.Peer, "-"), a.Mapping, state, fmt.Sprint(a.Sessions),
 			orNone(a.RTT), orNone(a.RTO), orNone(a.HeartbeatRTT), fmt.Sprint(a.PMTU)})
 	}
-	table(w, sessionsTitle("Associations", len(associations)), []string{"SIDE", "NAME", "REMOTE", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
+	table(w, sessionsTitle("Associations", len(associations)), []string{"SIDE", "NAME", "REMOTE", "PEER", "MAPPING", "STATE", "SESSIONS", "RTT", "RTO", "HEARTBEAT", "PMTU"}, rows)
 }
 
 // printPaths writes the paths of associations that know them.

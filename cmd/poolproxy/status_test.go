@@ -43,7 +43,7 @@ func sampleStatus(now time.Time) *proxy.Status {
 				Since: now.Add(-90 * time.Minute), Load: &load, LoadError: "program /bin/load: exit status 1"},
 		},
 		Associations: []proxy.AssociationStatus{{
-			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Mapping: "tcp", Up: true, Sessions: 2,
+			Side: "pool_user", Name: "web", Remote: "10.0.0.12:7001", Peer: "spiffe://example.org/web/b", Mapping: "tcp", Up: true, Sessions: 2,
 			RTT: 850 * time.Microsecond, RTO: 204 * time.Millisecond, PMTU: 1500,
 		}, {
 			Side: "pool_user", Name: "web", Remote: "10.0.0.13:7001", Mapping: "sctp", Up: true,
