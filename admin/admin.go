@@ -44,6 +44,10 @@ type Options struct {
 	Board   *board.Board                                     // the dashboard: GET /, /v1/events and /v1/sessions. The server closes it
 	Upgrade func(context.Context, Upgrade) (Upgraded, error) // POST /v1/upgrade
 
+	// Reload is POST /v1/reload: the configuration is read again. It returns what was different, a line each. Its errors may wrap ErrNotReloaded
+	// and ErrNeedsRestart.
+	Reload func(context.Context) ([]string, error)
+
 	Unix    string              // path of a unix socket that is listened at, in place of the address; "": there is none
 	Token   *Token              // who changes something must know it, and who asks beyond loopback without Mutual; nil: there is none
 	TLS     *tls.Config         // how others come in by TCP; nil: without TLS
@@ -59,23 +63,38 @@ type Options struct {
 // Server is a running admin API.
 type Server struct {
 	listener net.Listener
+	socket   net.Listener // listener, without TLS
+	log      hclog.Logger
 	http     *http.Server
-	board    *board.Board  // nil: there is none
+	board    *board.Board // nil: there is none
+	serving  bool
 	served   chan struct{} // closed when the listener's goroutine has ended
 }
 
 // Start listens at addr, or at Options.Unix, and serves until Close. Port 0 is one that the system chooses, see Addr. The error names the address.
 // Beyond loopback it is refused without Options.Token and Options.Mutual.
 func Start(addr netip.AddrPort, o Options) (*Server, error) {
+	s, err := Prepare(addr, o, nil)
+	if err == nil {
+		s.Serve()
+	}
+	return s, err
+}
+
+// Prepare is Start, but nobody is answered before Serve, which must be called unless Close is. instead, if not nil, is a server at the same place, whose
+// socket it takes over: those who connect meanwhile are answered by either.
+func Prepare(addr netip.AddrPort, o Options, instead *Server) (*Server, error) {
 	if o.Log == nil {
 		o.Log = hclog.NewNullLogger()
 	}
-	listener, err := listen(addr, &o)
+	socket, err := listen(addr, &o, instead)
 	if err != nil {
 		return nil, err
 	}
 	s := &Server{
-		listener: listener,
+		listener: inTLS(socket, &o),
+		socket:   socket,
+		log:      o.Log,
 		served:   make(chan struct{}),
 		board:    o.Board,
 		http: &http.Server{
@@ -87,8 +106,16 @@ func Start(addr netip.AddrPort, o Options) (*Server, error) {
 			ErrorLog:       stdLog(o.Log),
 		},
 	}
-	go s.serve(o.Log)
 	return s, nil
+}
+
+// Serve begins to answer.
+func (s *Server) Serve() {
+	if u, is := s.socket.(*unixListener); is {
+		u.keeps()
+	}
+	s.serving = true
+	go s.serve(s.log)
 }
 
 // stdLog is a logger for net/http, whose complaints are about clients and so not worth more than debug.
@@ -108,7 +135,7 @@ func (s *Server) Addr() netip.AddrPort { return s.listener.Addr().(*net.TCPAddr)
 
 // Where is that for people.
 func (s *Server) Where() string {
-	if u, is := s.listener.(*unixListener); is {
+	if u, is := s.socket.(*unixListener); is {
 		return "unix:" + u.path
 	}
 	return s.listener.Addr().String()
@@ -116,6 +143,10 @@ func (s *Server) Where() string {
 
 // Close stops listening, gives requests in progress two seconds, and returns when nothing of the server runs. Twice is harmless.
 func (s *Server) Close() {
+	if !s.serving {
+		s.socket.Close() // nobody was answered
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	if s.board != nil {
@@ -155,6 +186,9 @@ func routes(o Options) http.Handler {
 	}
 	if o.Upgrade != nil {
 		mux.HandleFunc("POST /v1/upgrade", (&upgrader{o.Upgrade, o.Log}).post)
+	}
+	if o.Reload != nil {
+		mux.HandleFunc("POST /v1/reload", reload(o.Reload))
 	}
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/plain; charset=utf-8")

@@ -25,6 +25,8 @@ const (
 
 	UnknownElement ErrorCode = "unknown_element"
 	Unauthorized   ErrorCode = "unauthorized"
+	NotReloaded    ErrorCode = "not_reloaded"
+	NeedsRestart   ErrorCode = "needs_restart"
 
 	Failed ErrorCode = "failed" // anything else
 )
@@ -43,6 +45,8 @@ var codes = []struct {
 	code   ErrorCode
 	status int
 }{
+	{ErrNotReloaded, NotReloaded, http.StatusUnprocessableEntity},
+	{ErrNeedsRestart, NeedsRestart, http.StatusConflict}, // these first: they may wrap others
 	{pool.ErrUnknownPool, UnknownPool, http.StatusNotFound},
 	{ErrUnauthorized, Unauthorized, http.StatusUnauthorized},
 	{ErrUnknownElement, UnknownElement, http.StatusNotFound},

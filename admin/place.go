@@ -15,8 +15,18 @@ import (
 	"github.com/poolproxy/poolproxy/internal/sockets"
 )
 
-// listen listens at the address, or at the path of a unix socket if there is one, in TLS if that is wanted.
-func listen(addr netip.AddrPort, o *Options) (net.Listener, error) {
+// listen listens at the address, or at the path of a unix socket if there is one; or takes the socket of a server that does.
+func listen(addr netip.AddrPort, o *Options, instead *Server) (net.Listener, error) {
+	if o.Unix == "" && !addr.Addr().IsLoopback() && o.Token == nil && !o.Mutual {
+		return nil, fmt.Errorf("admin: %s is beyond this machine: that needs a token_file or mutual TLS", addr)
+	}
+	if instead != nil {
+		l, err := takeOver(instead.socket)
+		if err != nil {
+			return nil, fmt.Errorf("admin: the socket at %s cannot be taken over: %w", instead.Where(), err)
+		}
+		return l, nil
+	}
 	if o.Unix != "" {
 		l, err := listenUnix(o.Unix, o.Successor)
 		if err != nil {
@@ -24,24 +34,50 @@ func listen(addr netip.AddrPort, o *Options) (net.Listener, error) {
 		}
 		return l, nil
 	}
-	if !addr.Addr().IsLoopback() && o.Token == nil && !o.Mutual {
-		return nil, fmt.Errorf("admin: %s is beyond this machine: that needs a token_file or mutual TLS", addr)
-	}
 	l, err := sockets.Given.Listen(addr)
 	if err != nil {
 		return nil, fmt.Errorf("admin: cannot listen on %s; is another poolproxy running? See admin.listen: %w", addr, err)
 	}
-	if o.TLS != nil {
-		l = tls.NewListener(l, o.TLS)
-	}
 	return l, nil
+}
+
+// inTLS is a socket in TLS, if that is wanted: not a unix socket.
+func inTLS(socket net.Listener, o *Options) net.Listener {
+	if o.TLS == nil || o.Unix != "" {
+		return socket
+	}
+	return tls.NewListener(socket, o.TLS)
+}
+
+// takeOver is another descriptor of a listening socket. The name of a unix socket goes with it: from then on it is the other one's to remove.
+func takeOver(socket net.Listener) (net.Listener, error) {
+	filed, is := socket.(interface{ File() (*os.File, error) })
+	u, named := socket.(*unixListener)
+	if named {
+		filed, is = u.Listener.(*net.UnixListener)
+	}
+	if !is {
+		return nil, errors.New("it is no socket of this system")
+	}
+	f, err := filed.File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() // the listener has its own
+	l, err := net.FileListener(f)
+	if err != nil || !named {
+		return l, err
+	}
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	return &unixListener{Listener: l, path: u.path, from: u}, nil
 }
 
 // unixListener is a unix socket that takes its name with it.
 type unixListener struct {
 	net.Listener
 	path string
-	made fs.FileInfo
+	made fs.FileInfo   // nil: the name is another one's
+	from *unixListener // whose name it is until keeps; nil: nobody's
 	once sync.Once
 }
 
@@ -87,6 +123,13 @@ func listenUnix(path string, successor bool) (net.Listener, error) {
 		return nil, err
 	}
 	return u, nil
+}
+
+// keeps has the name be its own from now on.
+func (u *unixListener) keeps() {
+	if u.from != nil {
+		u.made, u.from.made, u.from = u.from.made, nil, nil
+	}
 }
 
 // Close ends it, and removes its name if nobody has taken that since.

@@ -178,10 +178,11 @@ func primary(p *pool.Pool, states []pool.State, now time.Time, fits func(*pool.S
 
 // pool finds a pool by what stands before the zone: in DNS large letters are small ones.
 func (a *Answerer) pool(handle string) *pool.Pool {
-	if p := a.c.Pools[handle]; p != nil {
+	pools := a.c.Pools()
+	if p := pools[handle]; p != nil {
 		return p
 	}
-	for h, p := range a.c.Pools {
+	for h, p := range pools {
 		if strings.EqualFold(h, handle) {
 			return p
 		}
@@ -202,7 +203,7 @@ func hostLabel(ip netip.Addr) string {
 }
 
 func (a *Answerer) header(name string, kind uint16) wire.RR_Header {
-	return wire.RR_Header{Name: name, Rrtype: kind, Class: wire.ClassINET, Ttl: uint32(a.c.TTL / time.Second)}
+	return wire.RR_Header{Name: name, Rrtype: kind, Class: wire.ClassINET, Ttl: a.seconds()}
 }
 
 func (a *Answerer) address(name string, ip netip.Addr) wire.RR {
@@ -213,6 +214,6 @@ func (a *Answerer) address(name string, ip netip.Addr) wire.RR {
 }
 
 func (a *Answerer) soa() wire.RR {
-	ttl := uint32(a.c.TTL / time.Second)
+	ttl := a.seconds()
 	return &wire.SOA{Hdr: a.header(zone, wire.TypeSOA), Ns: "localhost.", Mbox: "nobody.invalid.", Serial: 1, Refresh: 60, Retry: 60, Expire: 60, Minttl: ttl}
 }

@@ -16,10 +16,10 @@ import (
 
 // AnswererConfig is what an Answerer is made of.
 type AnswererConfig struct {
-	Listen netip.AddrPort        // over UDP and TCP; port 0: a free one
-	Pools  map[string]*pool.Pool // by their handles; not to be changed afterwards
-	TTL    time.Duration         // of all answers, in whole seconds; 0: they are not to be kept
-	Log    func(err error)       // is told why listening has ended before Close; nil: nobody is
+	Listen netip.AddrPort               // over UDP and TCP; port 0: a free one
+	Pools  func() map[string]*pool.Pool // by their handles, as they are now; the map is not changed. It is asked by many at a time
+	TTL    time.Duration                // of all answers, in whole seconds; 0: they are not to be kept. See SetTTL
+	Log    func(err error)              // is told why listening has ended before Close; nil: nobody is
 }
 
 // DefaultTTL is short: an answer shall not be older than what one would notice.
@@ -44,6 +44,7 @@ type Answerer struct {
 	ended chan struct{} // gets one for each that has ended
 	stops atomic.Bool
 	busy  atomic.Int32 // questions that are being answered
+	ttl   atomic.Int64 // a time.Duration
 }
 
 // Listen begins to answer. The error names the address that cannot be had; then nothing is left.
@@ -53,6 +54,7 @@ func Listen(c AnswererConfig) (*Answerer, error) {
 		return nil, fmt.Errorf("dns: listening on %v: %w", c.Listen, err)
 	}
 	a := &Answerer{c: c, at: tcp.Addr().(*net.TCPAddr).AddrPort(), ended: make(chan struct{}, 2)}
+	a.SetTTL(c.TTL)
 	a.udp = &wire.Server{PacketConn: udp, Handler: a, UDPSize: 512 + 64, ReadTimeout: connectionTime, WriteTimeout: connectionTime}
 	a.tcp = &wire.Server{Listener: &fewConnections{Listener: tcp}, Handler: a, MaxTCPQueries: mostQueries, ReadTimeout: connectionTime,
 		WriteTimeout: connectionTime, IdleTimeout: func() time.Duration { return connectionTime }}
@@ -66,6 +68,12 @@ func Listen(c AnswererConfig) (*Answerer, error) {
 	}
 	return a, nil
 }
+
+// SetTTL says how long answers may be kept from now on, in whole seconds. It may be called from any goroutine.
+func (a *Answerer) SetTTL(ttl time.Duration) { a.ttl.Store(int64(ttl)) }
+
+// seconds is how long answers may be kept.
+func (a *Answerer) seconds() uint32 { return uint32(time.Duration(a.ttl.Load()) / time.Second) }
 
 // listen takes the same port of both protocols.
 func listen(at netip.AddrPort) (tcp net.Listener, udp net.PacketConn, err error) {

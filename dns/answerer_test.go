@@ -37,7 +37,7 @@ func answering(t *testing.T) (*Answerer, map[string]*pool.Pool) {
 		many = append(many, element(fmt.Sprintf("10.1.%d.%d:7", i/200, i%200+1), 0))
 	}
 	pools["many"] = pool.New("many", pool.RoundRobin, many)
-	a, err := Listen(AnswererConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Pools: pools, TTL: DefaultTTL, Log: func(err error) { t.Error(err) }})
+	a, err := Listen(AnswererConfig{Listen: netip.MustParseAddrPort("127.0.0.1:0"), Pools: func() map[string]*pool.Pool { return pools }, TTL: DefaultTTL, Log: func(err error) { t.Error(err) }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -276,15 +276,17 @@ func TestFewConnections(t *testing.T) {
 
 func TestListenTwice(t *testing.T) {
 	a, pools := answering(t)
-	if b, err := Listen(AnswererConfig{Listen: a.Addr(), Pools: pools}); err == nil || !strings.Contains(err.Error(), a.Addr().String()) {
+	if b, err := Listen(AnswererConfig{Listen: a.Addr(), Pools: func() map[string]*pool.Pool { return pools }}); err == nil || !strings.Contains(err.Error(), a.Addr().String()) {
 		t.Error(b, err)
 	}
 }
 
 // Whatever is asked, the answer can be packed, and is to the question.
 func FuzzAnswer(f *testing.F) {
-	a := &Answerer{c: AnswererConfig{TTL: time.Second, Pools: map[string]*pool.Pool{
-		"orders": pool.New("orders", pool.RoundRobin, []pool.Element{element("10.0.0.1:7001", 0), element("[::]:1", 0), element("[fe80::1%1]:1", 0)})}}}
+	pools := map[string]*pool.Pool{
+		"orders": pool.New("orders", pool.RoundRobin, []pool.Element{element("10.0.0.1:7001", 0), element("[::]:1", 0), element("[fe80::1%1]:1", 0)})}
+	a := &Answerer{c: AnswererConfig{Pools: func() map[string]*pool.Pool { return pools }}}
+	a.SetTTL(time.Second)
 	for _, name := range []string{"orders.pool.", "10-0-0-1.orders.pool.", "0--0.orders.pool.", "pool.", ".", "\\000.pool.", strings.Repeat("a.", 120) + "pool."} {
 		for _, kind := range []uint16{wire.TypeA, wire.TypeSRV, wire.TypeANY} {
 			m := new(wire.Msg)

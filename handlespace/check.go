@@ -21,8 +21,8 @@ var mappings = []string{"none", "tcp", "sctp"}
 
 // check says what is wrong with a registration, whatever its source would say.
 func (p *Pool) check(r pool.Registration) error {
-	if r.Policy != p.Pool.Policy {
-		return fmt.Errorf("pool %q has policy %v, the registration %v: %w: register with that of the pool", r.Handle, p.Pool.Policy, r.Policy, pool.ErrInconsistent)
+	if r.Policy != p.Pool.Policy() {
+		return fmt.Errorf("pool %q has policy %v, the registration %v: %w: register with that of the pool", r.Handle, p.Pool.Policy(), r.Policy, pool.ErrInconsistent)
 	}
 	e := r.Element
 	at := e.Address.Addr()

@@ -91,6 +91,13 @@ func (h *Handlespace) Share(p Pool) {
 	h.pools[p.Pool.Handle] = &p
 }
 
+// Withdraw makes a pool unknown that was shared. Who is registered in it stays so, as far as its source has it.
+func (h *Handlespace) Withdraw(handle string) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.pools, handle)
+}
+
 // Follow makes a pool known and feeds it with what its source says, until Close. It does not wait for that.
 func (h *Handlespace) Follow(p Pool) {
 	h.Share(p)

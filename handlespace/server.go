@@ -184,5 +184,5 @@ func (h *Handlespace) Policy(handle string) (pool.Policy, error) {
 	if err != nil {
 		return 0, err
 	}
-	return p.Pool.Policy, nil
+	return p.Pool.Policy(), nil
 }

@@ -61,6 +61,30 @@ func (l *Local) Set(handle string, policy Policy, configured []Element) {
 	p.changed(p.registered)
 }
 
+// Has reports whether the pool is known.
+func (l *Local) Has(handle string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.pools[handle] != nil
+}
+
+// Forget makes a pool unknown. Its followers hear nothing more; who is registered in it hears ErrUnknownPool.
+func (l *Local) Forget(handle string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.pools[handle]
+	if p == nil {
+		return
+	}
+	delete(l.pools, handle)
+	left := p.registered
+	p.registered, p.followers = nil, nil
+	for _, e := range left {
+		e.err = fmt.Errorf("pool %q: %w", handle, ErrUnknownPool)
+		e.told(e.err)
+	}
+}
+
 // Follow tells the pool's elements now and with each change (Source).
 func (l *Local) Follow(handle string, told func(News)) (stop func()) {
 	l.mu.Lock()

@@ -95,7 +95,7 @@ func (p *Pool) preferred(w Wish) *member {
 		return nil
 	}
 	for _, name := range after.order {
-		if m := p.find(name); m != nil && !m.unused(p.Policy) && m.failures == 0 && !w.refuses(m) {
+		if m := p.find(name); m != nil && !m.unused(p.policy) && m.failures == 0 && !w.refuses(m) {
 			return m
 		}
 	}

@@ -54,7 +54,7 @@ func resolve(t *testing.T, p *Pool, most int) string {
 func wants(t *testing.T, p *Pool, want string) {
 	t.Helper()
 	if got := choices(p, start, len(want)); got != want {
-		t.Errorf("%v: %s, not %s", p.Policy, got, want)
+		t.Errorf("%v: %s, not %s", p.Policy(), got, want)
 	}
 }
 
@@ -63,7 +63,7 @@ func wantsList(t *testing.T, p *Pool, most int, want ...string) {
 	t.Helper()
 	for i, w := range want {
 		if got := resolve(t, p, most); got != w {
-			t.Errorf("%v, answer %d: %s, not %s", p.Policy, i+1, got, w)
+			t.Errorf("%v, answer %d: %s, not %s", p.Policy(), i+1, got, w)
 		}
 	}
 }
@@ -188,8 +188,8 @@ func TestLeastUsedDegradation(t *testing.T) {
 	p = New("p", LeastUsedDegradation, []Element{{Name: "a", Degradation: math.MaxUint32, Load: math.MaxUint32}, {Name: "b"}})
 	p.elements[0].given = math.MaxUint32 // the largest sum is none too many
 	wants(t, p, "bbb")
-	if m := &p.elements[0]; m.cost(p.Policy) != math.MaxUint32*(math.MaxUint32+1) {
-		t.Errorf("%d", m.cost(p.Policy))
+	if m := &p.elements[0]; m.cost(p.policy) != math.MaxUint32*(math.MaxUint32+1) {
+		t.Errorf("%d", m.cost(p.policy))
 	}
 	p.Failed(start, "b")
 	wants(t, p, "aa")
@@ -360,7 +360,7 @@ func TestListsOfAll(t *testing.T) {
 func TestOrderBeforeEveryPolicy(t *testing.T) {
 	for _, policy := range append(Standard(), Application) {
 		p := ordered(RoundRobin)
-		p.Policy = policy
+		p.policy = policy
 		p.sort = func(v []Values) []Values { t.Error("the application is asked"); return v }
 		retell(p, Element{Name: "d", Weight: 1, Load: math.MaxUint32})
 		retell(p, Element{Name: "c", Weight: 1})

@@ -36,9 +36,9 @@ const (
 // call.
 type Pool struct {
 	Handle string
-	Policy Policy
 
 	mu       sync.Mutex
+	policy   Policy            // guarded by mu
 	elements []member          // guarded by mu
 	next     int               // guarded by mu: where the round goes on
 	standing Standing          // guarded by mu
@@ -83,7 +83,7 @@ type State struct {
 
 // New makes a pool of the elements. The order of round robin is theirs. Policies that draw want a Seed.
 func New(handle string, policy Policy, elements []Element) *Pool {
-	p := &Pool{Handle: handle, Policy: policy}
+	p := &Pool{Handle: handle, policy: policy}
 	p.random = rand.New(&p.source)
 	for _, e := range elements {
 		p.elements = append(p.elements, member{Element: e})
@@ -96,6 +96,27 @@ func (p *Pool) Seed(seed [16]byte) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.source.Seed(binary.BigEndian.Uint64(seed[:8]), binary.BigEndian.Uint64(seed[8:]))
+}
+
+// Policy is the rule by which elements are chosen.
+func (p *Pool) Policy() Policy {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.policy
+}
+
+// SetPolicy has elements chosen by another rule from now on, as if all of them had just come: what each was owed by the last one is forgotten.
+func (p *Pool) SetPolicy(policy Policy) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.policy == policy {
+		return
+	}
+	p.policy, p.owed = policy, nil
+	for i := range p.elements {
+		m := &p.elements[i]
+		m.credit, m.given, m.joins = 0, 0, false
+	}
 }
 
 // ChooseFor is Choose for a session with a wish.
@@ -157,14 +178,14 @@ func (p *Pool) Resolve(now time.Time, most int) ([]Element, error) {
 
 // round is what the policy chooses from, at first those that are alive; names are the application's order. It is called with p.mu held.
 func (p *Pool) round(now time.Time, w *Wish, names []string) round {
-	return round{policy: p.Policy, members: p.elements, head: p.next, sorted: p.indexes(names), random: p.random, wish: w, now: now}
+	return round{policy: p.policy, members: p.elements, head: p.next, sorted: p.indexes(names), random: p.random, wish: w, now: now}
 }
 
 // wait is how long it takes until a member may be tried again. It is called with p.mu held.
 func (p *Pool) wait(now time.Time, w Wish) time.Duration {
 	wait := LastPause
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.unused(p.Policy) && !w.refuses(m) {
+		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.unused(p.policy) && !w.refuses(m) {
 			wait = min(wait, m.retry.Sub(now))
 		}
 	}
@@ -177,7 +198,7 @@ func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.unused(p.Policy) {
+		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.unused(p.policy) {
 			m.retry = now.Add(pause(m.failures))
 			return m.Element, true
 		}
@@ -265,7 +286,7 @@ func (p *Pool) Others(now time.Time, name string) bool {
 	defer p.mu.Unlock()
 	for i := range p.elements {
 		m := &p.elements[i]
-		if m.Name != name && !m.unused(p.Policy) && (m.failures == 0 || !m.retry.After(now)) {
+		if m.Name != name && !m.unused(p.policy) && (m.failures == 0 || !m.retry.After(now)) {
 			return true
 		}
 	}

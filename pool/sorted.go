@@ -31,7 +31,7 @@ func NewSorted(handle string, sort func([]Values) []Values, elements []Element) 
 
 // ask has the application's policy sort the members that may be chosen, if it is one. Nil is no order.
 func (p *Pool) ask(now time.Time, w Wish) (names []string, err error) {
-	if p.Policy != Application {
+	if p.Policy() != Application {
 		return nil, nil
 	}
 	values := p.values(now, w)

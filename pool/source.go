@@ -186,7 +186,7 @@ func (p *Pool) update(elements []Element) (c Change) {
 // stays is the element as it is told now, of which something may be known. It is called with p.mu held.
 func (p *Pool) stays(was *member, e Element, c *Change) member {
 	m := *was
-	if m.elsewhere(p.Policy, &e) {
+	if m.elsewhere(p.policy, &e) {
 		p.leaves(&m)
 	}
 	switch {

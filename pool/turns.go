@@ -107,7 +107,7 @@ func (p *Pool) leaves(m *member) {
 		if p.owed == nil {
 			p.owed = make(map[uint32]int64)
 		}
-		class := m.class(p.Policy)
+		class := m.class(p.policy)
 		p.owed[class] = within(p.owed[class]+m.credit, mostLeft)
 	}
 	m.credit, m.joins = 0, true
@@ -115,21 +115,21 @@ func (p *Pool) leaves(m *member) {
 
 // join gives those that are new among others their first credit. It is called with p.mu held.
 func (p *Pool) join() {
-	if !p.Policy.turns() {
+	if !p.policy.turns() {
 		return
 	}
 	members, joining := make(map[uint32]int), make(map[uint32]int64) // by class
 	for i := range p.elements {
 		m := &p.elements[i]
 		m.credit = within(m.credit, mostOwed)
-		members[m.class(p.Policy)]++
-		if m.joins && !m.idle(p.Policy) {
-			joining[m.class(p.Policy)]++
+		members[m.class(p.policy)]++
+		if m.joins && !m.idle(p.policy) {
+			joining[m.class(p.policy)]++
 		}
 	}
 	for i := range p.elements {
 		m := &p.elements[i]
-		if class := m.class(p.Policy); m.joins && !m.idle(p.Policy) {
+		if class := m.class(p.policy); m.joins && !m.idle(p.policy) {
 			if owed := p.owed[class]; owed != 0 {
 				m.credit = within(owed/joining[class], mostFirst)
 				p.owed[class] = owed - m.credit

@@ -69,7 +69,7 @@ func (u *userSide) makeCallbacks() (callbacks []session.Callback) {
 			continue
 		}
 		if u.programs == nil {
-			u.programs = newRunner(u.shard.loop, u.shard.log.Named(u.config.Name), u.shard.common.slots[u.config.Name])
+			u.programs = newRunner(u.shard.loop, u.shard.log.Named(u.config.Name), u.block.slots)
 		}
 		if c.Timeout <= 0 {
 			c.Timeout = defaultCallbackTimeout

@@ -29,8 +29,8 @@ func callBack(t *testing.T, script string, timeout time.Duration, at session.Mom
 	o := newOwner(t)
 	rule := session.Callback(nil)
 	c := User{Name: "orders", Callbacks: []Callback{{Rule: rule}, {Exec: []string{"/bin/sh", "-c", script}, Timeout: timeout}}}
-	u := &userSide{shard: &Shard{common: newSpread(Config{Users: []User{c}}, nil, random), loop: o.loop,
-		log: hclog.New(&hclog.LoggerOptions{Output: &o.log})}, config: c}
+	u := &userSide{shard: &Shard{loop: o.loop, log: hclog.New(&hclog.LoggerOptions{Output: &o.log})}, config: c,
+		block: &userBlock{slots: make(chan struct{}, maxPrograms)}}
 	answers := make(chan called, 2)
 	o.do(func() {
 		callbacks := u.makeCallbacks()

@@ -21,6 +21,7 @@ type Config struct {
 	Traces   Traces
 	DNS      DNS
 	Limits   Limits
+	Watch    bool          // the configuration is read again when its files have changed
 	Grace    time.Duration // how long sessions may go on after a stop was asked for
 	Pools    []Pool
 	Users    []User

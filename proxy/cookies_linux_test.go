@@ -199,7 +199,7 @@ func TestBusinessCardIsShown(t *testing.T) {
 			t.Errorf("element %d shows %+v", i, got)
 		}
 	}
-	pool := x.user.common.pools["things"]
+	pool := x.user.Pools()["things"]
 	at := x.elements[0].Status().Elements[0].Name
 	other := pool.States()[1]
 	if known, _ := pool.Prefer(at, [16]byte{}, []netip.AddrPort{nobody, other.Address}); !slices.Equal(known, []string{other.Name}) {

@@ -13,10 +13,13 @@ import (
 
 // change is one difference between two configurations.
 type change struct {
+	kind     string      // of the struct whose field is different: "User"
+	field    string      // which field of that; "": it is about the whole block
 	block    string      // whose: `pool_user "orders"`; "" for what stands outside of these
 	what     string      // the setting, as it is written: "listen"; "": the block itself
 	from, to string      // its values, for people; both "": they are secret, or too long
-	pool     *poolChange // how it is made while running; nil: only a start can
+	pool     *poolChange // of the elements of a static pool; else nil
+	restart  bool        // it cannot be made while the process runs
 }
 
 // poolChange are other elements of a static pool, or other values of the same ones.
@@ -30,6 +33,8 @@ type poolChange struct {
 func (c change) String() string {
 	subject := strings.TrimSpace(c.block + " " + c.what)
 	switch {
+	case c.pool != nil:
+		return c.block + " elements: " + c.pool.text()
 	case c.what == "":
 		return subject + " is " + c.to
 	case c.from == c.to:
@@ -38,12 +43,26 @@ func (c change) String() string {
 	return fmt.Sprintf("%s changed from %s to %s", subject, c.from, c.to)
 }
 
+// text is the change for people.
+func (c *poolChange) text() string {
+	var all []string
+	for _, x := range []struct {
+		what  string
+		names []string
+	}{{"added", c.Added}, {"gone", c.Gone}, {"moved", c.Moved}, {"other values of", c.Valued}} {
+		if len(x.names) > 0 {
+			all = append(all, x.what+" "+some(x.names))
+		}
+	}
+	return strings.Join(all, "; ")
+}
+
 // diff lists what is different, in the order of the configurations: first what stands by itself, then pools, pool_users and
 // pool_elements, each by its name, so that the order of blocks is no difference. It is done by reflection, over all exported fields: one that is
 // added to Config is compared by that. What cannot be compared (interfaces, functions) has to be named in settings.
 func diff(old, new Config) []change {
 	d := &differ{}
-	d.compare("", reflect.ValueOf(old), reflect.ValueOf(new))
+	d.fields(reflect.ValueOf(old), reflect.ValueOf(new))
 	blocks(d, "pool", old.Pools, new.Pools, func(p *Pool) string { return p.Handle }, d.elements)
 	blocks(d, "pool_user", old.Users, new.Users, func(u *User) string { return u.Name }, nil)
 	blocks(d, "pool_element", old.Elements, new.Elements, func(e *Element) string { return e.Name }, nil)
@@ -55,6 +74,7 @@ type setting struct {
 	word   string    // as it is written; "": the field's name in small letters
 	values [2]string // of a bool, as they are written
 	hidden bool      // its values are not told
+	once   bool      // it cannot be changed while the process runs
 	not    string    // why it is not compared; "": it is
 }
 
@@ -71,7 +91,8 @@ var settings = map[string]setting{
 	"Admin.Unix":      {word: "listen"},
 	"Admin.TLS":       {word: "tls"},
 	"DNS.TTL":         {word: "ttl"},
-	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}},
+	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}, once: true},
+	"Limits.Shards":   {once: true},
 
 	"Config.Observers": {not: "Access and Traces say which there are"},
 	"Config.Access":    {word: "access_log"},
@@ -135,12 +156,31 @@ var peerWords = [2]string{"sidecar", "native"}
 // differ collects differences.
 type differ struct {
 	block   string
+	kind    string // what is being compared
+	field   string // likewise
 	changes []change
 }
 
 func (d *differ) add(c change) {
-	c.block = d.block
+	c.block, c.kind, c.field = d.block, d.kind, d.field
 	d.changes = append(d.changes, c)
+}
+
+// diffOf lists what is different between two structs of the configuration, by their fields.
+func diffOf[T any](old, new T) []change {
+	d := &differ{}
+	d.fields(reflect.ValueOf(old), reflect.ValueOf(new))
+	return d.changes
+}
+
+// fields compares two structs that are blocks.
+func (d *differ) fields(a, b reflect.Value) {
+	d.kind = a.Type().Name()
+	for i := range a.NumField() {
+		d.field = a.Type().Field(i).Name
+		d.compareField("", i, a, b)
+	}
+	d.field = ""
 }
 
 // blocks compares the blocks of one kind by their names. more compares what the fields do not; it may be nil.
@@ -157,7 +197,7 @@ func blocks[T any](d *differ, kind string, old, new []T, name func(*T) string, m
 			continue
 		}
 		delete(was, name(&new[i]))
-		d.compare("", reflect.ValueOf(*before), reflect.ValueOf(new[i]))
+		d.fields(reflect.ValueOf(*before), reflect.ValueOf(new[i]))
 		if more != nil {
 			more(before, &new[i])
 		}
@@ -173,20 +213,25 @@ func blocks[T any](d *differ, kind string, old, new []T, name func(*T) string, m
 // compare compares two structs, field by field; path is where they stand.
 func (d *differ) compare(path string, a, b reflect.Value) {
 	for i := range a.NumField() {
-		field := a.Type().Field(i)
-		s := settings[a.Type().Name()+"."+field.Name]
-		if !field.IsExported() || s.not != "" {
-			continue
-		}
-		word := s.word
-		if word == "" {
-			word = snake(field.Name)
-		}
-		if path != "" {
-			word = path + "." + word
-		}
-		d.value(word, s, a.Field(i), b.Field(i))
+		d.compareField(path, i, a, b)
 	}
+}
+
+// compareField compares one field of two structs.
+func (d *differ) compareField(path string, i int, a, b reflect.Value) {
+	field := a.Type().Field(i)
+	s := settings[a.Type().Name()+"."+field.Name]
+	if !field.IsExported() || s.not != "" {
+		return
+	}
+	word := s.word
+	if word == "" {
+		word = snake(field.Name)
+	}
+	if path != "" {
+		word = path + "." + word
+	}
+	d.value(word, s, a.Field(i), b.Field(i))
 }
 
 // value compares two values of one setting.
@@ -219,7 +264,7 @@ func (d *differ) leaf(word string, s setting, a, b reflect.Value) {
 	if same(a, b) {
 		return
 	}
-	c := change{what: word}
+	c := change{what: word, restart: s.once}
 	if !s.hidden {
 		c.from, c.to = s.text(a), s.text(b)
 	}
@@ -327,6 +372,7 @@ func (d *differ) elements(old, new *Pool) {
 		}
 	}
 	if !p.None() || len(p.Valued) > 0 {
+		d.field = "Elements"
 		d.add(change{what: "element", from: fmt.Sprint(len(old.Elements)), to: fmt.Sprint(len(new.Elements)), pool: p})
 	}
 }

@@ -156,7 +156,7 @@ func TestDiffKnowsAllFields(t *testing.T) {
 		t.Errorf("only %d values were compared", compared)
 	}
 	there := map[string]bool{}
-	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[DNS](), reflect.TypeFor[Log](), reflect.TypeFor[Pool](),
+	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[DNS](), reflect.TypeFor[Log](), reflect.TypeFor[Limits](), reflect.TypeFor[Pool](),
 		reflect.TypeFor[User](), reflect.TypeFor[Callback](), reflect.TypeFor[Element](), reflect.TypeFor[Register](), reflect.TypeFor[HealthCheck](), reflect.TypeFor[TLS](),
 		reflect.TypeFor[Admin](), reflect.TypeFor[EndTLS](), reflect.TypeFor[Traces]()} {
 		for i := range of.NumField() {

@@ -26,7 +26,7 @@ func newDirectSides(u *userSide, n *native) *directSides {
 
 // add makes the side of one element.
 func (d *directSides) add(e pool.Element) error {
-	side, err := newDirectSide(d.user.shard, d.direct, e, d.user.config, d.native)
+	side, err := newDirectSide(d.user, d.direct, e, d.native)
 	if err == nil {
 		d.sides[e.Address] = side
 	}
@@ -36,7 +36,7 @@ func (d *directSides) add(e pool.Element) error {
 // Dial begins an association with the side of the element at the address (mapping.Dialer).
 func (d *directSides) Dial(l loop.Loop, to netip.AddrPort, c mapping.Config, h mapping.Handler) mapping.Association {
 	if d.sides[to] == nil {
-		if e, ok := d.user.shard.common.pools[d.user.config.Pool].ElementAt(to); ok {
+		if e, ok := d.user.block.pool.pool.ElementAt(to); ok {
 			_ = d.add(e) // if it cannot be, the association is refused
 		}
 	}
@@ -49,7 +49,7 @@ func (d *directSides) updated() (left bool) {
 		return false
 	}
 	known := make(map[netip.AddrPort]bool)
-	for _, e := range d.user.shard.common.pools[d.user.config.Pool].States() {
+	for _, e := range d.user.block.pool.pool.States() {
 		known[e.Address] = true
 	}
 	for _, side := range d.all() {

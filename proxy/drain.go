@@ -44,7 +44,7 @@ func (p *Proxy) Undrain(name string) error { return p.drain(name, false) }
 
 func (p *Proxy) drain(name string, on bool) error {
 	known := false
-	for _, x := range p.common.pools {
+	for _, x := range p.Pools() {
 		if on {
 			known = x.Drain(name) || known
 		} else {
@@ -70,7 +70,7 @@ func (s *Shard) drain(name string, on bool) (known bool) {
 		u.rules.Wake()
 	}
 	for _, e := range s.elements {
-		if e.name != name {
+		if e.name != name || e.leaving {
 			continue
 		}
 		known = true
@@ -109,7 +109,7 @@ func (s *Shard) leave() {
 // Draining tells how far the drain of the element called name has come. The error wraps ErrNoElement or ErrStopped.
 func (p *Proxy) Draining(name string) (Draining, error) {
 	d, known := Draining{Element: name, Sessions: []StayingHere{}}, false
-	for _, x := range p.common.pools {
+	for _, x := range p.Pools() {
 		for _, e := range x.States() {
 			if e.Name == name {
 				known, d.Draining = true, d.Draining || e.Draining != ""

@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -13,10 +14,13 @@ import (
 	"github.com/poolproxy/poolproxy/whence"
 )
 
-// elementSide is one pool_element: a listener for the associations of pool users, and the rules of the legs at one server.
+// elementSide is one pool_element: an entrance for the associations of pool users, and the rules of the legs at one server. Where it is configured
+// anew it has a successor, which takes over the rules with all legs and associations; legs that began before keep their connections by it.
 type elementSide struct {
 	shard       *Shard
-	index       int // in Shard.elements
+	block       *elementBlock // nil: a direct side
+	before      *elementSide  // that it is about to take over from; nil: from nobody, or that is done
+	after       *elementSide  // that has taken over from it
 	name        string
 	mapping     mapping.ID
 	server      netip.AddrPort
@@ -24,7 +28,10 @@ type elementSide struct {
 	unnamed     time.Time      // when it was last said that a client's address is not known
 	association mapping.Config
 	rules       elementRules
-	listener    loop.Listener // nil: the first shard's hands associations over
+	config      session.ElementConfig // of the rules; not with native pool users
+	entrance    *entrance             // of the first shard, which hands associations over
+	listener    loop.Listener         // of a direct side
+	gate        *secure.Gate          // of the first shard; nil: without TLS
 	sctp        mapping.SCTPMapping
 	newcomers   map[stranger]bool // of which it is not known yet which shard is to have them
 	probe       *probe
@@ -34,8 +41,10 @@ type elementSide struct {
 	native      *native        // nil: the server speaks TCP
 	origin      *secure.Origin // nil: the server is spoken to without TLS
 	drained     bool           // an operator has drained it
+	leaving     bool           // it is not configured any more
 
 	registrations []*registration // of the first shard
+	goodbyes      []*registration // those that are not to be any more, until they have gone
 	watch         *health         // whether somebody listens, for the registrations; nil: there are none, or a health check tells
 }
 
@@ -56,54 +65,82 @@ const serverTimeout = 3 * time.Second
 
 var errServerTimeout = errors.New("the server did not answer within 3s")
 
-func newElementSide(s *Shard, c Element) (*elementSide, error) {
-	e := &elementSide{shard: s, index: len(s.elements), name: c.Name, mapping: c.Mapping, server: c.Server, sendProxy: c.SendProxy, association: associationConfig(c.Heartbeat),
-		newcomers: make(map[stranger]bool), sctp: s.watched(c.sctp(), "pool_element", c.Name), counts: s.common.counts[c.Name]}
-	e.origin = s.origin(c.ServerTLS, "pool_element", c.Name)
-	if len(c.FenceExec) > 0 {
-		e.fence = newFence(s, c, &e.counts.made)
+// newElementSide makes the side of a pool_element; nobody has it take up anything yet.
+func newElementSide(s *Shard, b *elementBlock) *elementSide {
+	c := b.config
+	e := &elementSide{shard: s, block: b, name: c.Name, mapping: c.Mapping, server: c.Server, sendProxy: c.SendProxy, association: associationConfig(c.Heartbeat),
+		newcomers: make(map[stranger]bool), sctp: s.watched(c.sctp(), "pool_element", c.Name), counts: b.counts}
+	e.origin = s.origin(b.servers, c.ServerTLS, "pool_element", c.Name)
+	if b.before != nil {
+		e.before = s.element(b.before.serial)
 	}
-	e.makeRules(c, session.CookieRule{Key: c.CookieKey})
-	e.probe.prepare()
-	if s.index > 0 {
-		return e, nil
-	}
-	if err := e.listen(c); err != nil {
-		return nil, err
-	}
-	if c.Health != nil {
-		e.health = newHealth(s, c.Name, c.introduced(), e.setHealth)
-		if c.Health.Address == c.Server {
-			e.health.origin = e.origin
+	if was := e.before; was != nil && was.server == c.Server {
+		e.probe = was.probe
+		if was.fence.as(c) {
+			e.fence = was.fence
 		}
 	}
-	e.register(c)
-	s.log.Info("listening for pool users", "pool_element", c.Name, "address", e.listener.Addr(), "mapping", c.Mapping, "server", c.Server)
-	return e, nil
+	if e.fence == nil && len(c.FenceExec) > 0 {
+		e.fence = newFence(s, c, &b.counts.made)
+		e.fence.serial = b.serial
+	}
+	e.makeRules(c, session.CookieRule{Key: c.CookieKey})
+	e.probe.prepareAgain()
+	if c.TLS != nil && s.index == 0 {
+		e.gate = secure.NewGate(s.loop, s.tls(b.credentials, c.TLS, "pool_element", c.Name), e.association.DialTimeout, e.shaken)
+	}
+	return e
 }
 
-func (e *elementSide) listen(c Element) (err error) {
+// number is the serial number of its block.
+func (e *elementSide) number() uint64 { return e.block.serial }
+
+// called takes up a connection of a pool user (visited).
+func (e *elementSide) called(conn loop.Conn) loop.Handler {
 	switch {
-	case c.Mapping == mapping.SCTP && e.shard.spreads() && !c.Native: // native pool users never say whose legs they want
-		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.meetSCTP)
-	case c.Mapping == mapping.SCTP:
-		e.listener, err = e.sctp.Listen(e.shard.loop, c.Listen, e.association, e.accept)
-	case c.TLS != nil && e.shard.spreads():
-		e.listener, err = secure.Listen(e.shard.loop, c.Listen, e.shard.tls(c.TLS, "pool_element", c.Name), e.association.DialTimeout, e.meetTLS)
-	case c.TLS != nil:
-		e.listener, err = secure.Mapping{Rules: e.shard.tls(c.TLS, "pool_element", c.Name)}.Listen(e.shard.loop, c.Listen, e.association, e.accept)
+	case e.gate != nil:
+		return e.gate.Take(conn)
 	case e.shard.spreads():
-		e.listener, err = e.shard.loop.Listen(c.Listen, e.meet)
-	default:
-		e.listener, err = mapping.TCPMapping{}.Listen(e.shard.loop, c.Listen, e.association, e.accept)
+		return e.meet(conn)
 	}
-	return err
+	return mapping.TCPMapping{}.Accepted(e.shard.loop, conn, e.association, e.accept)
+}
+
+// calledBy takes up a connection that could go to any shard (visited).
+func (e *elementSide) calledBy(a loop.Accepted) { e.shard.loop.(loop.Adopter).Adopt(a, e.called) }
+
+// begun takes up an association of mapping SCTP (visited). Native pool users never say whose legs they want.
+func (e *elementSide) begun(a mapping.Association) mapping.Handler {
+	if e.shard.spreads() && !e.block.config.Native {
+		return e.meetSCTP(a)
+	}
+	return e.accept(a)
+}
+
+// shaken takes up a connection behind its handshake.
+func (e *elementSide) shaken(conn *secure.Conn) loop.Handler {
+	if e.shard.spreads() {
+		return e.meetTLS(conn)
+	}
+	return mapping.TCPMapping{}.Accepted(e.shard.loop, conn, e.association, e.accept)
+}
+
+// address is where it listens; asked on the first shard.
+func (e *elementSide) address() netip.AddrPort {
+	if e.listener != nil {
+		return e.listener.Addr()
+	}
+	return e.entrance.address()
 }
 
 // setHealth tells the legs of all shards what the health check has found.
 func (e *elementSide) setHealth(err error) {
 	e.rules.SetHealth(err)
-	e.shard.onOthers(func(s *Shard) { s.elements[e.index].rules.SetHealth(err) })
+	e.shard.onOthers(func(s *Shard) {
+		if e := s.element(e.number()); e != nil {
+			e.rules.SetHealth(err)
+		}
+	})
 }
 
 // directComeback is how long a leg of a direct side waits behind an upgrade until its pool user, which is this process, too, has found it
@@ -112,9 +149,10 @@ const directComeback = 5 * time.Second
 
 // newDirectSide is the element side of mapping none, or of a native element: it runs beside the pool user and connects to the pool
 // element itself. n is nil with mapping none.
-func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n *native) (*elementSide, error) {
-	e := &elementSide{shard: s, name: to.Name, server: to.Address, sendProxy: s.poolConfig(c.Pool).SendProxy, native: n}
-	if e.origin = s.origin(s.poolConfig(c.Pool).ServerTLS, "pool_user", c.Name); e.origin != nil && e.origin.Protocols == nil {
+func newDirectSide(u *userSide, direct *mapping.Direct, to pool.Element, n *native) (*elementSide, error) {
+	s, c, in := u.shard, u.config, u.block.pool
+	e := &elementSide{shard: s, name: to.Name, server: to.Address, sendProxy: in.config.SendProxy, native: n}
+	if e.origin = s.origin(in.servers, in.config.ServerTLS, "pool_user", c.Name); e.origin != nil && e.origin.Protocols == nil {
 		e.origin.Protocols = alpn(c)
 	}
 	e.makeRules(Element{Memory: c.Memory}, session.CookieRule{Raw: true}) // pool user and element are this process
@@ -124,7 +162,9 @@ func newDirectSide(s *Shard, direct *mapping.Direct, to pool.Element, c User, n 
 }
 
 func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
-	e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
+	if e.probe == nil {
+		e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
+	}
 	if c.Native {
 		e.rules = newNativeElement(e, c)
 		return
@@ -133,27 +173,32 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 		e.probe = newProbe(e.shard.loop, e.server, nil) // what listens at that port of TCP is somebody else
 		e.probe.dial = e.lookAtNative
 	}
-	instance, ok := e.shard.common.tokens["pool_element "+c.Name]
-	if !ok { // of a direct side: nobody else has it
-		instance = e.shard.token()
-	}
-	config := session.ElementConfig{Loop: e.shard.loop, Name: e.name, Instance: instance, Memory: c.Memory,
+	e.config = session.ElementConfig{Loop: e.shard.loop, Name: e.name, Server: e.server, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	if e.counts == nil {
-		config.Comeback = directComeback
+		e.config.Comeback = directComeback
+	}
+	if e.block != nil {
+		e.config.Instance = e.block.token
+	} else { // of a direct side: nobody else has it
+		e.config.Instance = e.shard.common.token()
 	}
 	if e.counts != nil && e.shard.spreads() {
-		config.Ours = e.shard.ours
-		config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
+		e.config.Ours = e.shard.ours
+		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
 	}
 	if e.fence != nil {
-		config.Fence = e.fence.ask
+		e.config.Fence = e.fence.ask
 	}
 	if e.native != nil {
-		config.Cookies.Raw, config.Undelivered = true, e.undelivered // the cookies are the servers' own
+		e.config.Cookies.Raw, e.config.Undelivered = true, e.undelivered // the cookies are the servers' own
 	}
-	e.rules = session.NewElement(config)
+	if e.before != nil {
+		e.rules = e.before.rules
+	} else {
+		e.rules = session.NewElement(e.config)
+	}
 }
 
 // accept takes the association of a pool user.
@@ -200,6 +245,9 @@ func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
 	c.again.Func = c.read
 	if e.counts != nil {
 		e.counts.legs.Add(1)
+	}
+	if e.block != nil {
+		e.block.dialled.Add(1)
 	}
 	return &serverSocket{local: c, limit: &loop.Timer{}, side: e, leg: leg, cookie: cookiePlace{shard: e.shard.index, holder: r}}
 }
@@ -277,29 +325,45 @@ func (c *serverSocket) leave() {
 	if !c.gone && c.side.counts != nil {
 		c.side.counts.legs.Add(-1)
 	}
+	if !c.gone && c.side.block != nil {
+		c.side.block.dialled.Add(-1)
+	}
 	c.gone = true
 }
 
-// stopAccepting closes the listener, and has new legs refused.
-func (e *elementSide) stopAccepting() {
-	if e.listener != nil {
-		e.listener.Close()
-	}
-	e.rules.Refuse()
-}
+// stopAccepting has new legs refused.
+func (e *elementSide) stopAccepting() { e.rules.Refuse() }
 
 func (e *elementSide) close() {
 	if e.listener != nil {
 		e.listener.Close()
 	}
-	for n := range e.newcomers {
-		n.close()
-	}
 	e.health.close()
 	e.watch.close()
 	e.rules.Close()
-	e.fence.close()
-	e.probe.close()
+	e.dismantle()
+}
+
+// dismantle ends what it has beside the rules, as far as nobody has taken that over.
+func (e *elementSide) dismantle() {
+	for n := range e.newcomers {
+		n.close()
+	}
+	if e.gate != nil {
+		e.gate.Close()
+	}
+	if e.fence != nil && !e.shared(func(x *elementSide) bool { return x.fence == e.fence }) {
+		e.fence.close()
+	}
+	if !e.shared(func(x *elementSide) bool { return x.probe == e.probe }) {
+		e.probe.close()
+	}
+}
+
+// shared reports whether another side has what this one has.
+func (e *elementSide) shared(has func(*elementSide) bool) bool {
+	other := func(x *elementSide) bool { return x != e && has(x) }
+	return slices.ContainsFunc(e.shard.elements, other) || slices.ContainsFunc(e.shard.former, other)
 }
 
 // ours reports whether the legs of a pool user are this shard's.

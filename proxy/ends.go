@@ -23,8 +23,9 @@ func (t *EndTLS) files() secure.Files { return secure.Files{Cert: t.Cert, Key: t
 const doorTimeout = 10 * time.Second
 
 // door is how the clients of a pool_user come in on this shard.
-func (s *Shard) door(c User) *secure.Door {
-	return secure.NewDoor(s.loop, secure.DoorRules{Credentials: s.common.secrets[c.TLS.files()], Allow: c.TLS.Allow, Protocols: alpn(c),
+func (s *Shard) door(b *userBlock) *secure.Door {
+	c := b.config
+	return secure.NewDoor(s.loop, secure.DoorRules{Credentials: b.credentials, Allow: c.TLS.Allow, Protocols: alpn(c),
 		Timeout: doorTimeout, Refused: s.refused("client", "pool_user", c.Name, "client")})
 }
 
@@ -37,11 +38,11 @@ func alpn(c User) []string {
 }
 
 // origin is how a server is connected to; t is nil where that is without TLS.
-func (s *Shard) origin(t *EndTLS, kind, name string) *secure.Origin {
+func (s *Shard) origin(credentials *secure.Credentials, t *EndTLS, kind, name string) *secure.Origin {
 	if t == nil {
 		return nil
 	}
-	o := &secure.Origin{Credentials: s.common.secrets[t.files()], Name: t.ServerName, Refused: s.refused("server", kind, name, "server")}
+	o := &secure.Origin{Credentials: credentials, Name: t.ServerName, Refused: s.refused("server", kind, name, "server")}
 	if t.ALPN != "" {
 		o.Protocols = []string{t.ALPN}
 	}

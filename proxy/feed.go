@@ -30,20 +30,111 @@ type feed struct {
 	mu      sync.Mutex
 	waiting []pool.News // guarded by mu: what the source has said and the shard has not heard: at most an answer, and a failure behind it
 
+	over   bool          // it is followed no more
+	before *feed         // of the same pool, which is to end first
+	ended  func()        // what runs then; nil: nobody waits for that
+	gone   chan struct{} // closed then; nil: likewise
+
 	reloaded bool // what comes next is of a configuration that was read again: policy values are worth a line, too
 }
 
-// follow begins to follow the sources of all pools.
+// follow has the sources of all pools followed, as the layout has them.
 func (s *Shard) follow() {
+	old := s.feeds
+	s.feeds = nil
 	for _, c := range s.config.Pools {
 		if c.Source == nil {
 			continue
 		}
-		f := &feed{shard: s, config: c, pool: s.common.pools[c.Handle]}
+		b := s.layout.pools[c.Handle]
+		b.pool.SetPolicy(c.Policy)
+		i := slices.IndexFunc(old, func(f *feed) bool { return f.pool == b.pool && f.config.Source == c.Source })
+		if i >= 0 {
+			s.feeds = append(s.feeds, old[i])
+			old[i].goOn(c)
+			old = slices.Delete(old, i, i+1)
+			continue
+		}
+		f := &feed{shard: s, config: c, pool: b.pool}
 		f.old.Func = f.stale
-		f.fresh()
+		if j := slices.IndexFunc(old, func(f *feed) bool { return f.pool == b.pool }); j >= 0 {
+			f.before = old[j]
+		}
 		s.feeds = append(s.feeds, f)
-		f.stop = f.pool.Follow(s.loop.Now(), c.Source, f.told)
+	}
+	for _, f := range s.feeds {
+		if f.stop == nil && f.before != nil {
+			f.wait()
+		}
+	}
+	for _, f := range old {
+		f.end()
+	}
+	for _, f := range s.feeds {
+		if f.stop == nil {
+			f.begin()
+		}
+	}
+}
+
+// begin follows the source.
+func (f *feed) begin() {
+	f.fresh()
+	f.stop = f.pool.Follow(f.shard.loop.Now(), f.config.Source, f.told)
+}
+
+// wait has it begin as soon as the one before is not followed any more: what the pool wants to be told, it tells the one that it follows last.
+func (f *feed) wait() {
+	was := f.before
+	f.before, was.gone = nil, make(chan struct{})
+	f.stop = func() { <-was.gone }
+	was.ended = func() {
+		if !f.over {
+			f.begin()
+		}
+	}
+}
+
+// goOn is with the same source, and perhaps with other settings of the pool.
+func (f *feed) goOn(c Pool) {
+	stale := f.config.Stale
+	f.config = c
+	if stale != c.Stale {
+		f.shard.loop.Cancel(&f.old)
+		f.fresh()
+	}
+}
+
+// end follows it no more while the process goes on. The source may take a moment for that.
+func (f *feed) end() {
+	f.over = true
+	f.shard.loop.Cancel(&f.old)
+	if f.shard.virtual {
+		f.stop()
+		if f.gone != nil {
+			close(f.gone)
+		}
+		f.left()
+		return
+	}
+	f.shard.calls.Add(1)
+	go f.leave()
+}
+
+// leave is the goroutine that ends what a source does for a feed. It ends with that; Shard.Close waits for it, but not for ever.
+func (f *feed) leave() {
+	defer f.shard.calls.Done()
+	f.stop()
+	if f.gone != nil {
+		close(f.gone)
+	}
+	f.shard.loop.Post(f.left)
+}
+
+// left runs when the source says nothing more.
+func (f *feed) left() {
+	if f.ended != nil && !f.shard.closed {
+		f.ended()
 	}
 }
 
@@ -77,7 +168,7 @@ func (f *feed) hear() {
 
 // learn takes what the source says.
 func (f *feed) learn(n pool.News) {
-	if f.shard.closed {
+	if f.shard.closed || f.over {
 		return
 	}
 	for _, err := range n.Left[:min(len(n.Left), mostSome)] {
@@ -110,17 +201,18 @@ func (f *feed) learn(n pool.News) {
 			"added", some(change.Added), "gone", some(change.Gone), "moved", some(change.Moved),
 			"other_values", some(change.Valued))
 	}
-	f.shard.updated(f.config.Handle)
-	f.shard.onOthers(func(s *Shard) { s.updated(f.config.Handle) })
+	f.shard.updated(f.pool)
+	f.shard.onOthers(func(s *Shard) { s.updated(f.pool) })
 }
 
 // compare says once that the source has another policy for the pool: loads and weights that elements register for that one are then read as
 // those of another, or not at all.
 func (f *feed) compare(told *pool.Policy) {
-	differs := told != nil && *told != f.pool.Policy
+	policy := f.pool.Policy()
+	differs := told != nil && *told != policy
 	if differs && !f.differs {
 		f.shard.log.Warn("the source of a pool has another policy for it: elements are chosen by that of the configuration", "pool", f.config.Handle,
-			"source", f.config.SourceName, "policy", f.pool.Policy, "source_has", *told)
+			"source", f.config.SourceName, "policy", policy, "source_has", *told)
 	}
 	f.differs = differs
 }
@@ -179,10 +271,10 @@ func (h thisHost) has(ip netip.Addr) bool {
 	return ip.IsLoopback() || h[ip.WithZone("")]
 }
 
-// updated tells this shard's pool users of their pool.
-func (s *Shard) updated(handle string) {
+// updated tells this shard's pool users of a pool that is theirs.
+func (s *Shard) updated(p *pool.Pool) {
 	for _, u := range s.users {
-		if u.config.Pool == handle {
+		if u.block.pool.pool == p {
 			u.updated()
 		}
 	}
@@ -230,6 +322,7 @@ func (f *feed) stale() {
 }
 
 func (f *feed) close() {
+	f.over = true
 	f.stop()
 	f.shard.loop.Cancel(&f.old)
 }

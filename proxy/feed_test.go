@@ -265,7 +265,7 @@ func TestFeedLeft(t *testing.T) {
 // Over SCTP an element is dialled at all addresses that the source says it has, also one that the source names later, or anew.
 func TestFeedPaths(t *testing.T) {
 	r := newFeedRig(t)
-	dials := r.shard.sctp(r.shard.config.Pools[0], r.shard.config.Users[0])
+	dials := r.shard.sctp(r.shard.config.Pools[0], r.shard.config.Users[0], r.shard.layout.pools["data"].pool)
 	e := r.server("a")
 	if got := dials.Peer(e.Address); got != nil {
 		t.Errorf("nobody has named it: %v", got)
@@ -335,7 +335,7 @@ func TestFeedReports(t *testing.T) {
 		t.Errorf("%v, %v", r.taken, r.reports)
 	}
 	r.says(pool.News{Err: errors.New("gone"), Reported: []string{"a"}})
-	if s := r.shard.common.pools["data"].States()[1]; s.Failures != 1 || s.Name != "a" {
+	if s := r.shard.layout.pools["data"].pool.States()[1]; s.Failures != 1 || s.Name != "a" {
 		t.Errorf("%+v", s)
 	}
 	if r.client(2); len(r.reports) > 2 {
@@ -364,7 +364,7 @@ func TestFeedLearnsTheLast(t *testing.T) {
 	r.told(pool.News{Err: errors.New("first"), Reported: []string{"1"}, Left: []error{errors.New("odd one")}})
 	r.told(pool.News{Err: errors.New("second"), Reported: []string{"2"}, Left: []error{errors.New("odd two")}})
 	r.world.RunFor(time.Millisecond)
-	p := r.shard.common.pools["data"]
+	p := r.shard.layout.pools["data"].pool
 	failed := 0
 	for _, e := range p.States() {
 		failed += e.Failures

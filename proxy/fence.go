@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/netip"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -20,7 +21,7 @@ import (
 // Each shard has one for each pool_element, which numbers its connections. It is the first shard's that runs the program, for all.
 type fence struct {
 	shard   *Shard
-	index   int     // of the side in Shard.elements
+	serial  uint64  // of the side
 	over    bool    // it is closed
 	runner  *runner // nil: not the first shard's
 	element string
@@ -55,7 +56,7 @@ type fenceInput struct {
 
 // newFence makes a fence; made is what all shards' of this pool_element count with.
 func newFence(s *Shard, c Element, made *atomic.Uint64) *fence {
-	f := &fence{shard: s, index: len(s.elements), element: c.Name, server: c.Server, exec: c.FenceExec, timeout: c.FenceTimeout,
+	f := &fence{shard: s, element: c.Name, server: c.Server, exec: c.FenceExec, timeout: c.FenceTimeout,
 		numbers: make(map[*session.Leg]uint64), made: made}
 	if f.timeout <= 0 {
 		f.timeout = defaultFenceTimeout
@@ -96,7 +97,7 @@ func (f *fence) ask(leg *session.Leg, answer func(error)) {
 
 // pass has the first shard's fence take a request, whose answer comes back here.
 func (f *fence) pass(r fencing) {
-	answer := r.answer
+	answer, serial := r.answer, f.serial
 	f.shard.on(0, func(first *Shard) {
 		r.answer = func(err error) {
 			first.on(f.shard.index, func(*Shard) {
@@ -105,7 +106,11 @@ func (f *fence) pass(r fencing) {
 				}
 			})
 		}
-		first.elements[f.index].fence.take(r)
+		if e := first.element(serial); e != nil && e.fence != nil {
+			e.fence.take(r)
+		} else {
+			r.answer(errNotConnected)
+		}
 	})
 }
 
@@ -158,6 +163,21 @@ func (f *fence) ended(_ []byte, err error) {
 		r.answer(err)
 	}
 }
+
+// as reports whether it is what the configuration wants; there may be none (nil).
+func (f *fence) as(c Element) bool {
+	if f == nil {
+		return false
+	}
+	timeout := c.FenceTimeout
+	if timeout <= 0 {
+		timeout = defaultFenceTimeout
+	}
+	return f.server == c.Server && slices.Equal(f.exec, c.FenceExec) && f.timeout == timeout
+}
+
+// idle reports whether nobody waits for it; there may be none (nil).
+func (f *fence) idle() bool { return f == nil || f.reach == 0 && len(f.waiting) == 0 }
 
 // close kills what runs. Twice is harmless, and so is none.
 func (f *fence) close() {

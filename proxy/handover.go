@@ -23,7 +23,7 @@ const numbersAhead = 1 << 20
 
 // Describe tells a process that is to take this one's place what it has to know to begin (Continue).
 func (p *Proxy) Describe() ([]byte, error) {
-	return json.Marshal(past{Version: carriedVersion, Shards: len(p.runners), Tokens: p.common.tokens,
+	return json.Marshal(past{Version: carriedVersion, Shards: len(p.runners), Tokens: p.common.now.Load().tokens(),
 		Number: p.common.number.Load() + numbersAhead})
 }
 
@@ -36,13 +36,13 @@ func (old *past) shards(c Config) int {
 }
 
 // bequeath gives what shards have in common what the old process had.
-func (old *past) bequeath(s *spread) {
+func (old *past) bequeath(s *spread, to *layout) {
 	if old == nil {
 		return
 	}
-	for name := range s.tokens {
-		if t, ok := old.Tokens[name]; ok {
-			s.tokens[name] = t
+	for name, t := range to.instances() {
+		if was, ok := old.Tokens[name]; ok {
+			*t = was
 		}
 	}
 	s.number.Store(old.Number)
@@ -57,7 +57,9 @@ type Frozen struct {
 
 // Freeze has the proxy stand still. The caller has it go on again by Thaw, or has another process take over and calls Leave.
 func (p *Proxy) Freeze() (*Frozen, error) {
+	p.reloading.Lock() // until it goes on, or has left
 	if !p.hold() {
+		p.reloading.Unlock()
 		return nil, ErrStopped
 	}
 	return &Frozen{p: p}, nil
@@ -71,7 +73,10 @@ func (f *Frozen) Lose() { f.lose = true }
 func (f *Frozen) Lost() []error { return f.lost }
 
 // Thaw has the proxy go on as if nothing had been.
-func (f *Frozen) Thaw() { f.p.letGo() }
+func (f *Frozen) Thaw() {
+	f.p.letGo()
+	f.p.reloading.Unlock()
+}
 
 // Each passes on all that another process needs to go on: pieces, which are valid within the call only, some with a descriptor, which stays
 // the proxy's; -1: none. An error that is not give's says what cannot be handed over; then nothing is to be.
@@ -91,13 +96,14 @@ func (f *Frozen) Each(give func(piece []byte, fd int) error) error {
 
 // shared passes on what shards have in common.
 func (f *Frozen) shared(give func(piece []byte, fd int) error) error {
-	for handle, x := range f.p.common.pools {
+	for handle, x := range f.p.Pools() {
 		c := carried{kind: carriedPool, block: handle, state: x.Freeze(nil, time.Now())}
 		if err := give(c.append(nil), -1); err != nil {
 			return err
 		}
 	}
-	for _, u := range f.p.config.Users {
+	for _, b := range f.p.common.now.Load().users {
+		u := b.config
 		if u.Commands == nil {
 			continue
 		}
@@ -130,6 +136,7 @@ func (f *Frozen) Leave() {
 	for _, r := range f.p.runners {
 		r.do(func() { r.shard.abandon() })
 	}
+	f.p.reloading.Unlock()
 }
 
 // freeze passes on what this shard has.
@@ -184,8 +191,10 @@ func (g *giver) user(u *userSide) {
 		g.fail(fmt.Sprintf("pool_user %q with %d sessions", u.config.Name, u.rules.Count()), errNative)
 		return
 	}
-	g.state = u.rules.Freeze(g.state[:0])
-	g.pass(&carried{kind: carriedUser, block: u.config.Name, state: g.state}, -1)
+	if !u.left { // those that began by an earlier configuration go to the one that there is now: it has the same instance
+		g.state = u.rules.Freeze(g.state[:0])
+		g.pass(&carried{kind: carriedUser, block: u.config.Name, state: g.state}, -1)
+	}
 	u.rules.Sessions(func(s *session.Session) {
 		if g.err != nil {
 			return
@@ -261,16 +270,13 @@ func (g *giver) connection(c carried, l *local, what string) {
 // abandon lets go of everything without a word.
 func (s *Shard) abandon() {
 	s.closed = true
+	for _, x := range s.entrances {
+		x.listener.Close()
+	}
 	for _, u := range s.users {
-		if u.listener != nil {
-			u.listener.Close()
-		}
 		u.leave()
 	}
 	for _, e := range s.elements {
-		if e.listener != nil {
-			e.listener.Close()
-		}
 		e.leave()
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
-	"slices"
 
 	"github.com/poolproxy/poolproxy/loop"
 )
@@ -43,52 +42,13 @@ func (m Match) narrower(other Match) bool {
 	return m.Port != 0 && other.Port == 0
 }
 
-// interceptor is the listener of transparent pool_users: where a client wanted to connect to says which of them is to have it.
-// It belongs to the first shard.
-type interceptor struct {
-	shard    *Shard
-	at       netip.AddrPort // as configured
-	listener loop.Listener
-	users    []*userSide // that share it
-}
-
-// intercepted is a pool_user's share of an interceptor (loop.Listener).
-type intercepted struct {
-	*interceptor
-	user *userSide
-}
-
-// Addr is where it listens.
-func (i intercepted) Addr() netip.AddrPort { return i.listener.Addr() }
-
-// Close gives the share back; with the last one the listener is closed.
-func (i intercepted) Close() {
-	i.users = slices.DeleteFunc(i.users, func(u *userSide) bool { return u == i.user })
-	if len(i.users) == 0 {
-		i.listener.Close()
-		i.shard.interceptors = slices.DeleteFunc(i.shard.interceptors, func(x *interceptor) bool { return x == i.interceptor })
-	}
-}
-
-// intercept has a pool_user listen to where connections to its matches are led, together with others that do so there.
-func (s *Shard) intercept(u *userSide) (loop.Listener, error) {
-	for _, i := range s.interceptors {
-		if i.at == u.config.Listen {
-			i.users = append(i.users, u)
-			return intercepted{i, u}, nil
-		}
-	}
+// intercept listens to where connections to others are led.
+func (s *Shard) intercept(key entranceKey, x *entrance) (loop.Listener, error) {
 	taker, can := s.loop.(loop.Interceptor)
 	if !can {
 		return nil, fmt.Errorf("transparent: %w by this loop", loop.ErrIntercept)
 	}
-	i := &interceptor{shard: s, at: u.config.Listen, users: []*userSide{u}}
-	var err error
-	if i.listener, err = taker.Intercept(i.at, u.config.Transparent, i.take); err != nil {
-		return nil, err
-	}
-	s.interceptors = append(s.interceptors, i)
-	return intercepted{i, u}, nil
+	return taker.Intercept(key.at, key.led, func(a loop.Accepted) { x.take(s, a) })
 }
 
 var (
@@ -97,11 +57,11 @@ var (
 )
 
 // take gives a client to the pool_user whose match is the narrowest that covers where it wanted to go. One that is in no match is refused.
-func (i *interceptor) take(a loop.Accepted) {
+func (i *entrance) take(s *Shard, a loop.Accepted) {
 	to, err := a.Dialed()
 	if err != nil {
 		err = fmt.Errorf("%w: %w", errNotIntercepted, err)
-	} else if i.shard.common.cookies.has(a.Remote(), to) { // it would go round in circles, until limits.sessions is reached
+	} else if s.common.cookies.has(a.Remote(), to) { // it would go round in circles, until limits.sessions is reached
 		err = errOwn
 	}
 	u := i.find(to)
@@ -117,7 +77,7 @@ func (i *interceptor) take(a loop.Accepted) {
 }
 
 // find is the pool_user for that destination, or nil.
-func (i *interceptor) find(to netip.AddrPort) (found *userSide) {
+func (i *entrance) find(to netip.AddrPort) (found *userSide) {
 	var best Match
 	for _, u := range i.users {
 		for _, m := range u.config.Match {

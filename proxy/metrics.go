@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-metrics"
@@ -55,8 +56,8 @@ func (s *Shard) measured() gauges {
 	}
 	for _, e := range s.elements {
 		live, held := e.rules.Legs()
-		to[legsLive.of(e.name, "live")] = live
-		to[legsLive.of(e.name, "held")] = held
+		to[legsLive.of(e.name, "live")] += live
+		to[legsLive.of(e.name, "held")] += held
 		if e.health != nil {
 			healthy := 1
 			if e.health.reason != nil {
@@ -82,7 +83,7 @@ const mostJudged = 2000
 // measure says how the sessions of a pool_user are, and counts what its clients have sent since the last time.
 func (u *userSide) measure(to gauges) {
 	s, pool, name := u.shard, u.config.Pool, u.config.Name
-	to[sessionsNow.of(pool, name)] = u.rules.Count()
+	to[sessionsNow.of(pool, name)] += u.rules.Count()
 	now, last := u.rules.Traffic(), u.counted
 	u.counted = now
 	s.add(clientMessages, int64(now.ProtectedMessages-last.ProtectedMessages), pool, name, "yes")
@@ -101,11 +102,18 @@ func (u *userSide) measure(to gauges) {
 	})
 	to[sessionsStay.of(pool, name)] = leaving
 	for p, n := range found {
-		to[sessionsBy.of(pool, name, string(p))] = n * judged / max(min(judged, mostJudged), 1)
+		to[sessionsBy.of(pool, name, string(p))] += n * judged / max(min(judged, mostJudged), 1)
 	}
 }
 
+// set tells the gauges. Those that there were before and are not any more, since the configuration has changed, become 0.
 func (s *Shard) set(to gauges) {
+	for g := range s.gauged {
+		if _, there := to[g]; !there {
+			s.metrics.SetGaugeWithLabels([]string{g.what.Name}, 0, g.what.tags(g.values[:]))
+		}
+	}
+	s.gauged = to
 	for g, n := range to {
 		s.metrics.SetGaugeWithLabels([]string{g.what.Name}, float32(n), g.what.tags(g.values[:]))
 	}
@@ -163,9 +171,18 @@ func (s *Shard) measure(r Record) {
 
 // poolOf is the pool of a pool_user.
 func (s *Shard) poolOf(user string) string {
-	for i := range s.config.Users {
-		if s.config.Users[i].Name == user {
-			return s.config.Users[i].Pool
+	all := s.config.Users
+	if s.shift != nil { // its sides are being made
+		all = slices.Concat(s.shift.next.config.Users, all)
+	}
+	for i := range all {
+		if all[i].Name == user {
+			return all[i].Pool
+		}
+	}
+	for _, u := range s.users { // one that is not configured any more
+		if u.config.Name == user {
+			return u.config.Pool
 		}
 	}
 	return ""

@@ -55,7 +55,7 @@ func newNativeElementRig(t *testing.T, seed uint64, limits Limits, p protocol.Pr
 		t.Fatal(err)
 	}
 	r.shard, shard.config.Elements = shard, []Element{c}
-	r.side = &elementSide{shard: shard, name: c.Name, mapping: c.Mapping, server: c.Server, counts: &elementCounts{}}
+	r.side = &elementSide{shard: shard, block: &elementBlock{config: c}, name: c.Name, mapping: c.Mapping, server: c.Server, counts: &elementCounts{}}
 	r.side.makeRules(c, session.CookieRule{})
 	if r.side.listener, err = r.direct.Listen(r.here, c.Listen, mapping.Config{}, r.side.accept); err != nil {
 		t.Fatal(err)

@@ -104,14 +104,18 @@ func (n *newcomer) late() {
 // move gives the connection to the shard that is to have it. Who has said nothing has had his time for that.
 func (n *newcomer) move(to int) {
 	n.forget()
-	index, config, since := n.side.index, n.side.association, n.since
+	serial, config, since := n.side.number(), n.side.association, n.since
 	if n.heard {
 		since = n.side.shard.loop.Now()
 	}
 	accepted, adopt := n.conn.leave()
 	n.side.shard.handOver(accepted, to, func(s *Shard, transport loop.Conn) loop.Handler {
 		return adopt(s.loop, transport, func(conn loop.Conn) loop.Handler {
-			return mapping.TCPMapping{}.Adopt(s.loop, conn, config, since, s.elements[index].accept)
+			e := s.element(serial)
+			if e == nil {
+				return nil
+			}
+			return mapping.TCPMapping{}.Adopt(s.loop, conn, config, since, e.accept)
 		})
 	}, func() {})
 }

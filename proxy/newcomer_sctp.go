@@ -42,13 +42,13 @@ func (n *sctpNewcomer) Receive(m mapping.Message) {
 	if !ok {
 		return
 	}
-	index := n.side.index
+	serial := n.side.number()
 	if !s.on(to, func(s *Shard) {
-		if s.closed {
+		e := s.element(serial)
+		if s.closed || e == nil {
 			moved.Drop()
 			return
 		}
-		e := s.elements[index]
 		e.sctp.Adopt(s.loop, moved, e.association, e.accept)
 	}) {
 		moved.Drop()

@@ -38,8 +38,7 @@ type Proxy struct {
 	local       *pool.Local // of the pools without a source
 	handlespace *handlespace.Handlespace
 
-	reloading sync.Mutex
-	config    Config // guarded by reloading: what is running
+	reloading sync.Mutex // held while another configuration is taken
 }
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.
@@ -52,29 +51,31 @@ func start(c Config, log hclog.Logger, m *metrics.Metrics, old *past) (*Proxy, e
 	if err := Supported(c); err != nil {
 		return nil, err
 	}
-	keys, err := loadSecrets(c)
-	if err != nil {
-		return nil, err
-	}
-	c, local := registers(c)
-	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local, config: c}
+	local := pool.NewLocal()
+	c = registers(c, local)
+	p := &Proxy{started: time.Now(), census: newCensus(), log: log, local: local}
 	loops, err := p.makeLoops(old.shards(c))
 	if err != nil {
 		p.end()
 		return nil, err
 	}
 	common := newSpread(c, loops, random)
-	common.secrets = keys
-	old.bequeath(common)
 	p.common = common
-	p.handlespace = p.newHandlespace(c)
+	first, err := common.layout(nil, c)
+	if err != nil {
+		p.end()
+		return nil, err
+	}
+	old.bequeath(common, first)
+	common.now.Store(first)
+	p.handlespace = p.newHandlespace()
 	if old != nil {
 		p.hold()
 	}
 	for i := len(loops) - 1; i >= 0; i-- { // the first one listens: by then the others are there
 		r := p.runners[i]
 		var err error
-		r.do(func() { r.shard, err = newShard(i, common, c, log, m, openKernel(p.census)) })
+		r.do(func() { r.shard, err = newShard(i, common, log, m, openKernel(p.census)) })
 		if err != nil {
 			p.letGo()
 			p.end()
@@ -82,7 +83,7 @@ func start(c Config, log hclog.Logger, m *metrics.Metrics, old *past) (*Proxy, e
 		}
 	}
 	p.census.begin()
-	p.renewal = renew(keys, c.Watched, log, m)
+	p.renewal = renew(first.secrets, c.Watched, log, m)
 	return p, nil
 }
 
@@ -134,7 +135,7 @@ func (r *shardRunner) do(f func()) bool {
 }
 
 // Pools are the pools that the proxy knows, by their handles. The map is not to be changed.
-func (p *Proxy) Pools() map[string]*pool.Pool { return p.common.pools }
+func (p *Proxy) Pools() map[string]*pool.Pool { return p.common.now.Load().handles }
 
 // Status tells what the proxy is doing. Each shard is asked in its turn, for its sessions in several: none is held up by a status.
 func (p *Proxy) Status() Status {
@@ -214,27 +215,35 @@ func (p *Proxy) end() {
 // Shard is everything that one loop owns. It belongs to the loop's goroutine. It is exported for simulation: over a
 // looptest.World the whole proxy runs in virtual time.
 type Shard struct {
-	index        int     // 0: the first, which listens
-	common       *spread // what it shares with others
-	loop         loop.Loop
-	config       Config
-	log          hclog.Logger
-	metrics      *metrics.Metrics
-	users        []*userSide    // in the order of the configuration, in every shard
-	elements     []*elementSide // likewise
-	interceptors []*interceptor // of the first shard
-	feeds        []*feed        // likewise
-	records      []Record       // at least the last keptRecords, oldest first
-	changes      []PathChange   // likewise
-	scratch      *loop.Buffer
-	random       func([]byte)
-	kernel       *kernel   // nil: it cannot be asked
-	blind        bool      // it was said that the kernel does not answer about connections
-	starved      time.Time // when it was last said that the memory limit is reached
-	gauges       loop.Timer
-	calls        sync.WaitGroup // of registries
-	virtual      bool           // there is one goroutine: registries are called on it
-	closed       bool
+	index     int     // 0: the first, which listens
+	common    *spread // what it shares with others
+	loop      loop.Loop
+	layout    *layout
+	config    Config // of layout
+	log       hclog.Logger
+	metrics   *metrics.Metrics
+	users     []*userSide               // in the order of the configuration, in every shard; behind them those that are leaving
+	elements  []*elementSide            // likewise
+	leaving   []leaver                  // sides that are not in the configuration any more
+	former    []*elementSide            // those that others have taken over from
+	entrances map[entranceKey]*entrance // of the first shard
+	shift     *shift                    // what is being prepared; nil: nothing
+	sweep     loop.Timer                // runs while there are leaving or former ones
+	feeds     []*feed                   // of the first shard
+	records   []Record                  // at least the last keptRecords, oldest first
+	changes   []PathChange              // likewise
+	scratch   *loop.Buffer
+	random    func([]byte)
+	kernel    *kernel   // nil: it cannot be asked
+	blind     bool      // it was said that the kernel does not answer about connections
+	starved   time.Time // when it was last said that the memory limit is reached
+	gauges    loop.Timer
+	gauged    gauges                     // what they were set to last
+	past      map[string]session.Traffic // of pool_users' sides that have ended, by name
+	calls     sync.WaitGroup             // of registries
+	virtual   bool                       // there is one goroutine: registries are called on it
+	stopping  bool                       // nobody is accepted any more
+	closed    bool
 }
 
 // keptRecords is how many failover records are kept for Status.
@@ -244,49 +253,37 @@ func random(p []byte) { _, _ = rand.Read(p) } // crypto/rand.Read never fails
 
 // newShard makes one of the shards of a process. The first one listens as the configuration says. On an error nothing is left
 // listening.
-func newShard(index int, common *spread, c Config, log hclog.Logger, m *metrics.Metrics, k *kernel) (*Shard, error) {
-	s := &Shard{index: index, common: common, loop: common.loops[index], config: c, log: log, metrics: m, random: random, kernel: k}
+func newShard(index int, common *spread, log hclog.Logger, m *metrics.Metrics, k *kernel) (*Shard, error) {
+	s := &Shard{index: index, common: common, loop: common.loops[index], log: log, metrics: m, random: random, kernel: k}
 	common.shards[index] = s
 	if len(common.loops) > 1 {
 		s.loop.Buffers().Share(&common.memory)
 	}
-	return s, s.listen()
+	return s, s.begin(common.now.Load())
 }
 
 // NewVirtualShard is a whole proxy of one shard for a loop of virtual hosts: tokens come from random, so that it can be repeated, and
 // the kernel is not asked about hosts that it does not know. The configuration must name no programs: they do not run in virtual time.
 func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics, random func([]byte)) (*Shard, error) {
-	keys, err := loadSecrets(c)
+	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, log: log, metrics: m, random: random, virtual: true}
+	s.common.shards[0] = s
+	first, err := s.common.layout(nil, c)
 	if err != nil {
 		return nil, err
 	}
-	s := &Shard{common: newSpread(c, []loop.Loop{l}, random), loop: l, config: c, log: log, metrics: m, random: random, virtual: true}
-	s.common.secrets = keys
-	s.common.shards[0] = s
-	return s, s.listen()
+	return s, s.begin(first)
 }
 
-func (s *Shard) listen() error {
-	s.loop.Buffers().LimitPages(s.config.Limits.Pipes, &s.common.pipes)
-	for _, c := range s.config.Elements {
-		side, err := newElementSide(s, c)
-		if err != nil {
-			s.Close()
-			return fmt.Errorf("pool_element %q: %w", c.Name, err)
-		}
-		s.elements = append(s.elements, side)
+// begin begins with the first layout.
+func (s *Shard) begin(first *layout) error {
+	s.sweep.Func = s.sweepLeft
+	s.config = first.config
+	t, err := s.prepare(first)
+	if err != nil {
+		s.Close()
+		return err
 	}
-	for _, c := range s.config.Users {
-		side, err := newUserSide(s, c)
-		if err != nil {
-			s.Close()
-			return fmt.Errorf("pool_user %q: %w", c.Name, err)
-		}
-		s.users = append(s.users, side)
-	}
-	if s.index == 0 {
-		s.follow()
-	}
+	t.commit()
 	if s.metrics != nil && s.index == 0 {
 		s.gauges.Func = s.gauge
 		s.gauge()
@@ -296,6 +293,10 @@ func (s *Shard) listen() error {
 
 // StopAccepting closes the listeners; sessions and legs go on, and so do connections that were accepted before.
 func (s *Shard) StopAccepting() {
+	s.stopping = true
+	for _, d := range s.entrances {
+		d.listener.Close()
+	}
 	for _, u := range s.users {
 		u.stopAccepting()
 	}
@@ -322,7 +323,11 @@ func (s *Shard) Busy() bool {
 // Close ends everything.
 func (s *Shard) Close() {
 	s.closed = true
+	if s.shift != nil {
+		s.shift.undo()
+	}
 	s.StopAccepting()
+	s.loop.Cancel(&s.sweep)
 	for _, f := range s.feeds {
 		f.close()
 	}
@@ -333,6 +338,9 @@ func (s *Shard) Close() {
 	for _, e := range s.elements {
 		e.close()
 	}
+	for _, e := range s.former {
+		e.dismantle()
+	}
 	s.loop.Cancel(&s.gauges)
 	if s.kernel != nil {
 		s.kernel.close()
@@ -342,9 +350,4 @@ func (s *Shard) Close() {
 		s.scratch.Drop()
 		s.scratch = nil
 	}
-}
-
-func (s *Shard) token() (t session.Token) {
-	s.random(t[:])
-	return t
 }

@@ -24,8 +24,8 @@ type asker struct {
 	first firstAsker
 }
 
-func newAsker(s *Shard, c User) *asker {
-	return &asker{loop: s.loop, log: s.log.Named(c.Name), pool: s.common.pools[c.Pool], table: c.Commands, asked: make(map[string]*asked),
+func newAsker(s *Shard, c User, in *pool.Pool) *asker {
+	return &asker{loop: s.loop, log: s.log.Named(c.Name), pool: in, table: c.Commands, asked: make(map[string]*asked),
 		first: firstAsker{loop: s.loop}}
 }
 

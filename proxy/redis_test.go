@@ -104,7 +104,7 @@ func TestAskerAsksInTime(t *testing.T) {
 		t.Error("get is not safe")
 	}
 	step("it has told", moved, false)
-	r.shard.common.pools["data"].Failed(r.world.Now(), "a")
+	r.shard.layout.pools["data"].pool.Failed(r.world.Now(), "a")
 	reply(step("it has failed since", first, true), redisTable)
 	step("it has told again", first, false)
 	r.world.RunFor(askAgain)
@@ -118,11 +118,11 @@ func TestAskerAsksInTime(t *testing.T) {
 // elements are called by their addresses there are ever new ones.
 func TestAskerForgets(t *testing.T) {
 	r := newRedisRig(t)
-	elements := r.shard.common.pools["data"]
+	elements := r.shard.layout.pools["data"].pool
 	for i := range 100 {
 		name := string(rune('b' + i))
 		elements.Update([]pool.Element{{Name: name, Address: netip.AddrPortFrom(netip.MustParseAddr("10.0.0.1"), uint16(i+1))}})
-		r.shard.updated("data")
+		r.shard.updated(elements)
 		if err := r.ask(session.Moment{Element: name})([]byte("*1\r\n*3\r\n$3\r\nge" + string(rune('a'+i%26)) + "\r\n:2\r\n*1\r\n+readonly\r\n")); err != nil {
 			t.Fatal(err)
 		}

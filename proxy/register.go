@@ -84,7 +84,8 @@ type registration struct {
 
 	up      bool  // the server is healthy
 	down    error // why not; nil: nobody has looked yet
-	leaving bool  // the process stops
+	leaving bool  // the process stops, or it is not configured any more
+	waits   int   // those before it in its place that have not gone yet
 	drained bool  // by an operator
 	gone    func()
 
@@ -140,6 +141,41 @@ func newRegistration(e *elementSide, c Register, listens netip.AddrPort) *regist
 	return r
 }
 
+// is reports whether it registers what is to be registered now, but for values that can be told it.
+func (r *registration) is(c Register, listens netip.AddrPort) bool {
+	told := []string{"Weight", "Priority", "Degradation", "Load", "LoadFrom", "LoadExec", "MaxSessions", "Every"}
+	at := c.Address
+	if !at.IsValid() {
+		at = listens
+	}
+	return at == r.element.Address && only(diffOf(r.config, c), append(told, "Address")...)
+}
+
+// change has it go on as that of another side, with other values.
+func (r *registration) change(e *elementSide, c Register) {
+	same := len(diffOf(r.config, c)) == 0
+	c.Registry = r.config.Registry
+	r.side, r.config = e, c
+	if same {
+		return
+	}
+	r.load.close()
+	asked, last, err := r.load.asked, r.load.last, r.load.err
+	r.load = loadMeter{}
+	r.load.begin(r)
+	if r.load.runner != nil && asked { // the program that was may have been another one: until this one has ended its word counts
+		r.load.asked, r.load.last, r.load.err = true, last, err
+	}
+	r.element.Weight, r.element.Priority, r.element.Degradation = c.Weight, c.Priority, c.Degradation
+	r.shard.loop.Cancel(&r.again)
+	if r.held != nil {
+		r.element.Load = r.load.now()
+		r.held.Revalue(r.element)
+		r.load.told()
+		r.look()
+	}
+}
+
 // serverIs hears how the server is, again and again.
 func (r *registration) serverIs(up bool, why error) {
 	changed := up != r.up
@@ -167,7 +203,7 @@ func (r *registration) drain(on bool) {
 
 // step does what is to be done next, if nothing is going on.
 func (r *registration) step() {
-	wanted := r.up && !r.leaving && !r.drained
+	wanted := r.up && !r.leaving && !r.drained && (r.waits == 0 || r.held != nil)
 	switch {
 	case r.calling || r.shard.closed:
 	case wanted && r.held == nil && !r.refused && r.load.known():

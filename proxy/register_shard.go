@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/pool"
@@ -18,24 +19,59 @@ const (
 	watchTimeout = 2 * probeTimeout
 )
 
-// register prepares the registrations of a pool_element. What they need to know of the server is the health check's; where there is none
-// the port is watched.
-func (e *elementSide) register(c Element) {
-	if len(c.Register) == 0 {
-		return
+// register prepares the registrations of a pool_element; was is the side that it has taken over from, nil: none, whose registrations go on as far
+// as they are the same. What they need to know of the server is the health check's; where there is none the port is watched.
+func (e *elementSide) register(was *elementSide) {
+	var old []*registration
+	if was != nil {
+		old = was.registrations
+		e.goodbyes, was.registrations, was.goodbyes = was.goodbyes, nil, nil
 	}
-	for _, to := range c.Register {
-		e.registrations = append(e.registrations, newRegistration(e, to, e.listener.Addr()))
+	var begun []*registration
+	for _, to := range e.block.config.Register {
+		i := slices.IndexFunc(old, func(r *registration) bool { return r.is(to, e.address()) })
+		if i >= 0 {
+			old[i].change(e, to)
+			e.registrations = append(e.registrations, old[i])
+			old = slices.Delete(slices.Clone(old), i, i+1)
+			continue
+		}
+		r := newRegistration(e, to, e.address())
+		r.drained = e.drained
+		e.registrations, begun = append(e.registrations, r), append(begun, r)
 	}
-	if e.health == nil {
+	for _, r := range old {
+		e.farewell(r, begun...)
+	}
+	switch {
+	case len(e.registrations) == 0:
+	case e.health == nil:
 		e.watch = newHealth(e.shard, e.name, HealthCheck{Kind: healthListens, Address: e.server, Interval: watchEvery, Timeout: watchTimeout,
 			Rise: 1, Fall: watchFall}, func(error) {})
 		e.watch.probe = e.probe
 		e.shard.loop.Schedule(&e.watch.next, e.shard.loop.Now())
 		e.watch.each = func() { e.checked(e.watch) }
-		return
+	default:
+		e.health.each = func() { e.checked(e.health) }
 	}
-	e.health.each = func() { e.checked(e.health) }
+}
+
+// farewell has a registration end. Those that take the same place in a pool wait for that.
+func (e *elementSide) farewell(r *registration, heirs ...*registration) {
+	heirs = slices.DeleteFunc(slices.Clone(heirs), func(x *registration) bool { return x.config.Handle != r.config.Handle })
+	for _, x := range heirs {
+		x.waits++
+	}
+	e.goodbyes = append(e.goodbyes, r)
+	r.leave(func() {
+		for _, s := range e.shard.elements {
+			s.goodbyes = slices.DeleteFunc(s.goodbyes, func(x *registration) bool { return x == r })
+		}
+		for _, x := range heirs {
+			x.waits--
+			x.step()
+		}
+	})
 }
 
 // checked tells the registrations what a check has found. Other than for legs, a server is not healthy before a check has passed.
@@ -93,7 +129,7 @@ func (s *Shard) withdraw(gone func()) {
 // leaveRegistries lets go of what is registered yet, and waits until no registry is being called any more, but not for ever.
 func (s *Shard) leaveRegistries() {
 	all := s.allRegistrations()
-	if len(all) == 0 {
+	if len(all) == 0 && s.virtual {
 		return
 	}
 	for _, r := range all {
@@ -134,7 +170,7 @@ func (s *Shard) waitForCalls(gone chan struct{}) {
 
 func (s *Shard) allRegistrations() (all []*registration) {
 	for _, e := range s.elements {
-		all = append(all, e.registrations...)
+		all = append(append(all, e.registrations...), e.goodbyes...)
 	}
 	return all
 }
@@ -159,7 +195,7 @@ type RegistrationStatus struct {
 
 // registrationStatus is asked on the first shard.
 func (e *elementSide) registrationStatus() (all []RegistrationStatus) {
-	for _, r := range e.registrations {
+	for _, r := range append(slices.Clone(e.registrations), e.goodbyes...) {
 		s := RegistrationStatus{Element: e.name, Pool: r.config.Handle, Source: r.config.SourceName, Name: r.element.Name,
 			Address: r.element.Address.String(), Mapping: r.element.Mapping, Policy: r.config.Policy.String(), State: string(r.state), Since: r.since}
 		if r.err != nil {

@@ -245,7 +245,7 @@ func TestRegister(t *testing.T) {
 	r.wants("", regWaiting)
 	r.world.RunFor(10 * time.Second)
 	r.wants("", regWaiting)
-	if s := r.status(); !strings.Contains(s.Error, "nobody does") || s.Name != "a@orders" || s.Address != r.shard.elements[0].listener.Addr().String() || s.Load != nil {
+	if s := r.status(); !strings.Contains(s.Error, "nobody does") || s.Name != "a@orders" || s.Address != r.shard.elements[0].address().String() || s.Load != nil {
 		t.Errorf("%+v", s)
 	}
 	r.serves(true)

@@ -66,8 +66,8 @@ func (r *reloadRig) with(elements ...pool.Element) Config {
 
 func (r *reloadRig) reload(c Config, changed int) {
 	r.Helper()
-	if n, err := r.proxy.Reload(c); n != changed || err != nil {
-		r.Fatalf("%d pools changed, not %d; %v", n, changed, err)
+	if changes, err := r.proxy.Reload(c); len(changes) != changed || err != nil {
+		r.Fatalf("%q changed, not %d; %v", changes, changed, err)
 	}
 }
 
@@ -227,15 +227,19 @@ func TestReloadRefused(t *testing.T) {
 	a, b := named(t, "a", mapping.None), named(t, "b", mapping.None)
 	r := newReloadRig(t, mapping.None, a)
 	c := r.with(b)
-	c.Users = slices.Clone(c.Users)
-	c.Users[0].Memory++
-	c.Pools[0].Policy = pool.Random
+	c.Limits.Shards, c.Log.JSON = 3, true
 	_, err := r.proxy.Reload(c)
 	var restart *RestartError
-	if !errors.As(err, &restart) || len(restart.Differences) != 2 || err.Error() != `needs a restart: pool "data" policy changed from round_robin to random (and 1 more)` {
+	if !errors.As(err, &restart) || len(restart.Differences) != 2 ||
+		err.Error() != `needs a restart (poolproxy upgrade does it): log.format changed from text to json (and 1 more)` {
 		t.Fatal(err)
 	}
 	r.served(r.session(), "a")
+	c = r.with(b)
+	c.Limits.Memory = 1
+	if _, err := r.proxy.Reload(c); !errors.As(err, &restart) || !strings.Contains(err.Error(), "too little for the 2 shards") {
+		t.Fatal(err)
+	}
 	r.reload(r.with(b), 1)
 	r.served(r.session(), "b")
 }

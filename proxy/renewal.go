@@ -17,7 +17,6 @@ const renewEvery = 5 * time.Second
 
 // renewal looks for other certificates. Those who shake hands from then on see them; associations go on.
 type renewal struct {
-	all     []*secure.Credentials
 	log     hclog.Logger
 	now     chan struct{} // has it look at once
 	stop    chan struct{}
@@ -25,26 +24,45 @@ type renewal struct {
 	metrics *metrics.Metrics        // nil: nobody wants them
 	said    map[secure.Files]string // the last error of each; its goroutine only
 	warned  map[string]time.Time    // when it was last said that a certificate expires; likewise
+
+	mu    sync.Mutex
+	all   []*secure.Credentials // guarded by mu
+	begun bool                  // guarded by mu: its goroutine runs
 }
 
 // Watched is a certificate that somebody else in the process uses and reads again, as one towards etcd. It is looked at when it expires.
 type Watched struct{ Credentials *secure.Credentials }
 
-// renew begins to look, if there are certificates.
+// renew looks after certificates from now on.
 func renew(s secrets, others []Watched, log hclog.Logger, m *metrics.Metrics) *renewal {
+	r := &renewal{log: log, metrics: m, now: make(chan struct{}, 1), stop: make(chan struct{}), said: make(map[secure.Files]string),
+		warned: make(map[string]time.Time)}
+	r.set(s, others)
+	return r
+}
+
+// set says which ones there are now, and has them looked at.
+func (r *renewal) set(s secrets, others []Watched) {
 	all := slices.Collect(maps.Values(s))
 	for _, o := range others {
 		all = append(all, o.Credentials)
 	}
-	if len(all) == 0 {
-		return nil
+	r.mu.Lock()
+	r.all = all
+	if !r.begun && len(all) > 0 {
+		r.begun = true
+		r.running.Add(1)
+		go r.run()
 	}
-	r := &renewal{all: all, log: log, metrics: m, now: make(chan struct{}, 1), stop: make(chan struct{}), said: make(map[secure.Files]string),
-		warned: make(map[string]time.Time)}
-	r.look()
-	r.running.Add(1)
-	go r.run()
-	return r
+	r.mu.Unlock()
+	r.soon()
+}
+
+// certificates are those that there are now.
+func (r *renewal) certificates() []*secure.Credentials {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.all
 }
 
 // run looks now and then. It ends with close, which waits for it.
@@ -65,9 +83,6 @@ func (r *renewal) run() {
 
 // soon has it look without waiting for its time.
 func (r *renewal) soon() {
-	if r == nil {
-		return
-	}
 	select {
 	case r.now <- struct{}{}:
 	default: // it is about to
@@ -75,7 +90,7 @@ func (r *renewal) soon() {
 }
 
 func (r *renewal) look() {
-	for _, c := range r.all {
+	for _, c := range r.certificates() {
 		f := c.Files()
 		changed, err := c.Refresh()
 		switch {
@@ -112,7 +127,7 @@ const (
 // expiring says which certificates expire soon, once a day each, and tells the metrics of all. One that is in several Files counts once.
 func (r *renewal) expiring(now time.Time) {
 	left := make(map[string]time.Duration)
-	for _, c := range r.all {
+	for _, c := range r.certificates() {
 		if at, ok := c.Expires(); ok {
 			left[c.Files().Cert] = at.Sub(now)
 		}

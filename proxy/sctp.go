@@ -48,8 +48,8 @@ func (p Pool) sctp(u User, elements *pool.Pool) mapping.SCTPMapping {
 }
 
 // sctp is the mapping SCTP as this shard's pool_user dials with it.
-func (s *Shard) sctp(p Pool, u User) mapping.SCTPMapping {
-	return s.watched(p.sctp(u, s.common.pools[p.Handle]), "pool_user", u.Name)
+func (s *Shard) sctp(p Pool, u User, elements *pool.Pool) mapping.SCTPMapping {
+	return s.watched(p.sctp(u, elements), "pool_user", u.Name)
 }
 
 // sctp is the mapping SCTP as the pool_element listens with it.

@@ -149,7 +149,7 @@ func TestShardsLimit(t *testing.T) {
 			t.Errorf("%d sessions are counted", s)
 		}
 	}
-	eventually(t, "the legs are counted", func() bool { return x.elements[0].runners[0].shard.common.counts["a"].legs.Load() == 4 })
+	eventually(t, "the legs are counted", func() bool { return x.elements[0].runners[0].shard.layout.element("a").counts.legs.Load() == 4 })
 }
 
 // chunkOf is a chunk of the mapping (docs/protocol.md); the first three words of DATA are zero: TSN, stream, number.

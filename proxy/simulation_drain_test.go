@@ -64,8 +64,8 @@ func (d *drains) byOperator(e *element) {
 	set := func(change func(string) bool) {
 		m.user.Post(func() { change(name); m.userShard.drain(name, true) })
 	}
-	set(m.userShard.common.pools["pool"].Drain)
-	d.later(time.Second, e, func() { m.tracef("%s is drained no more", name); set(m.userShard.common.pools["pool"].Undrain) })
+	set(m.userShard.layout.pools["pool"].pool.Drain)
+	d.later(time.Second, e, func() { m.tracef("%s is drained no more", name); set(m.userShard.layout.pools["pool"].pool.Undrain) })
 }
 
 // unnamed has the source leave the element out, for so long that its sessions leave it; then it is there again.

@@ -70,7 +70,7 @@ func (m *simulation) whereIs(name string) netip.AddrPort {
 	if at, told := m.named[name]; told { // also of one that is left out now
 		return at
 	}
-	e, _ := m.userShard.common.pools["pool"].Element(name)
+	e, _ := m.userShard.layout.pools["pool"].pool.Element(name)
 	return e.Address
 }
 

@@ -64,8 +64,8 @@ func (s *source) tell() {
 		for _, e := range elements {
 			s.m.named[e.Name] = e.Address
 		}
-		shard.common.pools["pool"].Learn(shard.loop.Now(), news)
-		shard.updated("pool")
+		shard.layout.pools["pool"].pool.Learn(shard.loop.Now(), news)
+		shard.updated(shard.layout.pools["pool"].pool)
 	})
 }
 

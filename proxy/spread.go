@@ -5,8 +5,6 @@ import (
 	"sync/atomic"
 
 	"github.com/poolproxy/poolproxy/loop"
-	"github.com/poolproxy/poolproxy/pool"
-	"github.com/poolproxy/poolproxy/session"
 )
 
 // spread is what the shards of a process have in common. What is not atomic or locked by itself is set before the first shard
@@ -15,19 +13,17 @@ import (
 type spread struct {
 	loops     []loop.Loop
 	shards    []*Shard // each is set, and used, on its own goroutine only
-	pools     map[string]*pool.Pool
-	tokens    map[string]session.Token  // instances, by the kind and the name of the block
-	slots     map[string]chan struct{}  // of the programs that run, by the name of the pool_user
-	counts    map[string]*elementCounts // by the name of the pool_element
-	number    atomic.Uint64             // of the last session
-	loads     []load                    // of the shards
-	places    places                    // where the next session goes: the first shard's
-	memory    atomic.Int64              // bytes in buffers; not used by a single shard
-	pipes     atomic.Int64              // piped buffers
-	cookies   cookies                   // of sessions, by their connections to servers
-	secrets   secrets                   // certificates and keys
-	observers []Observer                // of what becomes of sessions
-	slack     int64                     // bytes to be left of limits.memory, because memory is not exact
+	now       atomic.Pointer[layout]
+	random    func([]byte)  // used by one goroutine at a time: at the start, and for a reload
+	serials   atomic.Uint64 // of the last block
+	number    atomic.Uint64 // of the last session
+	loads     []load        // of the shards
+	places    places        // where the next session goes: the first shard's
+	memory    atomic.Int64  // bytes in buffers; not used by a single shard
+	pipes     atomic.Int64  // piped buffers
+	cookies   cookies       // of sessions, by their connections to servers
+	observers []Observer    // of what becomes of sessions
+	slack     int64         // bytes to be left of limits.memory, because memory is not exact
 }
 
 // elementCounts are what the shards' sides of one pool_element count together.
@@ -50,31 +46,8 @@ const slackEach = loop.TellEvery + 3*loop.LargeBuffer
 // newSpread prepares for as many shards as there are loops. random makes instances.
 func newSpread(c Config, loops []loop.Loop, random func([]byte)) *spread {
 	n := len(loops)
-	p := &spread{loops: loops, shards: make([]*Shard, n), loads: make([]load, n), pools: make(map[string]*pool.Pool),
-		tokens: make(map[string]session.Token), slots: make(map[string]chan struct{}), counts: make(map[string]*elementCounts),
+	return &spread{loops: loops, shards: make([]*Shard, n), loads: make([]load, n), random: random,
 		places: newPlaces(n, c.Limits.Shards == 0), slack: int64(n-1) * slackEach, observers: c.Observers}
-	for _, x := range c.Pools {
-		p.pools[x.Handle] = pool.New(x.Handle, x.Policy, x.Elements)
-		if x.Policy.Draws() {
-			var seed [16]byte
-			random(seed[:])
-			p.pools[x.Handle].Seed(seed)
-		}
-	}
-	token := func(name string) {
-		var t session.Token
-		random(t[:])
-		p.tokens[name] = t
-	}
-	for _, x := range c.Elements {
-		token("pool_element " + x.Name)
-		p.counts[x.Name] = &elementCounts{}
-	}
-	for _, x := range c.Users {
-		token("pool_user " + x.Name)
-		p.slots[x.Name] = make(chan struct{}, maxPrograms)
-	}
-	return p
 }
 
 // processors is GOMAXPROCS at the start: loops that run raise it.

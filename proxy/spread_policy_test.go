@@ -19,9 +19,12 @@ func TestPoolsAreSeeded(t *testing.T) {
 		c := Config{Pools: []Pool{{Handle: "p", Policy: policy, Elements: elements}}}
 		taken := 0
 		choices := func(first byte) (names string) {
-			p := newSpread(c, nil, func(b []byte) { b[0] = first; taken += len(b) })
+			l, err := newSpread(c, nil, func(b []byte) { b[0] = first; taken += len(b) }).layout(nil, c)
+			if err != nil {
+				t.Fatal(err)
+			}
 			for range 50 {
-				e, _, _ := p.pools["p"].Choose(time.Time{})
+				e, _, _ := l.pools["p"].pool.Choose(time.Time{})
 				names += e.Name
 			}
 			return names

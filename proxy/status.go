@@ -70,6 +70,8 @@ type UserStatus struct {
 	UnprotectedBytes    uint64 `json:"unprotected_bytes"`
 
 	Sessions int `json:"sessions"`
+
+	Leaving bool `json:"leaving"` // it is not configured any more: its sessions go on until they end
 }
 
 // ElementStatus is one pool_element of this process.
@@ -85,6 +87,8 @@ type ElementStatus struct {
 
 	Cookies bool        `json:"cookies"`       // it has a key by which it signs and checks them
 	Card    *CardStatus `json:"business_card"` // null: it has none
+
+	Leaving bool `json:"leaving"` // it is not configured any more: its sessions leave, and those that cannot go on until they end
 }
 
 // CardStatus is what a pool_element tells pool users of where its sessions should go if it fails.

@@ -67,13 +67,14 @@ func (h *Heir) Take(piece []byte, fd int) error {
 func (h *Heir) takeShared(c *carried) error {
 	switch c.kind {
 	case carriedPool:
-		if p := h.common.pools[c.block]; p != nil {
+		if p := h.Pools()[c.block]; p != nil {
 			if err := p.Thaw(c.state, time.Now()); err != nil {
 				return fmt.Errorf("pool %q: %w", c.block, err)
 			}
 		}
 	case carriedTable:
-		for _, u := range h.config.Users {
+		for _, b := range h.common.now.Load().users {
+			u := b.config
 			if u.Name == c.block && u.Commands != nil {
 				if err := u.Commands.Thaw(c.state); err != nil {
 					return fmt.Errorf("pool_user %q: what servers have said of their commands: %w", c.block, err)

@@ -38,8 +38,25 @@ func (t *TLS) files() secure.Files { return secure.Files{Cert: t.Cert, Key: t.Ke
 // secrets are the certificates and keys of a process. The map is not changed.
 type secrets map[secure.Files]*secure.Credentials
 
-// loadSecrets reads what the configuration names. The error names the block.
-func loadSecrets(c Config) (secrets, error) {
+// of are those of a block; nil: it has none.
+func (s secrets) of(t *TLS) *secure.Credentials {
+	if t == nil {
+		return nil
+	}
+	return s[t.files()]
+}
+
+// ofEnd are those of a block towards clients or servers; nil: it has none.
+func (s secrets) ofEnd(t *EndTLS) *secure.Credentials {
+	if t == nil {
+		return nil
+	}
+	return s[t.files()]
+}
+
+// loadSecrets reads what the configuration names. Those that were there before are the same ones; that they can be read, too, is
+// seen to. The error names the block.
+func loadSecrets(c Config, before secrets) (secrets, error) {
 	all := make(secrets)
 	var failed error
 	add := func(f secure.Files, kind, name string) {
@@ -48,6 +65,9 @@ func loadSecrets(c Config) (secrets, error) {
 		}
 		if all[f], failed = secure.Load(f); failed != nil {
 			failed = fmt.Errorf("%s %q: tls: %w", kind, name, failed)
+		}
+		if old := before[f]; old != nil {
+			all[f] = old
 		}
 	}
 	each := func(t *TLS, end *EndTLS, kind, name string) {
@@ -71,12 +91,12 @@ func loadSecrets(c Config) (secrets, error) {
 }
 
 // tls are the rules of one side.
-func (s *Shard) tls(t *TLS, kind, name string) secure.Rules {
+func (s *Shard) tls(credentials *secure.Credentials, t *TLS, kind, name string) secure.Rules {
 	peer := "pool_user"
 	if kind == "pool_user" {
 		peer = "address"
 	}
-	return secure.Rules{Credentials: s.common.secrets[t.files()], Allow: t.Allow, Refused: s.refused(kind, kind, name, peer)}
+	return secure.Rules{Credentials: credentials, Allow: t.Allow, Refused: s.refused(kind, kind, name, peer)}
 }
 
 // refused counts handshakes that fail, and says so. side is what it is counted under; kind and name are the block, peer is what the other
@@ -93,10 +113,11 @@ func (s *Shard) refused(side, kind, name, peer string) secure.Refused {
 }
 
 // secured is the mapping TCP in TLS as this shard's pool_user dials with it.
-func (s *Shard) secured(p Pool, u User) secure.Mapping {
-	rules := s.tls(p.TLS, "pool_user", u.Name)
+func (s *Shard) secured(in *poolBlock, u User) secure.Mapping {
+	p := in.config
+	rules := s.tls(in.credentials, p.TLS, "pool_user", u.Name)
 	rules.At = func(to netip.AddrPort) (secure.Allow, bool) {
-		e, ok := s.common.pools[p.Handle].ElementAt(to)
+		e, ok := in.pool.ElementAt(to)
 		if !ok {
 			return nil, false
 		}

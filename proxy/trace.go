@@ -62,25 +62,22 @@ func (s *Shard) outline(to *Status) {
 			to.Pools = append(to.Pools, s.poolStatus(c))
 		}
 	}
-	for i, u := range s.users {
-		if s.index == 0 {
-			to.Users = append(to.Users, u.status())
-		}
-		to.Users[i].add(u)
-		m := s.poolConfig(u.config.Pool).Mapping
+	for _, u := range s.users {
+		to.user(u).add(u)
+		m := u.block.pool.config.Mapping
 		u.links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_user", u.config.Name, m, a, up, legs))
 		})
 	}
-	for i, e := range s.elements {
-		if s.index == 0 {
-			to.Elements = append(to.Elements, ElementStatus{Name: e.name, Listen: e.listener.Addr().String(), Server: e.server.String(), Header: e.sendProxy.String(), Drained: e.drained,
-				Health: e.health.text(), Cookies: len(s.config.Elements[i].CookieKey) > 0, Card: cardStatus(s.config.Elements[i].Card)})
-		}
+	for i := range to.Users {
+		to.Users[i].count(s.past[to.Users[i].Name])
+	}
+	for _, e := range s.elements {
 		to.Registrations = append(to.Registrations, e.registrationStatus()...)
 		live, held := e.rules.Legs()
-		to.Elements[i].Legs += live
-		to.Elements[i].Held += held
+		is := to.element(e)
+		is.Legs += live
+		is.Held += held
 		e.rules.Links(func(a mapping.Association, up bool, legs int) {
 			to.Associations = append(to.Associations, associationStatus("pool_element", e.name, e.mapping, a, up, legs))
 		})
@@ -90,6 +87,40 @@ func (s *Shard) outline(to *Status) {
 	}
 	to.Failovers = append(to.Failovers, s.records[max(len(s.records)-keptRecords, 0):]...)
 	to.PathChanges = append(to.PathChanges, s.changes[max(len(s.changes)-keptRecords, 0):]...)
+}
+
+// user is where it is told of a pool_user. The first shard's that are configured come first; sessions that began when it was
+// configured otherwise count for the one that there is now.
+func (s *Status) user(u *userSide) *UserStatus {
+	for i := range s.Users {
+		if s.Users[i].Name == u.config.Name {
+			return &s.Users[i]
+		}
+	}
+	x := u.status()
+	x.Leaving = u.entrance == nil
+	if u.entrance != nil {
+		x.Listen = u.entrance.address().String()
+	}
+	s.Users = append(s.Users, x)
+	return &s.Users[len(s.Users)-1]
+}
+
+// element is where it is told of a pool_element, likewise.
+func (s *Status) element(e *elementSide) *ElementStatus {
+	for i := range s.Elements {
+		if s.Elements[i].Name == e.name {
+			return &s.Elements[i]
+		}
+	}
+	c := e.block.config
+	x := ElementStatus{Name: e.name, Server: e.server.String(), Header: e.sendProxy.String(), Drained: e.drained, Health: e.health.text(), Cookies: len(c.CookieKey) > 0,
+		Card: cardStatus(c.Card), Leaving: e.entrance == nil}
+	if at := e.address(); at.IsValid() {
+		x.Listen = at.String()
+	}
+	s.Elements = append(s.Elements, x)
+	return &s.Elements[len(s.Elements)-1]
 }
 
 // finish puts the records of all shards in the order of their time, and keeps the last ones.
@@ -102,7 +133,7 @@ func (s *Status) finish() {
 // status is what the pool_user has been told to do.
 func (u *userSide) status() UserStatus {
 	c := &u.config
-	s := UserStatus{Name: c.Name, Listen: u.listener.Addr().String(), Pool: c.Pool, Protocol: c.Protocol.Name(), Ack: c.Failover.Ack.String(),
+	s := UserStatus{Name: c.Name, Pool: c.Pool, Protocol: c.Protocol.Name(), Ack: c.Failover.Ack.String(),
 		Transparent: c.Transparent.String(), Match: []string{}, Trusted: []string{}, Refused: map[string]uint64{}}
 	for _, m := range c.Match {
 		s.Match = append(s.Match, m.String())
@@ -117,12 +148,8 @@ func (u *userSide) status() UserStatus {
 
 // add counts what a shard's side of the pool_user does.
 func (s *UserStatus) add(u *userSide) {
-	t := u.rules.Traffic()
 	s.Sessions += u.rules.Count()
-	s.ProtectedMessages += t.ProtectedMessages
-	s.ProtectedBytes += t.ProtectedBytes
-	s.UnprotectedMessages += t.UnprotectedMessages
-	s.UnprotectedBytes += t.UnprotectedBytes
+	s.count(u.rules.Traffic())
 	for r, n := range u.refused {
 		if n > 0 {
 			s.Refused[refusals[r].word] += n
@@ -130,9 +157,16 @@ func (s *UserStatus) add(u *userSide) {
 	}
 }
 
+func (s *UserStatus) count(t session.Traffic) {
+	s.ProtectedMessages += t.ProtectedMessages
+	s.ProtectedBytes += t.ProtectedBytes
+	s.UnprotectedMessages += t.UnprotectedMessages
+	s.UnprotectedBytes += t.UnprotectedBytes
+}
+
 func (s *Shard) poolStatus(c Pool) PoolStatus {
 	p := PoolStatus{Handle: c.Handle, Policy: c.Policy.String(), Mapping: c.Mapping.String(), Header: c.SendProxy.String()}
-	for _, e := range s.common.pools[c.Handle].States() {
+	for _, e := range s.layout.pools[c.Handle].pool.States() {
 		var load *float64
 		if c.Policy.Reads("load") {
 			share := float64(e.Load) / math.MaxUint32
@@ -147,14 +181,14 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 
 // sessionAt is a session of one of the shard's pool_users.
 type sessionAt struct {
-	user int // which of them
+	user uint64 // its serial number
 	id   uint64
 }
 
 // sessionIDs are the sessions that there are.
 func (s *Shard) sessionIDs() (all []sessionAt) {
-	for i, u := range s.users {
-		u.rules.Sessions(func(x *session.Session) { all = append(all, sessionAt{i, x.ID}) })
+	for _, u := range s.users {
+		u.rules.Sessions(func(x *session.Session) { all = append(all, sessionAt{u.number(), x.ID}) })
 	}
 	return all
 }
@@ -167,7 +201,10 @@ const someEach = 256
 func (s *Shard) someSessions(to *Status, all []sessionAt) []sessionAt {
 	n := min(len(all), someEach)
 	for _, at := range all[:n] {
-		u := s.users[at.user]
+		u := s.user(at.user)
+		if u == nil {
+			continue
+		}
 		if x := u.rules.Session(at.id); x != nil {
 			one := sessionStatus(u.config.Name, x.Info())
 			to.Sessions = append(to.Sessions, one)

@@ -13,19 +13,21 @@ import (
 	"github.com/poolproxy/poolproxy/whence"
 )
 
-// userSide is one pool_user: a listener for clients, and the rules of their sessions.
+// userSide is one pool_user: an entrance for clients, and the rules of their sessions. Where it is configured anew it stays, without an entrance, with the
+// sessions that it has, and another one has those that begin.
 type userSide struct {
 	shard    *Shard
-	index    int // in Shard.users
+	block    *userBlock
 	config   User
 	rules    *session.User
-	listener loop.Listener // nil: the first shard's hands clients over
-	door     *secure.Door  // nil: clients come without TLS
-	programs *runner       // of callbacks; nil: none is a program
-	direct   *directSides  // mapping none: the elements' rules, in this process; else nil
-	asker    *asker        // protocol redis; else nil
-	native   *native       // native elements; else nil
-	sweep    loop.Timer    // runs while something leads to elements that are gone
+	entrance *entrance    // nil: the first shard's hands clients over, or nobody may come in any more
+	door     *secure.Door // nil: clients come without TLS
+	programs *runner      // of callbacks; nil: none is a program
+	direct   *directSides // mapping none: the elements' rules, in this process; else nil
+	asker    *asker       // protocol redis; else nil
+	native   *native      // native elements; else nil
+	sweep    loop.Timer   // runs while something leads to elements that are gone
+	left     bool         // it is not configured any more, or otherwise
 	prefaces map[*preface]bool
 	refused  [len(refusals)]uint64    // clients, by the reason
 	warned   [len(refusals)]time.Time // when that was last worth a warning
@@ -33,55 +35,83 @@ type userSide struct {
 	counted session.Traffic // what the metrics have of it
 }
 
-func newUserSide(s *Shard, c User) (*userSide, error) {
-	u := &userSide{shard: s, index: len(s.users), config: c, prefaces: make(map[*preface]bool)}
+// newUserSide makes the side of a pool_user, to which nobody has been let in yet.
+func newUserSide(s *Shard, b *userBlock) (*userSide, error) {
+	c, p := b.config, b.pool.config
+	u := &userSide{shard: s, block: b, config: c, prefaces: make(map[*preface]bool)}
 	u.sweep.Func = u.updated
-	p := s.poolConfig(c.Pool)
 	if c.TLS != nil {
-		u.door = s.door(c)
+		u.door = s.door(b)
 	}
-	association := associationConfig(c.Heartbeat)
-	var dialer mapping.Dialer = mapping.TCPMapping{}
-	associations := c.Associations
-	switch {
-	case p.Mapping == mapping.None || p.Native:
-		associations = 1 // nothing is between the two ends of it
-		var err error
-		if dialer, err = u.serve(p); err != nil {
-			return nil, err
-		}
-	case p.Mapping == mapping.SCTP:
-		dialer = s.sctp(p, c)
-	case p.TLS != nil:
-		dialer = s.secured(p, c)
+	dialer, associations, err := u.dialer()
+	if err != nil {
+		return nil, err
 	}
 	callbacks := u.makeCallbacks()
 	if c.Commands != nil {
-		u.asker = newAsker(s, c)
+		u.asker = newAsker(s, c, b.pool.pool)
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
-	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: s.common.pools[c.Pool],
-		Dialer: dialer, Association: association, Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
+	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: b.pool.pool, Dialer: dialer,
+		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
 		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Drained: u.drained, Trace: s.trace(c.Name)})
-	if s.index > 0 {
-		return u, nil
+	return u, nil
+}
+
+// dialer is what its associations are begun by, and how many there are with each element.
+func (u *userSide) dialer() (mapping.Dialer, int, error) {
+	s, c, p := u.shard, u.config, u.block.pool.config
+	switch {
+	case p.Mapping == mapping.None || p.Native:
+		d, err := u.serve(p)
+		return d, 1, err // nothing is between the two ends of it
+	case p.Mapping == mapping.SCTP:
+		return s.sctp(p, c, u.block.pool.pool), c.Associations, nil
+	case p.TLS != nil:
+		return s.secured(u.block.pool, c), c.Associations, nil
 	}
-	if err := u.listen(); err != nil {
-		u.close()
-		return nil, err
-	}
-	if u.asker != nil {
+	return mapping.TCPMapping{}, c.Associations, nil
+}
+
+// number is the serial number of its block.
+func (u *userSide) number() uint64 { return u.block.serial }
+
+// stand lets clients in by the entrance, on the first shard.
+func (u *userSide) stand(d *entrance) {
+	if u.entrance == nil && u.asker != nil {
 		u.asker.first.begin(u.rules)
 	}
-	s.log.Info("listening for clients", "pool_user", c.Name, "address", u.listener.Addr(), "pool", c.Pool, "protocol", c.Protocol.Name())
-	return u, nil
+	if u.entrance = d; !d.fresh {
+		return
+	}
+	d.fresh = false
+	u.shard.log.Info("listening for clients", "pool_user", u.config.Name, "address", d.address(), "pool", u.config.Pool, "protocol", u.config.Protocol.Name())
+}
+
+// retire has it take no more clients: it is not in the configuration any more, or otherwise.
+func (u *userSide) retire() {
+	u.entrance, u.left = nil, true
+	u.stopAccepting()
+}
+
+// passOn has the one that comes in its place go on counting.
+func (u *userSide) passOn(next *userSide) {
+	for r, n := range u.refused {
+		next.refused[r] += n
+	}
+	u.refused = [len(refusals)]uint64{}
+}
+
+// empty reports whether nothing of it is left (leaver).
+func (u *userSide) empty() bool {
+	return u.rules.Count() == 0 && len(u.prefaces) == 0 && (u.door == nil || u.door.Shaking() == 0)
 }
 
 // serve makes the element sides of a pool without sidecars, which run in this process.
 func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	var n *native
 	if p.Native {
-		n = &native{dialer: u.shard.sctp(p, u.config), association: associationConfig(u.config.Heartbeat),
+		n = &native{dialer: u.shard.sctp(p, u.config, u.block.pool.pool), association: associationConfig(u.config.Heartbeat),
 			protocol: u.config.Protocol, ppid: p.PPID, sockets: make(map[uint64]*nativeSocket)}
 		u.native = n
 		if p.dialer != nil {
@@ -108,24 +138,15 @@ func (u *userSide) links(f func(a mapping.Association, up bool, legs int)) {
 
 // instance is this shard's of the pool_user: to pool elements each shard is a pool user of its own.
 func (u *userSide) instance() session.Token {
-	t := u.shard.common.tokens["pool_user "+u.config.Name]
+	t := u.block.token
 	if u.shard.spreads() {
 		t = t.Part(u.shard.index)
 	}
 	return t
 }
 
-func (u *userSide) listen() (err error) {
-	switch {
-	case u.config.Transparent != loop.Addressed:
-		u.listener, err = u.shard.intercept(u)
-	case u.shard.spreads():
-		u.listener, err = u.shard.loop.(loop.Adopter).ListenFor(u.config.Listen, func(a loop.Accepted) { u.place(a, netip.AddrPort{}) })
-	default:
-		u.listener, err = u.shard.loop.Listen(u.config.Listen, u.accept)
-	}
-	return err
-}
+// calledBy gives a client to a shard (visited).
+func (u *userSide) calledBy(a loop.Accepted) { u.place(a, netip.AddrPort{}) }
 
 // place gives a client to a shard; dialed is where it has connected to, if that is not its connection's own end.
 func (u *userSide) place(a loop.Accepted, dialed netip.AddrPort) {
@@ -133,21 +154,29 @@ func (u *userSide) place(a loop.Accepted, dialed netip.AddrPort) {
 		a.Drop()
 		return
 	}
-	index, to := u.index, u.shard.common.choose(u.shard.loop.Now())
+	serial, to := u.number(), u.shard.common.choose(u.shard.loop.Now())
 	load := &u.shard.common.loads[to]
 	load.sessions.Add(1)
-	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler { return s.users[index].begin(conn, dialed) },
-		func() { load.sessions.Add(-1) })
+	u.shard.handOver(a, to, func(s *Shard, conn loop.Conn) loop.Handler {
+		if u := s.user(serial); u != nil {
+			return u.begin(conn, dialed)
+		}
+		load.sessions.Add(-1)
+		return nil
+	}, func() { load.sessions.Add(-1) })
 }
 
-// accept begins the session of a client where there is one shard only.
-func (u *userSide) accept(conn loop.Conn) loop.Handler {
+// called begins the session of a client where there is one shard only (visited).
+func (u *userSide) called(conn loop.Conn) loop.Handler {
 	if !u.admitted(conn.Remote()) {
 		return nil
 	}
 	u.shard.common.loads[0].sessions.Add(1)
 	return u.begin(conn, netip.AddrPort{})
 }
+
+// begun is for no entrance of a pool_user (visited).
+func (u *userSide) begun(mapping.Association) mapping.Handler { return nil }
 
 // admitted reports whether there may be one more session, and that a proxy is trusted. Others are refused.
 func (u *userSide) admitted(from netip.AddrPort) bool {
@@ -223,19 +252,28 @@ func (c *clientSocket) leave() {
 
 // found has the other shards' sessions that wait for an element look again.
 func (u *userSide) found() {
-	u.shard.onOthers(func(s *Shard) { s.users[u.index].rules.Wake() })
+	u.elsewhere((*session.User).Wake)
 }
 
 // drained has the other shards look which elements are drained.
 func (u *userSide) drained() {
-	u.shard.onOthers(func(s *Shard) { s.users[u.index].rules.Drains() })
+	u.elsewhere(func(r *session.User) { r.Drains() })
 }
 
-// stopAccepting closes the listener, and ends what this side does of its own.
+// elsewhere has the other shards' rules of the same pool do something: those of other pool_users, too.
+func (u *userSide) elsewhere(do func(*session.User)) {
+	in := u.block.pool.pool
+	u.shard.onOthers(func(s *Shard) {
+		for _, u := range s.users {
+			if u.block.pool.pool == in {
+				do(u.rules)
+			}
+		}
+	})
+}
+
+// stopAccepting ends what this side does of its own.
 func (u *userSide) stopAccepting() {
-	if u.listener != nil {
-		u.listener.Close()
-	}
 	if u.asker != nil {
 		u.asker.first.end()
 	}
@@ -243,9 +281,6 @@ func (u *userSide) stopAccepting() {
 
 func (u *userSide) close() {
 	u.stopAccepting()
-	if u.door != nil {
-		u.door.Close()
-	}
 	u.shard.loop.Cancel(&u.sweep)
 	for p := range u.prefaces {
 		p.end()
@@ -253,15 +288,11 @@ func (u *userSide) close() {
 	if u.rules != nil {
 		u.rules.Close()
 	}
+	if u.door != nil {
+		u.door.Close()
+	}
 	u.programs.close()
 	u.direct.close()
-}
-
-func (s *Shard) poolConfig(handle string) Pool {
-	if p, ok := s.config.pool(handle); ok {
-		return p
-	}
-	panic("proxy: the configuration was not checked: no pool " + handle)
 }
 
 func (s *Shard) nextNumber() uint64 {

@@ -74,6 +74,9 @@ func (d *Door) Meet(raw loop.Conn, accept func(*Conn) loop.Handler, failed func(
 	return d.meet(raw, accept, failed)
 }
 
+// Shaking is how many are shaking hands.
+func (d *Door) Shaking() int { return len(d.shaking) }
+
 // Close resets those who are shaking hands.
 func (d *Door) Close() { d.close() }
 

@@ -82,10 +82,16 @@ type meeting struct {
 	ends    bool // those who call are no sidecars; see Conn.end
 }
 
-// listener is a meeting at an address of its own.
+// Gate shakes hands with those who call, wherever they were accepted. It belongs to the loop's goroutine.
+type Gate struct {
+	meeting
+	accept func(*Conn) loop.Handler
+}
+
+// listener is a Gate with an address of its own.
 type listener struct {
 	loop.Listener
-	meeting
+	gate *Gate
 }
 
 var (
@@ -93,12 +99,27 @@ var (
 	errLate    = errors.New("it has not shaken hands in time")
 )
 
-// Listen accepts connections in TLS. accept is called behind each handshake; a nil Handler refuses the connection. A handshake may take as long as timeout; 0: for ever.
-func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) (loop.Listener, error) {
-	s := &listener{meeting: meeting{loop: l, shaking: make(map[*Conn]bool), refused: r.Refused, timeout: timeout,
+// NewGate returns one whose accept is called behind each handshake; a nil Handler refuses the connection. A handshake may take as long as
+// timeout; 0: for ever.
+func NewGate(l loop.Loop, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) *Gate {
+	return &Gate{accept: accept, meeting: meeting{loop: l, shaking: make(map[*Conn]bool), refused: r.Refused, timeout: timeout,
 		config: func(c *Conn) *tls.Config { return c.config(&r, r.Allow, false) }}}
+}
+
+// Take takes up a connection that was accepted; what it returns is its Handler, as of loop.Loop's Listen.
+func (g *Gate) Take(raw loop.Conn) loop.Handler { return g.meet(raw, g.accept, func() {}) }
+
+// Shaking is how many are shaking hands.
+func (g *Gate) Shaking() int { return len(g.shaking) }
+
+// Close resets those who are shaking hands. Twice is harmless.
+func (g *Gate) Close() { g.close() }
+
+// Listen accepts connections in TLS. For timeout and accept see NewGate.
+func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) (loop.Listener, error) {
+	s := &listener{gate: NewGate(l, r, timeout, accept)}
 	var err error
-	s.Listener, err = l.Listen(at, func(raw loop.Conn) loop.Handler { return s.meet(raw, accept, func() {}) })
+	s.Listener, err = l.Listen(at, s.gate.Take)
 	return s, err
 }
 
@@ -159,7 +180,7 @@ func (s *meeting) bound(c *Conn, done, failed func()) {
 // Close stops accepting. Those who are shaking hands are reset, as those are whom the kernel has accepted and nobody else.
 func (s *listener) Close() {
 	s.Listener.Close()
-	s.close()
+	s.gate.Close()
 }
 
 func (s *meeting) close() {

@@ -125,7 +125,7 @@ func (g *Leg) SetCookie(p []byte) error {
 	case g.over:
 		return ErrLegOver
 	}
-	g.cookie.set(g.e.c.Loop.Buffers(), p)
+	g.cookie.set(g.c.Loop.Buffers(), p)
 	g.cookieSet, g.cookieOwed = true, true
 	g.pump()
 	return nil
@@ -144,7 +144,7 @@ func (g *Leg) Cookie() []byte {
 func (g *Leg) takeCookie(sealed []byte) error {
 	cookie, err := g.e.c.Cookies.unseal(g.token, sealed)
 	if err == nil {
-		g.cookie.set(g.e.c.Loop.Buffers(), cookie)
+		g.cookie.set(g.c.Loop.Buffers(), cookie)
 	}
 	return err
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"time"
 
@@ -17,10 +18,11 @@ import (
 type ElementConfig struct {
 	Loop     loop.Loop
 	Name     string
-	Instance Token         // random; tells this incarnation of the sidecar from others
-	Memory   int           // bytes of each direction of one leg
-	Hold     time.Duration // the longest that a leg is kept for a pool user out of touch
-	MaxLegs  int           // more are refused
+	Server   netip.AddrPort // tells servers apart: where that is another one after Change, it has a health of its own
+	Instance Token          // random; tells this incarnation of the sidecar from others
+	Memory   int            // bytes of each direction of one leg
+	Hold     time.Duration  // the longest that a leg is kept for a pool user out of touch
+	MaxLegs  int            // more are refused
 
 	// Comeback is the least that a leg of another process which was thawed is kept for its pool user. Where that is another process, the fence
 	// bounds it, and this is 0.
@@ -68,7 +70,7 @@ type ElementConfig struct {
 // Element is the rules of the pool element's side for one server: the legs that pool users have opened there. It belongs to the
 // loop's goroutine.
 type Element struct {
-	c      ElementConfig
+	c      *ElementConfig // for what begins from now on (Change); legs and associations keep theirs
 	legs   map[Token]*Leg
 	links  map[*elementLink]bool
 	acks   *acks[Leg]
@@ -86,9 +88,20 @@ type Element struct {
 
 // NewElement returns an Element without legs.
 func NewElement(c ElementConfig) *Element {
-	e := &Element{c: c, legs: make(map[Token]*Leg), links: make(map[*elementLink]bool)}
+	e := &Element{c: &c, legs: make(map[Token]*Leg), links: make(map[*elementLink]bool)}
 	e.acks = newAcks(c.Loop, (*Leg).ackDue)
 	return e
+}
+
+// Change has legs and associations that begin from now on go by another configuration; those that there are keep theirs, but for the key of
+// cookies, which must be the same at all elements of a pool. Loop, Name, Instance and Ours stay as they were. Another Server is taken to be
+// healthy.
+func (e *Element) Change(c ElementConfig) {
+	c.Loop, c.Name, c.Instance, c.Ours = e.c.Loop, e.c.Name, e.c.Instance, e.c.Ours
+	if c.Server != e.c.Server {
+		e.unhealthy = nil
+	}
+	e.c = &c
 }
 
 // Accept takes an association that a pool user has begun. It returns nil, for refusal, when the Element is closed or has too many.
@@ -96,7 +109,7 @@ func (e *Element) Accept(a mapping.Association) mapping.Handler {
 	if e.closed || len(e.links) >= maxLinks {
 		return nil
 	}
-	l := &elementLink{e: e}
+	l := &elementLink{e: e, c: e.c}
 	l.a = a
 	l.timer.Func = l.silent
 	e.links[l] = true
@@ -144,13 +157,14 @@ func (e *Element) Links(f func(a mapping.Association, up bool, legs int)) {
 type elementLink struct {
 	link[Leg]
 	e      *Element
+	c      *ElementConfig        // that its Element had when it began: what was said of it in HELLO is true as long as it lives
 	echoes map[uint16]keptCookie // cookies on streams on which a leg is about to be opened
 }
 
 // Up introduces this side (mapping.Handler).
 func (l *elementLink) Up() {
 	l.tell(control, &message{typ: typeHello, version: Version, oldest: oldest, instance: l.e.c.Instance,
-		credit: int64(l.e.c.Memory), silence: l.e.c.Silence, text: l.e.c.Name})
+		credit: int64(l.c.Memory), silence: l.c.Silence, text: l.e.c.Name})
 	if l.e.c.Card != nil {
 		l.tellASAP(control, *l.e.c.Card)
 	}
@@ -190,7 +204,7 @@ func (l *elementLink) lost() {
 
 // heard is when something last came from the pool user; ok is false where nothing is known of that.
 func (l *elementLink) heard() (at time.Time, ok bool) {
-	if a, can := l.a.(interface{ Heard() time.Time }); can && l.e.c.Silence > 0 {
+	if a, can := l.a.(interface{ Heard() time.Time }); can && l.c.Silence > 0 {
 		return a.Heard(), true
 	}
 	return time.Time{}, false
@@ -249,10 +263,10 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 
 // open begins a leg. echo is the cookie that the pool user has echoed before it; nil: none.
 func (l *elementLink) open(stream uint16, m *message, echo []byte) {
-	leg := &Leg{e: l.e, token: m.token, Session: m.session, Number: m.leg, Ends: m.ends, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
+	leg := &Leg{e: l.e, c: l.e.c, memory: l.c.Memory, token: m.token, Session: m.session, Number: m.leg, Ends: m.ends, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
 	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
-	leg.granted, leg.credit = int64(l.e.c.Memory), l.hello.credit
+	leg.granted, leg.credit = int64(leg.memory), l.hello.credit
 	leg.attach(l, stream)
 	if old := l.e.legs[m.token]; old != nil {
 		switch {
@@ -287,14 +301,14 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 	if echo != nil && l.e.c.Cookie != nil {
 		l.e.c.Cookie(leg, leg.cookie.bytes)
 	}
-	leg.out.socket = l.e.c.Connect(leg)
+	leg.out.socket = leg.c.Connect(leg)
 }
 
 // resume attaches a leg that lost its association to this one.
 func (l *elementLink) resume(stream uint16, m *message) {
 	leg := l.e.legs[m.token]
 	refuse := func(code Code, text string) {
-		refusal := &Leg{e: l.e, Number: m.leg}
+		refusal := &Leg{e: l.e, c: l.e.c, Number: m.leg}
 		if leg != nil {
 			refusal.Session = leg.Session
 		}
@@ -342,6 +356,9 @@ func (e *Element) SetHealth(err error) {
 	}
 	legs := slices.SortedFunc(maps.Values(e.legs), func(a, b *Leg) int { return bytes.Compare(a.token[:], b.token[:]) })
 	for _, leg := range legs {
+		if leg.c.Server != e.c.Server { // it is the health of another one
+			continue
+		}
 		leg.abortive = true
 		leg.fail(CodeHealth, false, err.Error())
 	}

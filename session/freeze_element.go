@@ -69,7 +69,7 @@ func (e *Element) EachLeg(f func(*Leg)) {
 // Freeze appends to p all that there is of the leg. It is called between two events; the leg is not changed by it, and may go on. An error
 // wraps ErrNotFreezable, and says why; then what is returned is p.
 func (g *Leg) Freeze(p []byte) ([]byte, error) {
-	return frozen(p, frozenLeg, g.e.c.Loop.Now(), func(c *freeze.Coder) { g.show(c, &thawingLeg{}) })
+	return frozen(p, frozenLeg, g.c.Loop.Now(), func(c *freeze.Coder) { g.show(c, &thawingLeg{}) })
 }
 
 // Socket is the server's, as it was returned by ElementConfig.Connect or given to ThawLeg.
@@ -108,7 +108,7 @@ func (g *Leg) show(c *freeze.Coder, t *thawingLeg) {
 	c.Bool(&g.end, &g.endOwed, &g.stopped, &g.wasReset, &g.unreadEnd, &g.abortive, &g.fencing, &g.fenced, &g.cookieSet, &g.connected)
 	g.out.freeze(c, freezeMost)
 	c.Offset(&g.granted, &g.told, &g.highest, &g.credit)
-	g.log.Freeze(c, g.e.c.Loop.Buffers(), freezeMost)
+	g.log.Freeze(c, g.c.Loop.Buffers(), freezeMost)
 	freeze.Maybe(c, &g.failure, func(m *message) {
 		m.typ = typeLegFailed
 		freeze.Number(c, &m.code, 0, math.MaxUint8)
@@ -117,7 +117,7 @@ func (g *Leg) show(c *freeze.Coder, t *thawingLeg) {
 		c.Text(&m.text)
 	})
 	g.reads.freeze(c)
-	g.cookie.freeze(c, func(p []byte) { g.cookie.set(g.e.c.Loop.Buffers(), p) })
+	g.cookie.freeze(c, func(p []byte) { g.cookie.set(g.c.Loop.Buffers(), p) })
 	why, broken := "", g.broken != nil
 	if broken {
 		why = g.broken.Error()

@@ -13,12 +13,12 @@ const afterFence = time.Second
 func (g *Leg) giveUp() {
 	switch {
 	case g.failure != nil || g.fencing:
-	case g.e.c.Fence == nil || !g.out.open:
+	case g.c.Fence == nil || !g.out.open:
 		g.silent("")
 	default:
 		g.fencing = true
 		g.out.held, g.out.until = true, g.out.written() // it gets nothing more
-		g.e.c.Fence(g, g.wasFenced)
+		g.c.Fence(g, g.wasFenced)
 	}
 }
 
@@ -27,19 +27,19 @@ func (g *Leg) wasFenced(err error) {
 	switch {
 	case g.over || g.failure != nil:
 	case err != nil:
-		g.e.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", err)
+		g.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", err)
 		g.silent(err.Error())
 	default:
-		g.e.c.Trace.log('i', "the server was fenced", "session", g.Session)
+		g.c.Trace.log('i', "the server was fenced", "session", g.Session)
 		g.fenced, g.poll.Func = true, g.notStopped
-		g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(afterFence))
+		g.c.Loop.Schedule(&g.poll, g.c.Loop.Now().Add(afterFence))
 	}
 }
 
 // notStopped runs when a server that was said to be fenced still has its connection.
 func (g *Leg) notStopped() {
 	const text = "its connection did not end when it was fenced"
-	g.e.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", text)
+	g.c.Trace.log('w', "the server could not be fenced", "session", g.Session, "reason", text)
 	g.silent(text)
 }
 

@@ -57,10 +57,10 @@ func (r *reading) found(news bool) {
 
 // startReading finds out whether the kernel can tell. The server is connected, and nothing is written.
 func (g *Leg) startReading() {
-	if !g.reads.asked || g.e.c.Unread == nil {
+	if !g.reads.asked || g.c.Unread == nil {
 		return
 	}
-	if _, ok := g.e.c.Unread(g.out.socket); ok {
+	if _, ok := g.c.Unread(g.out.socket); ok {
 		g.reads.known = true
 		g.reads.pause = pollFirst
 		return
@@ -72,14 +72,14 @@ func (g *Leg) startReading() {
 func (g *Leg) position() int64 {
 	written := g.out.written()
 	r := &g.reads
-	if ask := g.e.c.Undelivered; ask != nil {
+	if ask := g.c.Undelivered; ask != nil {
 		open, _ := ask(g.out.socket, false)
 		return max(written-int64(open), g.told)
 	}
 	if !r.known || g.end || r.to == written {
 		return written
 	}
-	n, ok := g.e.c.Unread(g.out.socket)
+	n, ok := g.c.Unread(g.out.socket)
 	switch {
 	case ok:
 		r.unknown = 0
@@ -87,7 +87,7 @@ func (g *Leg) position() int64 {
 	case r.unknown < mostUnknown:
 		r.unknown++
 	default:
-		g.e.c.Trace.log('w', "it cannot be known any more how far the server reads", "session", g.Session)
+		g.c.Trace.log('w', "it cannot be known any more how far the server reads", "session", g.Session)
 		r.known = false
 		g.dropHolds()
 		return written
@@ -140,7 +140,7 @@ func (g *Leg) unhold() {
 	for g.out.held && !g.fencing && g.out.open && g.out.written() == g.out.until {
 		if g.position() < g.out.until {
 			if !g.poll.Armed() {
-				g.e.c.Loop.Schedule(&g.poll, g.e.c.Loop.Now().Add(r.pause))
+				g.c.Loop.Schedule(&g.poll, g.c.Loop.Now().Add(r.pause))
 				r.pause = min(2*r.pause, pollLast)
 			}
 			break

@@ -16,7 +16,9 @@ import (
 type Leg struct {
 	// What every message touches lies together: with hundreds of legs each cache line of one is far away.
 	e         *Element
-	link      *elementLink // nil: out of touch
+	c         *ElementConfig // that its Element had when it began
+	memory    int            // bytes of each direction
+	link      *elementLink   // nil: out of touch
 	stream    uint16
 	owes      bool // it is in Element.acks: an ACK is due with the next round, unless there is nothing new by then
 	endOwed   bool // an ACK is due when the end has been passed on
@@ -72,7 +74,7 @@ func (g *Leg) Room() int {
 	if g.over || g.end || g.failure != nil {
 		return 0
 	}
-	room := min(g.credit-g.log.End(), int64(g.e.c.Memory-g.log.Len()))
+	room := min(g.credit-g.log.End(), int64(g.memory-g.log.Len()))
 	g.stopped = room <= 0
 	return int(max(room, 0))
 }
@@ -86,7 +88,7 @@ func (g *Leg) Take(buffer *loop.Buffer, n int) (kept bool) {
 	if g.over {
 		return false
 	}
-	kept = g.log.Take(g.e.c.Loop.Buffers(), buffer, n)
+	kept = g.log.Take(g.c.Loop.Buffers(), buffer, n)
 	g.pump()
 	g.reads.skip = 0 // who answers has read
 	if g.out.held {
@@ -133,7 +135,7 @@ func (g *Leg) Writable() {
 // nothing: a dead one would never read it.
 func (g *Leg) End() {
 	g.out.paused = true
-	g.e.c.Listening(g.out.socket, func(listens bool) {
+	g.c.Listening(g.out.socket, func(listens bool) {
 		g.out.paused = false
 		switch {
 		case g.over || g.end || g.failure != nil:
@@ -157,7 +159,7 @@ func (g *Leg) Broken(err error) {
 // askBroken asks whether the server whose connection has failed still listens.
 func (g *Leg) askBroken() {
 	err := g.broken
-	g.e.c.Listening(g.out.socket, func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
+	g.c.Listening(g.out.socket, func(listens bool) { g.lostServer(CodeServerReset, listens, err.Error()) })
 }
 
 // lostServer ends the leg as a failure because the server's connection has ended.
@@ -172,7 +174,7 @@ func (g *Leg) lostServer(code Code, listens bool, text string) {
 // read everything: then it has not read the last byte.
 func (g *Leg) reach() int64 {
 	written := g.out.written()
-	if ask := g.e.c.Undelivered; ask != nil {
+	if ask := g.c.Undelivered; ask != nil {
 		_, unsent := ask(g.out.socket, true)
 		return max(written-int64(unsent), g.told)
 	}
@@ -186,7 +188,7 @@ func (g *Leg) fail(code Code, listens bool, text string) {
 	if g.over || g.failure != nil {
 		return
 	}
-	if g.e.c.Undelivered != nil { // what is delivered for certain by now is told apart from what may be
+	if g.c.Undelivered != nil { // what is delivered for certain by now is told apart from what may be
 		g.ack(false)
 	}
 	g.failure = &message{typ: typeLegFailed, code: code, listens: listens, received: g.reach(), text: text}
@@ -216,7 +218,7 @@ func (g *Leg) data(p []byte) {
 // Delivered says that more of what was written is delivered than before (ElementConfig.Undelivered). The user hears it at once if it may be
 // waiting for that, else with the next round of ACKs.
 func (g *Leg) Delivered() {
-	if !g.over && g.told < g.out.written() && farBack(g.told, g.position(), g.e.c.Memory) {
+	if !g.over && g.told < g.out.written() && farBack(g.told, g.position(), g.memory) {
 		g.ack(false)
 	}
 }
@@ -230,7 +232,7 @@ func (g *Leg) consumed() {
 		g.endOwed = false
 		g.ack(true)
 	case written == g.told:
-	case farBack(g.granted-int64(g.e.c.Memory), written, g.e.c.Memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
+	case farBack(g.granted-int64(g.memory), written, g.memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
 		g.ack(false)
 	default:
 		g.owe()
@@ -254,7 +256,7 @@ func (g *Leg) ack(force bool) {
 	if g.link == nil || g.failure != nil {
 		return
 	}
-	told, credit := g.position(), g.out.written()+int64(g.e.c.Memory)
+	told, credit := g.position(), g.out.written()+int64(g.memory)
 	news := told != g.told || credit > g.granted
 	if news || force {
 		g.told, g.granted = told, max(g.granted, credit)

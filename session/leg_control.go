@@ -77,8 +77,8 @@ func (g *Leg) refuse(what string, code Code, text string) {
 		level = 'w'
 	}
 	if g.link != nil {
-		g.e.c.Trace.refused(what, code)
-		g.e.c.Trace.log(level, what+" refused", "pool_user", g.link.a.Remote(), "session", g.Session, "leg", g.Number,
+		g.c.Trace.refused(what, code)
+		g.c.Trace.log(level, what+" refused", "pool_user", g.link.a.Remote(), "session", g.Session, "leg", g.Number,
 			"reason", code, "text", text)
 		g.link.tell(g.stream, &message{typ: typeRefused, code: code, text: text})
 	}
@@ -87,7 +87,7 @@ func (g *Leg) refuse(what string, code Code, text string) {
 
 // violate ends the leg of a user that broke the rules; others are not harmed.
 func (g *Leg) violate(reason string) {
-	g.e.c.Trace.log('w', "leg ended: the pool user broke the session protocol", "pool_user", g.link.a.Remote(),
+	g.c.Trace.log('w', "leg ended: the pool user broke the session protocol", "pool_user", g.link.a.Remote(),
 		"session", g.Session, "reason", reason)
 	g.link.tell(g.stream, &message{typ: typeReset, code: CodeProtocol, text: reason})
 	g.finished(true)
@@ -113,11 +113,11 @@ func (g *Leg) finished(abort bool) {
 // drop ends the server's connection and frees all memory.
 func (g *Leg) drop(abort bool) {
 	g.over = true
-	g.e.c.Loop.Cancel(&g.timer)
-	g.e.c.Loop.Cancel(&g.poll)
+	g.c.Loop.Cancel(&g.timer)
+	g.c.Loop.Cancel(&g.poll)
 	if g.e.legs[g.token] == g {
 		delete(g.e.legs, g.token)
-		g.e.ended.add(g.token, g.Number, g.e.c.Loop.Now())
+		g.e.ended.add(g.token, g.Number, g.c.Loop.Now())
 	}
 	if abort || g.abortive {
 		g.out.reset()
@@ -125,7 +125,7 @@ func (g *Leg) drop(abort bool) {
 		g.out.close()
 	}
 	g.log.Clear()
-	g.cookie.clear(g.e.c.Loop.Buffers())
+	g.cookie.clear(g.c.Loop.Buffers())
 }
 
 func (g *Leg) detach() {
@@ -151,33 +151,33 @@ func (g *Leg) outOfTouch() {
 
 // holdFrom is how long the leg is kept if the association that carries it is lost now.
 func (g *Leg) holdFrom(l *elementLink) time.Time {
-	until := g.e.c.Loop.Now().Add(g.hold)
+	until := g.c.Loop.Now().Add(g.hold)
 	if heard, ok := l.heard(); ok {
-		until = earlier(until, heard.Add(g.e.c.Silence+g.hold))
+		until = earlier(until, heard.Add(l.c.Silence+g.hold))
 	}
 	return until
 }
 
 // wait keeps the leg, which is out of touch, until then.
 func (g *Leg) wait(until time.Time) {
-	if !g.e.c.Loop.Now().Before(until) {
+	if !g.c.Loop.Now().Before(until) {
 		g.expire()
 		return
 	}
-	g.e.c.Loop.Schedule(&g.timer, until)
+	g.c.Loop.Schedule(&g.timer, until)
 }
 
 // lapsed ends a leg whose pool user may have gone on without it, which nobody has noticed because this process stood still. It is asked
 // before the server is given what was kept for it.
 func (g *Leg) lapsed() bool {
-	now := g.e.c.Loop.Now()
+	now := g.c.Loop.Now()
 	if g.link == nil {
 		if g.timer.Armed() && !now.Before(g.timer.At()) {
 			g.expire()
 		}
 		return g.over
 	}
-	if heard, ok := g.link.heard(); ok && now.Sub(heard) > g.e.c.Silence+g.hold {
+	if heard, ok := g.link.heard(); ok && now.Sub(heard) > g.link.c.Silence+g.hold {
 		l := g.link
 		l.a.Abort()
 		l.gone()
@@ -187,20 +187,20 @@ func (g *Leg) lapsed() bool {
 
 // expire ends a leg whose user did not come back: the server must not go on with it.
 func (g *Leg) expire() {
-	g.e.c.Trace.log('i', "leg given up: its pool user did not come back", "session", g.Session, "leg", g.Number, "after", g.hold)
+	g.c.Trace.log('i', "leg given up: its pool user did not come back", "session", g.Session, "leg", g.Number, "after", g.hold)
 	g.drop(true)
 }
 
 // resumed attaches the leg to a new association and sends again what the user does not have.
 func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
-	g.e.c.Loop.Cancel(&g.timer)
+	g.c.Loop.Cancel(&g.timer)
 	if old := g.link; old != nil {
 		g.detach()
 		old.lost()
 	}
 	g.attach(l, stream)
 	g.sent, g.endSent = received, false
-	g.granted = max(g.granted, g.out.written()+int64(g.e.c.Memory))
+	g.granted = max(g.granted, g.out.written()+int64(g.memory))
 	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
 	if g.told = 0; g.out.written() > 0 {
 		g.ack(false) // what was written meanwhile; RESUMED tells only what was taken

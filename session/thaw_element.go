@@ -10,7 +10,7 @@ import (
 // called between Thaw and Resume. After an error (ErrFrozen) nothing of the leg is there, and the socket is the caller's. If the leg is
 // Connecting, its owner tells Connected or ConnectFailed, as after ElementConfig.Connect.
 func (e *Element) ThawLeg(p []byte, socket Socket) (*Leg, error) {
-	g := &Leg{e: e}
+	g := &Leg{e: e, c: e.c, memory: e.c.Memory}
 	g.out = outlet{socket: socket, pool: e.c.Loop.Buffers()}
 	g.timer.Func, g.poll.Func = g.expire, g.polled
 	t := &thawingLeg{g: g}
@@ -44,12 +44,12 @@ func (e *Element) Resume() {
 // resume has the leg go on.
 func (t *thawingLeg) resume() {
 	g := t.g
-	if g.reads.known && g.e.c.Unread == nil { // it could be asked there, and cannot be here
+	if g.reads.known && g.c.Unread == nil { // it could be asked there, and cannot be here
 		g.reads.known, g.reads.holds = false, queue[int64]{}
 		g.barrier()
 	}
 	if g.link == nil { // else its pool user has been faster
-		until := g.e.c.Loop.Now().Add(g.e.c.Comeback)
+		until := g.c.Loop.Now().Add(g.c.Comeback)
 		if t.until.After(until) {
 			until = t.until
 		}
@@ -63,13 +63,13 @@ func (t *thawingLeg) resume() {
 		g.askBroken()
 	case g.out.paused:
 		g.End()
-	case g.fencing && g.e.c.Fence == nil: // the configuration has none any more
+	case g.fencing && g.c.Fence == nil: // the configuration has none any more
 		g.silent("there is no fence any more")
 	case g.fencing && !g.fenced:
-		g.e.c.Fence(g, g.wasFenced)
+		g.c.Fence(g, g.wasFenced)
 	case g.fencing:
 		g.poll.Func = g.notStopped
-		g.e.c.Loop.Schedule(&g.poll, t.poll)
+		g.c.Loop.Schedule(&g.poll, t.poll)
 	case g.connected:
 		g.Writable()
 	}

@@ -22,6 +22,12 @@ func (t *Traffic) add(protected bool, messages, bytes int) {
 	t.UnprotectedBytes += uint64(bytes)
 }
 
+// Plus is the sum of both.
+func (t Traffic) Plus(other Traffic) Traffic {
+	return Traffic{t.ProtectedMessages + other.ProtectedMessages, t.ProtectedBytes + other.ProtectedBytes,
+		t.UnprotectedMessages + other.UnprotectedMessages, t.UnprotectedBytes + other.UnprotectedBytes}
+}
+
 // Traffic is what all clients have sent so far.
 func (u *User) Traffic() Traffic { return u.traffic }
 

@@ -85,7 +85,7 @@ func (r *rig) upgrade() {
 func (s *station) upgrade() {
 	old, t := s.e, s.r.t
 	t.Helper()
-	c := old.c // a test may have changed it
+	c := *old.c // a test may have changed it
 	c.Instance = token16(0xef)
 	e := NewElement(c)
 	if err := e.Thaw(old.Freeze(nil)); err != nil {

@@ -172,11 +172,8 @@ func TestReloadRefused(t *testing.T) {
 	refused(strings.Replace(r.keeping("c"), `"round_robin"`, `"at_will"`, 1), "at="+at, at)
 	refused(r.keeping("c")+"}", "at="+r.file, r.file)
 	refused("", "There is nothing to run", "nothing to run")
-	refused(strings.Replace(r.keeping("c"), `deadline = "30s"`, `deadline = "20s"`, 1),
-		`needs a restart: pool_user "test" failover.deadline changed from 30s to 20s`, "needs a restart")
-	refused(strings.Replace(r.keeping("c"), `"round_robin"`, `"random"`, 1),
-		`needs a restart: pool "test" policy changed from round_robin to random`, "policy changed")
-	refused(strings.Replace(r.keeping("c"), `safe = ["."]`, `safe = ["^x"]`, 1), `needs a restart: pool_user "test" protocol changed`, "protocol changed")
+	restart := `log.format changed from text to json`
+	refused(strings.Replace(r.keeping("c"), `log { level = "debug" }`, "log {\n  level  = \"debug\"\n  format = \"json\"\n}", 1), "needs a restart: "+restart, restart)
 	r.reload("bc")
 	if s := r.status().Reload; s.Error != "" || s.Failed == nil || s.Done.Before(*s.Failed) {
 		t.Errorf("%+v", s)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/http"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -11,15 +10,9 @@ import (
 	"github.com/poolproxy/poolproxy/secure"
 )
 
-// gate is what the admin API has beside the proxy: its metrics, and what keeps others out.
-type gate struct {
-	metrics http.Handler
-	tls     *secure.Credentials // nil: it is without TLS
-	refused func(reason string) // counts; nil: nobody does
-}
-
-// adminSecrets loads the certificates of the admin API, and has the proxy look after them. nil: there are none.
-func adminSecrets(c *proxy.Config) (*secure.Credentials, error) {
+// adminSecrets loads the certificates of the admin API, and has the proxy look after them. Those that are in use are taken, if they are in the
+// same files and can still be read. nil: there are none.
+func adminSecrets(c *proxy.Config, used *secure.Credentials) (*secure.Credentials, error) {
 	t := c.Admin.TLS
 	if t == nil {
 		return nil, nil
@@ -28,12 +21,21 @@ func adminSecrets(c *proxy.Config) (*secure.Credentials, error) {
 	if err != nil {
 		return nil, fmt.Errorf("admin: tls: %w", err)
 	}
+	if used != nil && used.Files() == all.Files() {
+		all = used
+	}
 	c.Watched = append(c.Watched, proxy.Watched{Credentials: all})
 	return all, nil
 }
 
-// start starts the admin API.
-func (g gate) start(c proxy.Admin, o admin.Options) (*admin.Server, error) {
+// gate is what keeps others out of the admin API.
+type gate struct {
+	tls     *secure.Credentials // nil: it is without TLS
+	refused func(reason string) // counts; nil: nobody does
+}
+
+// prepare prepares the admin API; instead is one at the same place that ends when this one serves, nil: there is none.
+func (g gate) prepare(c proxy.Admin, o admin.Options, instead *admin.Server) (*admin.Server, error) {
 	o.Unix, o.Refused = c.Unix, g.refused
 	if c.TokenFile != "" {
 		token, err := admin.LoadToken(c.TokenFile)
@@ -46,7 +48,7 @@ func (g gate) start(c proxy.Admin, o admin.Options) (*admin.Server, error) {
 		o.Mutual = c.TLS.CA != ""
 		o.TLS = g.tls.ServerConfig(c.TLS.Allow, g.turnsAway(o.Log))
 	}
-	return admin.Start(c.Listen, o)
+	return admin.Prepare(c.Listen, o, instead)
 }
 
 // turnsAway counts and logs who is not let in by TLS.

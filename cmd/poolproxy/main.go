@@ -28,6 +28,7 @@ func commands() []command {
 		{"run", "run the proxy: -config FILE|DIR, repeatable", runCommand},
 		{"validate", "check a configuration: -config FILE|DIR, repeatable", validateCommand},
 		{"status", "show what a running proxy does: [-json] [-watch] [-admin ADDRESS]", statusCommand},
+		{"reload", "read the configuration again: [-admin ADDRESS]", reloadCommand},
 		{"drain", "have the sessions of an element leave it: ELEMENT [-timeout DURATION]", drainCommand},
 		{"undrain", "have it get sessions again: ELEMENT", undrainCommand},
 		{"resolve", "name the primary server of a pool: POOL", resolveCommand},

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/hashicorp/go-hclog"
 	"github.com/hashicorp/go-metrics"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -14,38 +13,33 @@ import (
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
-// newMetrics makes the meter that the proxy writes to, and the page /metrics in Prometheus's format. The registry is its own: what
-// libraries put into the global one is not for our users. What is returned last has to be called when nobody writes any more.
-func newMetrics(c proxy.Telemetry, log hclog.Logger) (*metrics.Metrics, http.Handler, func(), error) {
+// meters are where the proxy's figures go: to the page /metrics in Prometheus's format, and to a statsd daemon if there is one.
+type meters struct {
+	*metrics.Metrics
+	page   http.Handler
+	daemon *switched
+}
+
+// newMetrics makes meters without a daemon. The registry is its own: what libraries put into the global one is not for our users.
+func newMetrics() (*meters, error) {
 	registry := prometheus.NewRegistry()
 	registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	page, err := newPageSink(registry)
 	if err != nil {
-		return nil, nil, nil, fmt.Errorf("metrics: %w", err)
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	sinks, end := metrics.FanoutSink{page}, func() {}
-	if c.Statsd.IsValid() {
-		daemon, err := metrics.NewStatsdSinkWithLogger(c.Statsd.String(), log.Named("statsd"))
-		if err != nil {
-			return nil, nil, nil, fmt.Errorf("metrics.statsd: %w", err)
-		}
-		sinks, end = append(sinks, statsd{daemon}), daemon.Shutdown
+	m := &meters{page: promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), daemon: &switched{}}
+	if m.Metrics, err = metrics.New(meterConfig(), metrics.FanoutSink{page, m.daemon}); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
 	}
-	meter, err := metrics.New(meterConfig(), sinks)
-	if err != nil {
-		end()
-		return nil, nil, nil, fmt.Errorf("metrics: %w", err)
-	}
-	meter.SetGaugeWithLabels([]string{"info"}, 1, []metrics.Label{{Name: "version", Value: versionText()}})
-	return meter, promhttp.HandlerFor(registry, promhttp.HandlerOpts{}), end, nil
+	m.send(nil)
+	return m, nil
 }
 
-// statsd sends durations in milliseconds, as its protocol has them; ours are in seconds.
-type statsd struct{ *metrics.StatsdSink }
-
-// AddSampleWithLabels is of metrics.MetricSink.
-func (s statsd) AddSampleWithLabels(key []string, value float32, labels []metrics.Label) {
-	s.StatsdSink.AddSampleWithLabels(key, 1000*value, labels)
+// send has the figures sent to a daemon from now on, and not to the one before; nil: to none.
+func (m *meters) send(to *statsd) {
+	m.daemon.to(to)
+	m.SetGaugeWithLabels([]string{"info"}, 1, []metrics.Label{{Name: "version", Value: versionText()}})
 }
 
 // pageSink has the proxy's metrics for the page. That of go-metrics makes summaries of samples, which cannot be added up over processes; these are

@@ -59,6 +59,8 @@ var exits = []struct {
 	{admin.UnknownID, 8, "unknown registration"},
 	{admin.NoRegistry, 9, "the pool's source takes no registrations"},
 	{admin.UnknownElement, 10, "unknown element"},
+	{admin.NotReloaded, 11, "the configuration was not reloaded"},
+	{admin.NeedsRestart, 12, "it was not, because that needs a restart"},
 }
 
 // advice is what to do about errors of all commands; some have a better one.
@@ -161,7 +163,11 @@ func (p *primitive) fail(err error) int {
 		}
 		p.stdout.Write(append(text, '\n'))
 	} else {
-		message := strings.Map(printable, told.Error.Message)
+		lines := strings.Split(told.Error.Message, "\n")
+		for i := range lines {
+			lines[i] = strings.Map(printable, lines[i])
+		}
+		message := strings.Join(lines, "\n  ")
 		if f != nil {
 			message = fmt.Sprintf("the proxy at %s says: %s", *p.address, message)
 		}

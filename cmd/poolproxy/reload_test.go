@@ -13,11 +13,12 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
-// reloaded is a stand-in that takes configurations.
-type reloaded struct {
+// reloading is a stand-in that takes configurations.
+type reloading struct {
 	*standIn
 	taken chan proxy.Config
 	err   error
@@ -25,30 +26,42 @@ type reloaded struct {
 	now   atomic.Int32  // reloads that go on
 }
 
-func (r *reloaded) Reload(c proxy.Config) (int, error) {
+func (r *reloading) Reload(c proxy.Config) ([]string, error) {
 	r.now.Add(1)
 	defer r.now.Add(-1)
 	r.taken <- c
 	<-r.hold
-	return 1, r.err
+	return []string{"one"}, r.err
+}
+
+// aroundOf is what is around a proxy, without anything that listens.
+func aroundOf(t *testing.T, p running, log hclog.Logger) *around {
+	t.Helper()
+	meters, err := newMetrics()
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &around{proxy: p, log: log, meters: meters, watched: newObservers(), options: func() admin.Options { return admin.Options{} }}
+	t.Cleanup(a.close)
+	return a
 }
 
 // Who asks while a reload goes on is heard behind it, once; when the reloader is stopped nothing goes on any more.
 func TestReloader(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.hcl")
-	if err := os.WriteFile(file, []byte(`dns { listen = "127.0.0.1:0" }`+"\n"+`pool "p" {
+	if err := os.WriteFile(file, []byte(`admin { listen = "off" }`+"\n"+`dns { listen = "127.0.0.1:0" }`+"\n"+`pool "p" {
   element "a" { address = "127.0.0.1:1" }
 }`), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	hangups := make(chan os.Signal, 1)
-	p := &reloaded{standIn: newStandIn(), taken: make(chan proxy.Config), hold: make(chan struct{})}
+	p := &reloading{standIn: newStandIn(), taken: make(chan proxy.Config), hold: make(chan struct{})}
 	var text logText
-	r := newReloader([]string{file}, hangups)
+	r := newReloader([]string{file}, hangups, hclog.New(&hclog.LoggerOptions{Output: &text}))
 	if r.state() != nil {
 		t.Error("nobody has asked")
 	}
-	stop := r.begin(p, hclog.New(&hclog.LoggerOptions{Output: &text}))
+	stop := r.begin(aroundOf(t, p, r.log))
 	hangups <- syscall.SIGHUP
 	if c := await(t, "reload", p.taken); len(c.Pools) != 1 || len(c.Pools[0].Elements) != 1 {
 		t.Errorf("%+v", c)
@@ -68,14 +81,14 @@ func TestReloader(t *testing.T) {
 			t.Fatal("it is not said why it cannot be")
 		}
 	}
-	if s := r.state(); s.Done == nil || s.Failed == nil || s.Error != "needs a restart: one thing (and 1 more)" {
+	if s := r.state(); s.Done == nil || s.Failed == nil || s.Error != "needs a restart (poolproxy upgrade does it): one thing (and 1 more)" {
 		t.Errorf("%+v", s)
 	}
 	stop()
 	if p.now.Load() != 0 || len(hangups) != 0 {
 		t.Error("there was a third reload")
 	}
-	for _, want := range []string{"the configuration was reloaded: pools_changed=1", "needs a restart: one thing\n", "needs a restart: another\n", "nothing has changed"} {
+	for _, want := range []string{"the configuration was reloaded: changes=1", "changed: one\n", "needs a restart: one thing\n", "needs a restart: another\n", "nothing has changed"} {
 		if strings.Count(text.String(), want) != 1 {
 			t.Errorf("the log has not %q once:\n%s", want, text.String())
 		}
@@ -89,8 +102,8 @@ func TestReloaderMistakes(t *testing.T) {
 		t.Fatal(err)
 	}
 	var text logText
-	r := newReloader([]string{file}, nil)
-	r.proxy, r.log = &standIn{}, hclog.New(&hclog.LoggerOptions{Output: &text})
+	r := newReloader([]string{file}, nil, hclog.New(&hclog.LoggerOptions{Output: &text}))
+	r.around = aroundOf(t, newStandIn(), r.log)
 	r.reload(t.Context())
 	if s := r.state(); s.Error != fmt.Sprintf(`%s:1:9: "grace" must be a string in quotes (and 2 more errors)`, file) || s.Done != nil || s.Failed == nil {
 		t.Errorf("%+v", s)

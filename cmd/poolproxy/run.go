@@ -13,10 +13,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/poolproxy/poolproxy/admin"
-	"github.com/poolproxy/poolproxy/admin/board"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
-	"github.com/poolproxy/poolproxy/dns"
 	"github.com/poolproxy/poolproxy/handlespace"
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -53,7 +52,7 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	again := newReloader(*paths, hangups)
+	again := newReloader(*paths, hangups, log)
 	again.replace = replace
 	if err := run(loaded.Config, log, signals, again); err != nil {
 		_ = predecessor.fail(err) // if it still listens
@@ -72,50 +71,23 @@ func newLog(c proxy.Log, w io.Writer) hclog.Logger {
 
 // run starts the proxy and what belongs to it, and serves until a signal says to stop. again reads the configuration anew; nil: nobody does.
 func run(c proxy.Config, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
-	meter, metricsPage, end, err := newMetrics(c.Metrics, log)
+	meters, err := newMetrics()
 	if err != nil {
 		return err
 	}
-	defer end() // the proxy has ended by then
-	adminTLS, err := adminSecrets(&c)
-	if err != nil {
+	a := &around{log: log, meters: meters, watched: newObservers()}
+	if a.tls, err = adminSecrets(&c, nil); err != nil {
+		a.close()
 		return err
 	}
-	var endObservers func()
-	if c.Observers, endObservers, err = observers(c, log, meter); err != nil {
-		return fmt.Errorf("starting: %w", err)
-	}
-	defer endObservers() // likewise
-	p, err := again.replacer().start(c, log, meter)
+	c.Observers = []proxy.Observer{a.watched}
+	p, err := again.replacer().start(c, log, meters.Metrics)
 	if err != nil {
+		a.close()
 		return err
 	}
-	answerer, err := answerDNS(c, p, log)
-	if err != nil && again.replacer().succeeds() { // it has sessions to serve
-		log.Error("DNS is not answered", "reason", err)
-	} else if err != nil {
-		stopNow(p)
-		return err
-	}
-	if answerer != nil {
-		defer answerer.Close()
-	}
-	gate := gate{metrics: metricsPage, tls: adminTLS, refused: func(reason string) { proxy.AdminRefused(meter, reason) }}
-	return serve(c, p, gate, log, signals, again)
-}
-
-// answerDNS begins to answer questions for the pools; nil: nobody wants that.
-func answerDNS(c proxy.Config, p *proxy.Proxy, log hclog.Logger) (*dns.Answerer, error) {
-	if !c.DNS.Listen.IsValid() {
-		return nil, nil
-	}
-	a, err := dns.Listen(dns.AnswererConfig{Listen: c.DNS.Listen, TTL: c.DNS.TTL, Pools: p.Pools(),
-		Log: func(err error) { log.Error("DNS is not answered any more", "error", err) }})
-	if err != nil {
-		return nil, fmt.Errorf("starting: %w", err)
-	}
-	log.Info("answering DNS for the pools", "address", a.Addr(), "names", "<pool>.pool.")
-	return a, nil
+	a.proxy, a.serves = p, again.replacer().succeeds()
+	return serve(c, a, signals, again)
 }
 
 // stopNow stops a proxy that nobody uses yet.
@@ -131,67 +103,66 @@ type running interface {
 	Cookie(client, server netip.AddrPort) ([]byte, error)
 	SetCookie(client, server netip.AddrPort, cookie []byte) error
 	Handlespace() *handlespace.Handlespace
-	Reload(c proxy.Config) (pools int, err error)
+	Reload(c proxy.Config) (changes []string, err error)
+	Pools() map[string]*pool.Pool
 	Drain(element string) error
 	Undrain(element string) error
 	Draining(element string) (proxy.Draining, error)
 	Stop(ctx context.Context)
 }
 
-// serve runs the admin API beside a proxy until a signal says to stop, and stops both. The error is that there can be no admin API.
-func serve(c proxy.Config, p running, g gate, log hclog.Logger, signals <-chan os.Signal, again *reloader) error {
+// serve runs what is around a proxy until a signal says to stop, and stops all. The error is that something of it cannot be had.
+func serve(c proxy.Config, a *around, signals <-chan os.Signal, again *reloader) error {
 	replace, started := again.replacer(), time.Now()
-	if c.Admin.On() {
-		status := func() proxy.Status {
-			s := p.Status()
-			s.Version, s.Started, s.Reload = versionText(), started, again.state()
-			return s
-		}
-		o := admin.Options{
-			Status:    func() any { return status() },
-			Failovers: func() any { return status().Failovers },
-			Metrics:   g.metrics,
-			Cookies:   cookies(p),
-			Drains:    drains(p),
-			Board:     board.New(func() board.View { return dashboard(status(), c.Admin) }),
-			Upgrade:   replace.asked(p),
-			Successor: replace.succeeds(),
-			Log:       log.Named("admin"),
-
-			Handlespace: p.Handlespace(),
-		}
-		api, err := g.start(c.Admin, o)
-		switch {
-		case err == nil:
-			defer api.Close() // after the proxy: it shows how the stop goes
-			log.Info("the admin API is ready", "address", api.Where())
-		case o.Successor: // it has sessions to serve
-			log.Error("there is no admin API", "reason", err)
-		default:
-			stopNow(p)
-			return fmt.Errorf("starting: %w", err)
-		}
+	a.options = func() admin.Options { return adminOptions(a, started, again) }
+	defer a.close() // after the proxy: the admin API shows how the stop goes
+	if err := a.begin(c); err != nil {
+		stopNow(a.proxy)
+		return fmt.Errorf("starting: %w", err)
 	}
-	replace.unused(log)
+	replace.unused(a.log)
 	if err := allTaken(); err != nil {
-		stopNow(p)
+		stopNow(a.proxy)
 		return err
 	}
-	log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
-	tellReady(log, contents(c))
-	end := again.begin(p, log)
+	a.log.Info("poolproxy is ready", "version", versionText(), "runs", contents(c))
+	tellReady(a.log, contents(c))
+	end := again.begin(a)
 	select {
 	case <-replace.gone():
 	case s := <-signals:
-		log.Info("stopping", "signal", s)
+		a.log.Info("stopping", "signal", s)
 	}
 	end()
 	if replace.abort() {
 		return nil // nothing is ended, and nobody told: another process serves
 	}
-	tellStopping(log, c.Grace)
-	stop(c.Grace, p, log, signals)
+	tellStopping(a.log, a.config.Grace)
+	stop(a.config.Grace, a.proxy, a.log, signals)
 	return nil
+}
+
+// adminOptions are what an admin API tells and does.
+func adminOptions(a *around, started time.Time, again *reloader) admin.Options {
+	replace, p := again.replacer(), a.proxy
+	status := func() proxy.Status {
+		s := p.Status()
+		s.Version, s.Started, s.Reload = versionText(), started, again.state()
+		return s
+	}
+	return admin.Options{
+		Status:    func() any { return status() },
+		Failovers: func() any { return status().Failovers },
+		Metrics:   a.meters.page,
+		Cookies:   cookies(p),
+		Drains:    drains(p),
+		Upgrade:   replace.asked(p),
+		Successor: replace.succeeds(),
+		Reload:    again.wanted(),
+		Log:       a.log.Named("admin"),
+
+		Handlespace: p.Handlespace(),
+	}
 }
 
 // stop stops the proxy. Its sessions may go on for the grace, or until another signal.

@@ -19,12 +19,13 @@ import (
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/handlespace"
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/session"
 )
 
 // patience bounds the wait for an event that must come.
-const patience = 30 * time.Second
+const patience = 5 * time.Second
 
 // standIn is a proxy that stops when its context ends.
 type standIn struct {
@@ -44,7 +45,9 @@ func (p *standIn) SetCookie(_, _ netip.AddrPort, _ []byte) error { return sessio
 
 func (p *standIn) Handlespace() *handlespace.Handlespace { return nil }
 
-func (p *standIn) Reload(proxy.Config) (int, error) { return 0, proxy.ErrStopped }
+func (p *standIn) Reload(proxy.Config) ([]string, error) { return nil, proxy.ErrStopped }
+
+func (p *standIn) Pools() map[string]*pool.Pool { return nil }
 
 func (p *standIn) Drain(string) error { return proxy.ErrNoElement }
 
@@ -84,7 +87,14 @@ func (l *logText) String() string {
 func serving(p running, c proxy.Config, log io.Writer) (chan<- os.Signal, <-chan error) {
 	signals, done := make(chan os.Signal), make(chan error, 1)
 	logger := hclog.New(&hclog.LoggerOptions{Level: hclog.Info, Output: log})
-	go func() { done <- serve(c, p, gate{metrics: http.NotFoundHandler()}, logger, signals, nil) }()
+	meters, err := newMetrics()
+	if err != nil {
+		done <- err
+		return signals, done
+	}
+	go func() {
+		done <- serve(c, &around{proxy: p, log: logger, meters: meters, watched: newObservers()}, signals, nil)
+	}()
 	return signals, done
 }
 
@@ -207,11 +217,16 @@ func TestMetricsPage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer daemon.Close()
-	meter, page, end, err := newMetrics(proxy.Telemetry{Statsd: daemon.LocalAddr().(*net.UDPAddr).AddrPort()}, hclog.NewNullLogger())
-	if err != nil || meter == nil || page == nil {
-		t.Fatal(meter, page, err)
+	meter, err := newMetrics()
+	if err != nil {
+		t.Fatal(err)
 	}
-	defer end()
+	sends, err := newStatsd(daemon.LocalAddr().(*net.UDPAddr).AddrPort(), hclog.NewNullLogger())
+	if err != nil {
+		t.Fatal(err)
+	}
+	meter.send(sends)
+	defer meter.send(nil)
 	meter.IncrCounterWithLabels([]string{"sessions_refused_total"}, 2, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}, {Name: "reason", Value: "limit"}})
 	meter.IncrCounter([]string{"nobodys"}, 1)
 	meter.AddSampleWithLabels([]string{"failover_seconds"}, .25, []metrics.Label{{Name: "pool", Value: "p"}, {Name: "pool_user", Value: "u"}, {Name: "kind", Value: "moved"}})
@@ -225,7 +240,7 @@ func TestMetricsPage(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	web := &http.Server{Handler: page}
+	web := &http.Server{Handler: meter.page}
 	defer web.Close()
 	go web.Serve(server)
 	answer, err := http.Get("http://" + server.Addr().String())

@@ -62,6 +62,9 @@ func (r *reader) list(paths []string) []string {
 	return names
 }
 
+// Files names the files that a configuration at these paths consists of now, as far as they are there.
+func Files(paths []string) []string { return (&reader{}).list(paths) }
+
 // hclFiles lists the files *.hcl in a folder, sorted by name. A folder that cannot be read has none.
 func hclFiles(folder string) []string {
 	entries, _ := os.ReadDir(folder) // sorted

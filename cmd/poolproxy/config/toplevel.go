@@ -54,7 +54,7 @@ func defaults() proxy.Config {
 func (r *reader) topLevel() *shape {
 	return &shape{
 		what:       "the configuration",
-		attributes: map[string]setter{"grace": r.duration(&r.config.Grace, 0, mostTime), "require_tls": r.boolean(&r.requireTLS)},
+		attributes: map[string]setter{"grace": r.duration(&r.config.Grace, 0, mostTime), "watch": r.boolean(&r.config.Watch), "require_tls": r.boolean(&r.requireTLS)},
 		once: map[string]func(*hclsyntax.Block){
 			"log":        r.readLog,
 			"admin":      r.readAdmin,
