@@ -70,7 +70,7 @@ must systemctl start poolproxy.socket
 must systemctl start poolproxy.service
 running "with a socket"
 echo 0 >answers
-perl /lab/client.pl 80 &
+perl /lab/client.pl 80 & client=$!
 answers 3
 
 say failover
@@ -84,29 +84,36 @@ waitfor "the reload" logged 'elements=3 added=c'
 running reloaded
 answers 3
 
-say "upgrade"
+say "upgrade under a connection"
+pid=$(property MainPID)
 must dpkg --install /lab/new.deb
 running upgraded
 is "the version that was installed" "$(poolproxy version | cut -d' ' -f2 | tr -d ,)" 0.2.0
 must poolproxy status -json
 grep -q '"version": "0.2.0' last || { head -5 last; fail "the old version runs"; }
 grep -q 'element "c"' /etc/poolproxy/config.hcl || fail "the administrator's configuration is gone"
-if poolproxy help 2>&1 | grep -q '^  upgrade '; then
-    [ "$(property MainPID)" != "$pid" ] || fail "the main process is the old one"
-    answers 3
-    echo "the client's connection has survived the upgrade of the package"
-else
-    rm -f broken
-    echo 0 >answers
-    perl /lab/client.pl 80 &
-    answers 3
-fi
-kill %3 %4 2>/dev/null
+[ "$(property MainPID)" != "$pid" ] || fail "the main process is the old one"
+answers 3
+kill $client
 
 say "kill -9"
 pid=$(property MainPID)
 kill -9 "$pid"
 waitfor "it to be started again" sh -c "[ \"\$(systemctl show --property=MainPID --value poolproxy.service)\" != $pid ] && systemctl is-active poolproxy.service"
+
+say "the right that tproxy takes"
+sed -i 's/^  listen = "127.0.0.1:80"/  listen = "127.0.0.1:8000"\n  transparent = "tproxy"\n  match = ["0.0.0.0\/0:80"]/' /etc/poolproxy/config.hcl
+must systemctl stop poolproxy.socket poolproxy.service
+systemctl start poolproxy.service && fail "it is transparent without a right"
+waitfor "the reason" logged 'CAP_NET_RAW'
+must mkdir -p /etc/systemd/system/poolproxy.service.d
+must cp /usr/share/doc/poolproxy/examples/transparent.conf /etc/systemd/system/poolproxy.service.d/
+must systemctl stop poolproxy.service
+must systemctl reset-failed poolproxy.service
+must systemctl daemon-reload
+must systemctl start poolproxy.service
+running transparent
+must rm -r /etc/systemd/system/poolproxy.service.d
 
 say remove
 must systemctl stop poolproxy.socket
