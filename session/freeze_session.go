@@ -93,6 +93,9 @@ func (t *thawing) conversation(c *freeze.Coder) {
 			c.Check(m != nil && m.End <= s.store.Marked(), "a reply is due to no message")
 		}
 	}
+	for m := range s.store.All() {
+		c.Check(s.opaque || m.Released || m.Lost || m.Start >= s.store.Start(), "a message at %d is to be kept, what is kept begins at %d", m.Start, s.store.Start())
+	}
 	protocol.FreezeRequests(c, s.u.c.Protocol, &s.requests)
 	c.Offset(&s.sendable, &s.answered, &s.begin)
 	protocol.FreezeUnit(c, &s.broken)

@@ -145,7 +145,7 @@ func TestThawAnything(t *testing.T) {
 	taken, tried := 0, 0
 	for _, x := range frozenStates(t, 20, 60, 100, 140, 200) {
 		for i, p := range [][]byte{x.session, x.leg} {
-			for range 40 {
+			for range 20 {
 				if p == nil {
 					continue
 				}
