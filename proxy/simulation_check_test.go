@@ -79,6 +79,7 @@ func (m *simulation) checkEnd() {
 		}
 	}
 	m.checkDrained()
+	m.checkUpgraded()
 	m.checkLeft()
 	m.checkNothingLeft()
 }

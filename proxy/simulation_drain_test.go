@@ -14,6 +14,7 @@ import (
 type drains struct {
 	m       *simulation
 	rand    *rand.Rand
+	any     bool           // there are some
 	alone   bool           // nothing else goes wrong
 	stopped map[*Shard]int // sidecars that are being stopped: how often it was looked whether they are empty
 	out     map[int]int    // elements that are drained, how often
@@ -25,6 +26,7 @@ func (m *simulation) planDrains() {
 	if d.rand.IntN(2) == 0 || m.class == pathOnly { // there nothing may move
 		return
 	}
+	d.any = true
 	if d.alone = d.rand.IntN(3) == 0; d.alone {
 		m.faults, m.fails = 0, false
 	}
@@ -78,9 +80,10 @@ func (d *drains) unnamed(e *element) {
 func (d *drains) byElement(e *element) {
 	shard := e.shard
 	set := func(on bool) {
-		if shard != nil && e.shard == shard && d.stopped[shard] == 0 {
+		if shard != nil && e.is(shard) && d.stopped[e.shard] == 0 {
 			d.m.tracef("%s drains itself: %t", elementName(e.index), on)
-			e.sidecar.Post(func() { shard.drain(elementName(e.index), on) })
+			now := e.shard
+			e.sidecar.Post(func() { now.drain(elementName(e.index), on) })
 		}
 	}
 	set(true)
@@ -118,7 +121,7 @@ func (d *drains) look(e *element, shard *Shard) {
 	}
 	d.m.tracef("%s has stopped, with sessions: %t", elementName(e.index), shard.Busy())
 	shard.Close()
-	e.shard = nil
+	e.shard, e.was = nil, nil
 	e.died = d.m.world.Now()
 	d.later(500*time.Millisecond, e, func() {
 		if e.shard == nil {
@@ -129,22 +132,26 @@ func (d *drains) look(e *element, shard *Shard) {
 
 // checkDrained: where nothing but drains has gone on no client has noticed, and everything happened once.
 func (m *simulation) checkDrained() {
-	if !m.drains.alone {
-		return
+	if m.drains.alone && (m.upgrades.alone || m.upgrades.users+m.upgrades.sides == 0) {
+		m.checkUnnoticed("elements were only drained")
 	}
+}
+
+// checkUnnoticed: no client has noticed what went on, and everything happened once.
+func (m *simulation) checkUnnoticed(what string) {
 	for _, c := range m.clients {
 		if c.outcome == "left" {
 			continue
 		}
 		if n := c.reader.replies(); n != c.dueOf(len(c.requests)) {
-			m.violated("client %d has got %d of %d replies, though elements were only drained: %s", c.index, n, c.dueOf(len(c.requests)), c.outcome)
+			m.violated("client %d has got %d of %d replies, though %s: %s", c.index, n, c.dueOf(len(c.requests)), what, c.outcome)
 		}
 		for _, r := range c.requests {
 			if s, ok := m.dialect.(*streams); ok && s.mute() {
 				break
 			}
 			if r.executed < 1 || r.executed > 1 && r.kind != 'L' && r.kind != 'T' { // a state is set again at the next server
-				m.violated("request %d (%c) of client %d was executed %d times, though elements were only drained", r.number, r.kind, c.index, r.executed)
+				m.violated("request %d (%c) of client %d was executed %d times, though %s", r.number, r.kind, c.index, r.executed, what)
 			}
 		}
 	}

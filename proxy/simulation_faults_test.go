@@ -168,8 +168,8 @@ func (m *simulation) sicken(e *element) {
 	}
 	set := func(err error) {
 		e.sidecar.Post(func() {
-			if e.shard == shard {
-				shard.elements[0].rules.SetHealth(err)
+			if e.is(shard) {
+				e.shard.elements[0].rules.SetHealth(err)
 			}
 		})
 	}
@@ -191,7 +191,7 @@ func (m *simulation) stopSidecar(e *element, how func(*looptest.Host)) {
 	if e.shard == nil {
 		return
 	}
-	e.shard = nil
+	e.shard, e.was = nil, nil
 	if e.sidecar == e.server {
 		e.noteRead()
 		e.process = nil

@@ -37,8 +37,9 @@ type simulation struct {
 
 	named map[string]netip.AddrPort // where the source has last said that elements are
 
-	drains *drains
-	source *source
+	drains   *drains
+	upgrades *upgrades
+	source   *source
 
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
 }
@@ -48,7 +49,8 @@ type element struct {
 	index   int
 	sidecar *looptest.Host // with mapping none: the pool user's
 	server  *looptest.Host
-	shard   *Shard // nil: there is none, or it is dead
+	shard   *Shard   // nil: there is none, or it is dead
+	was     []*Shard // whose place that has taken in upgrades
 	process *server
 	stalled bool // the path between the sidecar and the server
 	died    time.Time
@@ -215,6 +217,7 @@ func (m *simulation) run() error {
 		m.clients = append(m.clients, newClient(m, i))
 	}
 	m.planDrains()
+	m.planUpgrades()
 	m.planFaults()
 	m.planSource()
 	m.watch()

@@ -31,6 +31,8 @@ type Host struct {
 
 	socks     []*conn // all that the kernel or the process still knows
 	listeners map[netip.AddrPort]*listener
+	inherited map[netip.AddrPort]*listener // of the process before this one, behind Exec
+	carried   []*conn                      // by their descriptors: see Carry
 	nextPort  uint16
 	pool      *loop.Pool
 
@@ -141,6 +143,9 @@ func (h *Host) Listen(at netip.AddrPort, accept func(loop.Conn) loop.Handler) (l
 	}
 	if at.Port() == 0 {
 		at = netip.AddrPortFrom(a, h.freePort())
+	}
+	if l := h.inherit(at, accept); l != nil {
+		return l, nil
 	}
 	if h.listeners[at] != nil {
 		return nil, fmt.Errorf("looptest: listen at %s: address already in use", at)

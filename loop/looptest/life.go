@@ -92,6 +92,7 @@ func (h *Host) stop() {
 	}
 	h.alarms = make(map[*loop.Timer]*alarm)
 	h.listeners = make(map[netip.AddrPort]*listener)
+	h.inherited, h.carried = nil, nil
 	h.spare = nil
 	h.runnable.clear()
 	h.due.clear()
