@@ -7,7 +7,6 @@ import (
 
 	"github.com/poolproxy/poolproxy/loop/looptest"
 	"github.com/poolproxy/poolproxy/mapping"
-	"github.com/poolproxy/poolproxy/session"
 )
 
 // upgrades are a fault of their own, in half of the schedules: the pool user's sidecar and those of the elements are replaced by other processes,
@@ -53,6 +52,10 @@ func (u *upgrades) givesUp() bool { return u.rand.IntN(4) == 0 }
 func (u *upgrades) user() {
 	m := u.m
 	old := m.userShard
+	if m.upgrades.alone && m.drains.busy() { // who is being stopped does not listen any more, so its sessions cannot be resumed
+		m.world.After(50*time.Millisecond, u.user)
+		return
+	}
 	inTurn(m.user, func() {
 		if m.userShard != old {
 			return
@@ -116,7 +119,7 @@ type handedOver struct {
 }
 
 func (u *upgrades) freeze(s *Shard) (pieces []handedOver) {
-	if err := s.freeze(func(piece []byte, fd int) error {
+	if err := s.freeze(&Frozen{}, func(piece []byte, fd int) error {
 		pieces = append(pieces, handedOver{append([]byte{}, piece...), fd})
 		return nil
 	}); err != nil {
@@ -157,11 +160,6 @@ func (e *element) is(shard *Shard) bool {
 func (m *simulation) checkUpgraded() {
 	if m.upgrades.alone && (m.drains.alone || !m.drains.any) {
 		m.checkUnnoticed("sidecars were only upgraded")
-	}
-	for _, r := range m.userShard.records {
-		if r.Kind == session.KindEnded && m.upgrades.alone && !m.drains.any {
-			m.violated("a session was ended, though sidecars were only upgraded: %+v", r)
-		}
 	}
 }
 
