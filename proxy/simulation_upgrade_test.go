@@ -60,6 +60,10 @@ func (u *upgrades) user() {
 		if m.userShard != old {
 			return
 		}
+		if old.common.sessions() != int64(old.users[0].rules.Count()) { // a client whose header is awaited has no session, and is not handed over
+			m.world.After(50*time.Millisecond, u.user)
+			return
+		}
 		pieces := u.freeze(old)
 		if u.givesUp() || m.err != nil {
 			m.tracef("an upgrade of the pool user's sidecar comes to nothing")
@@ -158,7 +162,8 @@ func (e *element) is(shard *Shard) bool {
 
 // checkUpgraded: where nothing but upgrades has gone on no client has noticed, and everything happened once.
 func (m *simulation) checkUpgraded() {
-	if m.upgrades.alone && (m.drains.alone || !m.drains.any) {
+	patient := m.failover.Resume >= time.Second && m.hold >= time.Second && (m.failover.Fence == 0 || m.failover.Fence >= time.Second)
+	if m.upgrades.alone && (m.drains.alone || !m.drains.any) && patient { // else two upgrades in a row may be too much
 		m.checkUnnoticed("sidecars were only upgraded")
 	}
 }
