@@ -26,7 +26,7 @@ func (e *RestartError) Error() string {
 	if n := len(e.Differences); n > 1 {
 		more = fmt.Sprintf(" (and %d more)", n-1)
 	}
-	return "needs a restart (poolproxy upgrade does it): " + e.Differences[0] + more
+	return "needs a restart: " + e.Differences[0] + more
 }
 
 // ReloadStatus is what became of the wishes to read the configuration again.
@@ -73,7 +73,11 @@ func (p *Proxy) Reload(c Config) (changes []string, err error) {
 func (p *Proxy) restarts(found []change, c Config) (refused []string) {
 	for _, x := range found {
 		if x.restart {
-			refused = append(refused, x.String())
+			line := x.String()
+			if x.field != "Limits" { // the shards are handed over as they are
+				line += " (poolproxy upgrade does that)"
+			}
+			refused = append(refused, line)
 		}
 	}
 	if n := len(p.runners); n > c.Limits.MostShards() && len(refused) == 0 {

@@ -231,7 +231,7 @@ func TestReloadRefused(t *testing.T) {
 	_, err := r.proxy.Reload(c)
 	var restart *RestartError
 	if !errors.As(err, &restart) || len(restart.Differences) != 2 ||
-		err.Error() != `needs a restart (poolproxy upgrade does it): log.format changed from text to json (and 1 more)` {
+		err.Error() != `needs a restart: log.format changed from text to json (poolproxy upgrade does that) (and 1 more)` {
 		t.Fatal(err)
 	}
 	r.served(r.session(), "a")

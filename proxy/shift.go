@@ -86,8 +86,7 @@ func (t *shift) open(key entranceKey, m mapping.SCTPMapping, c mapping.Config) e
 func (s *Shard) inTheWay(key entranceKey, err error) error {
 	for _, d := range s.entrances {
 		if at := d.listener.Addr(); at.Port() == key.at.Port() && (d.key.sctp == "") == (key.sctp == "") {
-			return fmt.Errorf("%w: this process listens on %s, and would go on until the new address is had. Take another port, or restart "+
-				"(poolproxy upgrade does it)", err, at)
+			return fmt.Errorf("%w: this process listens on %s, and would go on until the new address is had. Take another port, or restart", err, at)
 		}
 	}
 	return err

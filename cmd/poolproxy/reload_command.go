@@ -17,7 +17,7 @@ func reloadCommand(args []string, stdout, stderr io.Writer) int {
 		return status
 	}
 	p.advice[admin.NotReloaded] = "Nothing has changed. poolproxy validate finds mistakes before"
-	p.advice[admin.NeedsRestart] = "Nothing has changed, not what could have been either. poolproxy upgrade restarts it without ending a session"
+	p.advice[admin.NeedsRestart] = "Nothing has changed, not what could have been either"
 	var done admin.Reloaded
 	return p.ask(http.MethodPost, "/v1/reload", nil, &done, func() {
 		for _, change := range done.Changes {

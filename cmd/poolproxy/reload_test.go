@@ -81,7 +81,7 @@ func TestReloader(t *testing.T) {
 			t.Fatal("it is not said why it cannot be")
 		}
 	}
-	if s := r.state(); s.Done == nil || s.Failed == nil || s.Error != "needs a restart (poolproxy upgrade does it): one thing (and 1 more)" {
+	if s := r.state(); s.Done == nil || s.Failed == nil || s.Error != "needs a restart: one thing (and 1 more)" {
 		t.Errorf("%+v", s)
 	}
 	stop()
