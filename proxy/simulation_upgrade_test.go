@@ -70,12 +70,12 @@ func (u *upgrades) user() {
 			return
 		}
 		m.tracef("the pool user's sidecar is upgraded, with %d sessions", old.users[0].rules.Count())
-		known := old.common.now.Load().handles["pool"].Freeze(nil, m.user.Now())
+		known := old.layout.handles["pool"].Freeze(nil, m.user.Now())
 		m.user.Exec()
 		m.startUser()
 		m.userShard.records = old.records
 		m.userShard.common.number.Store(old.common.number.Load())
-		if err := m.userShard.common.now.Load().handles["pool"].Thaw(known, m.user.Now()); err != nil {
+		if err := m.userShard.layout.handles["pool"].Thaw(known, m.user.Now()); err != nil {
 			m.violated("%v", err)
 		}
 		u.take(m.userShard, pieces)
