@@ -99,7 +99,7 @@ func TestSeriesAreWhole(t *testing.T) {
 		if _, err := growthMarkers(s.name).replace(string(document), ""); err != nil {
 			t.Errorf("docs/performance.md: %v", err)
 		}
-		if len(s.points) < 3 || s.rounds == 0 {
+		if len(s.points) < 2 || s.rounds == 0 {
 			t.Errorf("%s has %d points, %d rounds", s.name, len(s.points), s.rounds)
 		}
 		for _, name := range s.systems {
@@ -139,8 +139,8 @@ func TestSeries(t *testing.T) {
 		}
 	}
 	b.runWell(t, func(s sample) bool { return s.Error == "" && s.Values[growthCPU.name] > 0 })
-	if len(b.results.Samples) != 8 {
-		t.Errorf("%d samples, want 8", len(b.results.Samples))
+	if len(b.results.Samples) != 16 {
+		t.Errorf("%d samples, want 16", len(b.results.Samples))
 	}
 	for _, s := range b.results.Samples {
 		if s.Error != "" || s.Values[growthCPU.name] <= 0 {
