@@ -84,8 +84,10 @@ func TestTrustworthy(t *testing.T) {
 // A process that stops has no upgrade begin.
 func TestNoUpgradeOfAStoppingProcess(t *testing.T) {
 	r := newReplacer(nil)
-	if r.abort() || r.abort() {
-		t.Error("it has been replaced")
+	for range 2 { // twice is harmless
+		if r.abort() {
+			t.Error("it has been replaced")
+		}
 	}
 	if _, err := r.upgrade(t.Context(), admin.Upgrade{}); err == nil {
 		t.Error("it is replaced")
