@@ -37,6 +37,7 @@ type carried struct {
 	listener listenerID     // of a leg: what listened when its server was connected to
 	ended    bool           // the connection: its end was read
 	failed   bool           // it is known to the rules that it is broken
+	drained  bool           // an operator has drained it: the pool_element
 	conn     []byte         // what was known of it: loop.Kept; nil: there is none
 	state    []byte
 }
@@ -58,6 +59,9 @@ func (c *carried) append(to []byte) []byte {
 	if c.failed {
 		bits |= 2
 	}
+	if c.drained {
+		bits |= 4
+	}
 	to = append(to, carriedVersion, byte(c.kind), bits)
 	to = binary.AppendUvarint(to, uint64(c.shard))
 	to = binary.AppendUvarint(to, uint64(c.listener))
@@ -76,7 +80,7 @@ func (c *carried) parse(p []byte) error {
 	if len(p) < 3 || p[0] != carriedVersion {
 		return fmt.Errorf("%w: it is of another version", errCarried)
 	}
-	*c = carried{kind: carriedKind(p[1]), ended: p[2]&1 != 0, failed: p[2]&2 != 0}
+	*c = carried{kind: carriedKind(p[1]), ended: p[2]&1 != 0, failed: p[2]&2 != 0, drained: p[2]&4 != 0}
 	r := carriedReader{rest: p[3:]}
 	shard, listener := r.number(MaxShards-1), r.number(1<<32-1)
 	c.shard, c.listener = int(shard), listenerID(listener)

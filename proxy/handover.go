@@ -184,7 +184,11 @@ func (g *giver) fail(what string, err error) {
 	}
 }
 
-var errNative = errors.New("its element is native: an association over SCTP stays with its process")
+// Why something cannot be handed over.
+var (
+	errNative  = errors.New("its element is native: an association over SCTP stays with its process")
+	errLeaving = errors.New("it is not configured any more: sessions that have not left it end with this process")
+)
 
 func (g *giver) user(u *userSide) {
 	if u.native != nil && u.rules.Count() > 0 {
@@ -216,16 +220,21 @@ func (g *giver) user(u *userSide) {
 // element passes on an element side, of which c says which one it is.
 func (g *giver) element(e *elementSide, c carried) {
 	rules, ok := e.rules.(*session.Element)
+	if live, held := e.rules.Legs(); live+held > 0 && (!ok || e.leaving) {
+		g.fail(fmt.Sprintf("pool_element %q with %d sessions", e.name, live+held), map[bool]error{true: errLeaving, false: errNative}[ok])
+	}
+	if e.leaving { // another one may have its name by now
+		return
+	}
+	c.kind, c.drained = carriedElement, e.drained
 	if !ok {
-		if live, held := e.rules.Legs(); live+held > 0 {
-			g.fail(fmt.Sprintf("pool_element %q with %d sessions", e.name, live+held), errNative)
-		}
+		g.pass(&c, -1)
 		return
 	}
 	g.state = rules.Freeze(g.state[:0])
-	c.kind, c.state = carriedElement, g.state
+	c.state = g.state
 	g.pass(&c, -1)
-	c.kind = carriedLeg
+	c.kind, c.drained = carriedLeg, false
 	rules.EachLeg(func(leg *session.Leg) {
 		if g.err != nil {
 			return

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -129,10 +130,12 @@ func (s *Shard) take(c *carried, fd int) error {
 	switch c.kind {
 	case carriedUser, carriedSession:
 		u := s.userNamed(c.block)
-		if u == nil {
+		switch {
+		case u == nil && c.kind == carriedUser: // it may have no sessions
+			return nil
+		case u == nil:
 			return fmt.Errorf("pool_user %q is not in the new configuration: its sessions have no place", c.block)
-		}
-		if c.kind == carriedSession {
+		case c.kind == carriedSession:
 			return u.take(c, fd)
 		}
 		if err := u.rules.Thaw(c.state); err != nil {
@@ -140,15 +143,28 @@ func (s *Shard) take(c *carried, fd int) error {
 		}
 	case carriedElement, carriedLeg:
 		e, err := s.elementOf(c)
-		if err != nil {
+		switch {
+		case errors.Is(err, errNoPlace) && c.kind == carriedElement: // it may have no legs
+			return nil
+		case err != nil:
 			return err
-		}
-		if c.kind == carriedLeg {
+		case c.kind == carriedLeg:
 			return e.take(c, fd)
 		}
-		if err := e.rules.(*session.Element).Thaw(c.state); err != nil {
+		return e.thaw(c)
+	}
+	return nil
+}
+
+// thaw takes what its legs have in common. A drain that its operator has begun goes on.
+func (e *elementSide) thaw(c *carried) error {
+	if rules, ok := e.rules.(*session.Element); ok && len(c.state) > 0 { // else it was, or is, one for native pool users
+		if err := rules.Thaw(c.state); err != nil {
 			return fmt.Errorf("element %q: %w", e.name, err)
 		}
+	}
+	if c.drained {
+		e.drain(drainAsked)
 	}
 	return nil
 }
@@ -162,13 +178,16 @@ func (s *Shard) userNamed(name string) *userSide {
 	return nil
 }
 
-// elementOf returns the element side that a piece belongs to. It goes by the rules of a session.Element.
+// errNoPlace is that of what has no place in the new configuration.
+var errNoPlace = errors.New("its sessions have no place")
+
+// elementOf returns the element side that a piece belongs to. Legs go by the rules of a session.Element.
 func (s *Shard) elementOf(c *carried) (*elementSide, error) {
 	sides := s.elements
 	if c.isDirect() {
 		u := s.userNamed(c.block)
 		if u == nil || u.direct == nil || u.native != nil {
-			return nil, fmt.Errorf("pool_user %q has no servers with mapping none in the new configuration: its sessions have no place", c.block)
+			return nil, fmt.Errorf("pool_user %q has no servers with mapping none in the new configuration: %w", c.block, errNoPlace)
 		}
 		if u.direct.sides[c.server] == nil {
 			if err := u.direct.add(pool.Element{Name: c.element, Address: c.server}); err != nil {
@@ -178,11 +197,11 @@ func (s *Shard) elementOf(c *carried) (*elementSide, error) {
 		sides = []*elementSide{u.direct.sides[c.server]}
 	}
 	for _, e := range sides {
-		if _, ok := e.rules.(*session.Element); ok && (c.isDirect() || e.name == c.block) {
+		if _, ok := e.rules.(*session.Element); (ok || c.kind == carriedElement) && (c.isDirect() || e.name == c.block) {
 			return e, nil
 		}
 	}
-	return nil, fmt.Errorf("pool_element %q is not in the new configuration: its sessions have no place", c.block)
+	return nil, fmt.Errorf("pool_element %q is not in the new configuration: %w", c.block, errNoPlace)
 }
 
 // connection makes the connection of a piece this shard's.
