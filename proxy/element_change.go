@@ -96,10 +96,16 @@ func (e *elementSide) retire() {
 	e.registrations = nil
 }
 
-// empty reports whether nothing of it is left (leaver).
+// empty reports whether nothing of it is left (leaver). The first shard's side is where pool users come in to resume legs of any shard.
 func (e *elementSide) empty() bool {
 	live, held := e.rules.Legs()
-	return live+held+len(e.goodbyes) == 0
+	return live+held+len(e.goodbyes) == 0 && (e.shard.index > 0 || !e.resumable() || e.counts.legs.Load() == 0)
+}
+
+// resumable reports whether a leg can be resumed over another association. That of a native pool user is its session.
+func (e *elementSide) resumable() bool {
+	_, is := e.rules.(*session.Element)
+	return is
 }
 
 // idle reports whether the legs that began by it have all ended, after another one has taken over from it.

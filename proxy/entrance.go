@@ -33,6 +33,14 @@ type visited interface {
 	begun(mapping.Association) mapping.Handler // an association of mapping SCTP
 }
 
+// resumes is the pool_element behind it whose legs may be resumed by who comes in; nil: there is none.
+func (d *entrance) resumes() *elementSide {
+	if e, is := d.behind.(*elementSide); is && e.resumable() {
+		return e
+	}
+	return nil
+}
+
 // key of the entrance that a pool_user has.
 func (b *userBlock) entrance() entranceKey {
 	k := keyOf(b.config.Listen, "pool_user "+b.config.Name)

@@ -291,11 +291,14 @@ func (s *Shard) begin(first *layout) error {
 	return nil
 }
 
-// StopAccepting closes the listeners; sessions and legs go on, and so do connections that were accepted before.
+// StopAccepting closes the listeners for clients, and refuses new legs; sessions and legs go on, and so do connections that were accepted
+// before. Pool users may come yet, to resume their legs.
 func (s *Shard) StopAccepting() {
 	s.stopping = true
 	for _, d := range s.entrances {
-		d.listener.Close()
+		if d.resumes() == nil {
+			d.listener.Close()
+		}
 	}
 	for _, u := range s.users {
 		u.stopAccepting()
@@ -305,7 +308,7 @@ func (s *Shard) StopAccepting() {
 	}
 }
 
-// Busy reports whether there are sessions, or legs in touch with their pool user.
+// Busy reports whether there are sessions, or legs: also those that wait for their pool user, which may come back.
 func (s *Shard) Busy() bool {
 	for _, u := range s.users {
 		if u.rules.Count() > 0 || len(u.prefaces) > 0 {
@@ -313,7 +316,7 @@ func (s *Shard) Busy() bool {
 		}
 	}
 	for _, e := range s.elements {
-		if live, _ := e.rules.Legs(); live > 0 {
+		if live, held := e.rules.Legs(); live+held > 0 {
 			return true
 		}
 	}
@@ -327,6 +330,9 @@ func (s *Shard) Close() {
 		s.shift.undo()
 	}
 	s.StopAccepting()
+	for _, d := range s.entrances {
+		d.listener.Close()
+	}
 	s.loop.Cancel(&s.sweep)
 	for _, f := range s.feeds {
 		f.close()

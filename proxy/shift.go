@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -210,9 +211,14 @@ func (t *shift) commitEntrances() {
 		s.users[i].stand(assign(b.entrance(), s.users[i]))
 	}
 	for key, d := range old {
-		if s.entrances[key] == nil {
-			d.listener.Close()
+		if s.entrances[key] != nil {
+			continue
 		}
+		if e := d.resumes(); e != nil && e.leaving && !e.empty() {
+			s.entrances[key] = d // until sweepLeft closes it
+			continue
+		}
+		d.listener.Close()
 	}
 }
 
@@ -265,6 +271,17 @@ func (s *Shard) bury(u *userSide) {
 	s.past[u.config.Name] = s.past[u.config.Name].Plus(u.rules.Traffic())
 }
 
+// shut closes the entrance of a side that has ended, if it has one yet.
+func (s *Shard) shut(x leaver) {
+	maps.DeleteFunc(s.entrances, func(_ entranceKey, d *entrance) bool {
+		shut := any(d.behind) == any(x)
+		if shut {
+			d.listener.Close()
+		}
+		return shut
+	})
+}
+
 // sweepLeft closes what has nothing left, and comes again while something has.
 func (s *Shard) sweepLeft() {
 	s.leaving = slices.DeleteFunc(s.leaving, func(x leaver) bool {
@@ -275,6 +292,7 @@ func (s *Shard) sweepLeft() {
 			s.bury(u)
 		}
 		x.close()
+		s.shut(x)
 		s.users = slices.DeleteFunc(s.users, func(u *userSide) bool { return leaver(u) == x })
 		s.elements = slices.DeleteFunc(s.elements, func(e *elementSide) bool { return leaver(e) == x })
 		return true

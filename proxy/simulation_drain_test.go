@@ -109,16 +109,6 @@ func (d *drains) restart(e *element) {
 // drainTurn is how often it is looked whether a sidecar is empty, as in Proxy.Stop.
 const drainTurn = 20 * time.Millisecond
 
-// busy reports whether a sidecar is being stopped.
-func (d *drains) busy() bool {
-	for _, e := range d.m.elements {
-		if e.shard != nil && d.stopped[e.shard] > 0 {
-			return true
-		}
-	}
-	return false
-}
-
 // look runs on the sidecar's host.
 func (d *drains) look(e *element, shard *Shard) {
 	if d.stopped[shard]++; e.shard != shard { // it was killed meanwhile

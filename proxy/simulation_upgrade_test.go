@@ -52,10 +52,6 @@ func (u *upgrades) givesUp() bool { return u.rand.IntN(4) == 0 }
 func (u *upgrades) user() {
 	m := u.m
 	old := m.userShard
-	if m.upgrades.alone && m.drains.busy() { // who is being stopped does not listen any more, so its sessions cannot be resumed
-		m.world.After(50*time.Millisecond, u.user)
-		return
-	}
 	inTurn(m.user, func() {
 		if m.userShard != old {
 			return
