@@ -25,6 +25,7 @@ const (
 	carriedPool                                // what is known of the elements of a pool
 	carriedTable                               // what redis servers have said of their commands, to a pool_user
 	carriedRegistration                        // an element that was registered with the proxy's Handlespace: JSON of a handlespace.Kept
+	carriedPreface                             // a connection to a pool_user whose PROXY header has not come in full
 )
 
 // carried is one piece.
@@ -94,7 +95,7 @@ func (c *carried) parse(p []byte) error {
 		c.server, err = netip.ParseAddrPort(server)
 		r.bad = err != nil
 	}
-	if r.bad || c.kind == 0 || c.kind > carriedRegistration || len(c.state) > maxCarriedState {
+	if r.bad || c.kind == 0 || c.kind > carriedPreface || len(c.state) > maxCarriedState {
 		return fmt.Errorf("%w: a piece of kind %d", errCarried, p[1])
 	}
 	return nil

@@ -191,6 +191,7 @@ var (
 )
 
 func (g *giver) user(u *userSide) {
+	g.prefaces(u)
 	if u.native != nil && u.rules.Count() > 0 {
 		g.fail(fmt.Sprintf("pool_user %q with %d sessions", u.config.Name, u.rules.Count()), errNative)
 		return
@@ -298,6 +299,9 @@ func (u *userSide) leave() {
 		}
 	})
 	u.rules.Leave()
+	for p := range u.prefaces {
+		p.abandon()
+	}
 	for _, c := range left {
 		c.abandon()
 	}

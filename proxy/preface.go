@@ -23,14 +23,22 @@ type preface struct {
 	got    int          // bytes in it
 	next   loop.Handler // who has the connection behind the header; nil: it has not come
 	limit  loop.Timer
+	began  time.Time
+	within time.Duration // how much time it has, from then on
 }
 
 func newPreface(u *userSide, conn loop.Conn, ends whence.Ends) *preface {
-	p := &preface{side: u, conn: conn, ends: ends, buffer: u.shard.loop.Buffers().Get(whence.MaxHeader)}
-	p.limit.Func = p.late
-	u.shard.loop.Schedule(&p.limit, u.shard.loop.Now().Add(u.config.Accept.Timeout))
-	u.prefaces[p] = true
+	p := &preface{side: u, conn: conn, ends: ends, began: u.shard.loop.Now(), within: u.config.Accept.Timeout}
+	p.wait()
 	return p
+}
+
+// wait gives it a buffer, and begins its time.
+func (p *preface) wait() {
+	l := p.side.shard.loop
+	p.buffer, p.limit.Func = l.Buffers().Get(whence.MaxHeader), p.late
+	l.Schedule(&p.limit, p.began.Add(p.within))
+	p.side.prefaces[p] = true
 }
 
 // Ready reads until the header is there (loop.Handler).
@@ -122,7 +130,7 @@ func (b *begun) Read(p []byte) (int, error) {
 }
 
 func (p *preface) late() {
-	p.refuse(refusedLate, fmt.Errorf("%d bytes of it have come in %v", p.got, p.side.config.Accept.Timeout))
+	p.refuse(refusedLate, fmt.Errorf("%d bytes of it have come in %v", p.got, p.within))
 }
 
 // refuse ends a connection that does not become a session.

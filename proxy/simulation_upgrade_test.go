@@ -56,10 +56,6 @@ func (u *upgrades) user() {
 		if m.userShard != old {
 			return
 		}
-		if old.common.sessions() != int64(old.users[0].rules.Count()) { // a client whose header is awaited has no session, and is not handed over
-			m.world.After(50*time.Millisecond, u.user)
-			return
-		}
 		pieces := u.freeze(old)
 		if u.givesUp() || m.err != nil {
 			m.tracef("an upgrade of the pool user's sidecar comes to nothing")

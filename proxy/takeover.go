@@ -128,7 +128,7 @@ func (e *elementSide) resume() {
 // take takes one piece.
 func (s *Shard) take(c *carried, fd int) error {
 	switch c.kind {
-	case carriedUser, carriedSession:
+	case carriedUser, carriedSession, carriedPreface:
 		u := s.userNamed(c.block)
 		switch {
 		case u == nil && c.kind == carriedUser: // it may have no sessions
@@ -137,6 +137,8 @@ func (s *Shard) take(c *carried, fd int) error {
 			return fmt.Errorf("pool_user %q is not in the new configuration: its sessions have no place", c.block)
 		case c.kind == carriedSession:
 			return u.take(c, fd)
+		case c.kind == carriedPreface:
+			return u.takePreface(c, fd)
 		}
 		if err := u.rules.Thaw(c.state); err != nil {
 			return fmt.Errorf("pool_user %q: %w", c.block, err)
