@@ -23,6 +23,7 @@ type reloader struct {
 	paths  []string
 	asked  <-chan os.Signal // holds one: who asks while it is read is heard behind that, once
 	wishes chan wish
+	look   *fileWatch
 	log    hclog.Logger
 	around *around
 	ended  chan struct{} // closed when run has ended
@@ -44,7 +45,7 @@ type reloaded struct {
 
 // newReloader returns one that does nothing yet; begin has it read the files and folders at paths again for each signal and wish.
 func newReloader(paths []string, asked <-chan os.Signal, log hclog.Logger) *reloader {
-	return &reloader{paths: paths, asked: asked, wishes: make(chan wish), log: log, ended: make(chan struct{})}
+	return &reloader{paths: paths, asked: asked, wishes: make(chan wish), look: newWatch(paths), log: log, ended: make(chan struct{})}
 }
 
 // begin begins to listen. stop ends that, and returns when nothing is read and changed any more. There may be no reloader (nil).
@@ -64,7 +65,6 @@ func (r *reloader) begin(a *around) (stop func()) {
 // run is the reloader's goroutine. It ends with ctx, and stop waits for it.
 func (r *reloader) run(ctx context.Context) {
 	defer close(r.ended)
-	look := newWatch(r.paths)
 	tick := time.NewTicker(watchEvery)
 	defer tick.Stop()
 	for {
@@ -81,7 +81,7 @@ func (r *reloader) run(ctx context.Context) {
 			tellReloaded(r.log)
 			w.answer <- reloaded{changes, err}
 		case <-tick.C:
-			if look.changed(r.around.config.Watch) {
+			if r.look.changed(r.around.config.Watch) {
 				r.log.Info("the files of the configuration have changed")
 				tellReloading(r.log)
 				r.reload(ctx)
@@ -89,12 +89,23 @@ func (r *reloader) run(ctx context.Context) {
 			}
 			continue
 		}
-		look.seen()
+		r.look.seen()
 	}
 }
 
 // errReloadStopping is what those hear who ask too late.
 var errReloadStopping = errors.New("poolproxy is being stopped")
+
+// errReloadReplaced is what those hear who have asked while this process was replaced.
+var errReloadReplaced = errors.New("this process has been replaced by another one meanwhile, which may have read the configuration before: ask again")
+
+// tooLate is why nothing is read any more.
+func (r *reloader) tooLate() error {
+	if r.replace.isReplaced() {
+		return errReloadReplaced
+	}
+	return errReloadStopping
+}
 
 // wanted is how the admin API has the configuration read again; nil: it cannot.
 func (r *reloader) wanted() func(context.Context) ([]string, error) {
@@ -106,7 +117,7 @@ func (r *reloader) wanted() func(context.Context) ([]string, error) {
 		select {
 		case r.wishes <- w:
 		case <-r.ended:
-			return nil, errReloadStopping
+			return nil, r.tooLate()
 		case <-ctx.Done():
 			return nil, ctx.Err()
 		}
@@ -115,7 +126,7 @@ func (r *reloader) wanted() func(context.Context) ([]string, error) {
 		if errors.As(done.err, &restart) {
 			return nil, fmt.Errorf("%w:\n%s", admin.ErrNeedsRestart, strings.Join(restart.Differences, "\n"))
 		}
-		if done.err != nil && !errors.Is(done.err, errReloadStopping) {
+		if done.err != nil && !errors.Is(done.err, errReloadStopping) && !errors.Is(done.err, errReloadReplaced) {
 			return nil, fmt.Errorf("%w: %w", admin.ErrNotReloaded, done.err)
 		}
 		return done.changes, done.err
@@ -124,6 +135,13 @@ func (r *reloader) wanted() func(context.Context) ([]string, error) {
 
 // reload reads the configuration once. All that there is to say of it goes to the log.
 func (r *reloader) reload(ctx context.Context) (changes []string, err error) {
+	if !r.replace.settle(ctx) {
+		return nil, r.tooLate()
+	}
+	defer r.replace.unsettle()
+	if r.replace.isReplaced() {
+		return nil, errReloadReplaced
+	}
 	loaded := config.LoadAgain(ctx, r.paths)
 	if ctx.Err() != nil {
 		return nil, errReloadStopping // names may not have been resolved for that alone

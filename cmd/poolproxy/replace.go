@@ -30,6 +30,7 @@ type replacer struct {
 	cancel context.CancelFunc
 
 	one      sync.Mutex    // held while an upgrade is going on
+	settled  chan struct{} // holds one while an upgrade or a reload is going on: the new process is to have the configuration that runs
 	end      sync.Once     // of abort
 	replaced chan struct{} // closed when another process serves
 }
@@ -46,11 +47,13 @@ func (r *replacer) upgrade(_ context.Context, asked admin.Upgrade) (admin.Upgrad
 		return admin.Upgraded{}, admin.ErrUpgrading
 	}
 	defer r.one.Unlock()
-	select {
-	case <-r.replaced:
+	if r.isReplaced() {
 		return admin.Upgraded{}, fmt.Errorf("this process has been replaced already: %w", admin.ErrUpgrading)
-	default:
 	}
+	if !r.settle(r.ctx) {
+		return admin.Upgraded{}, errStopping
+	}
+	defer r.unsettle()
 	done, err := r.replace(asked)
 	if err != nil {
 		r.log.Error("the upgrade has failed: this process goes on, its sessions are untouched", "error", err)
@@ -59,6 +62,35 @@ func (r *replacer) upgrade(_ context.Context, asked admin.Upgrade) (admin.Upgrad
 	r.log.Info("another process has taken over", "pid", done.PID, "program", done.Binary, "handed_over", done.Items, "ready_ms", done.Ready,
 		"pause_ms", done.Pause)
 	return done, nil
+}
+
+// settle waits until no reload, or upgrade, is going on, and has none begin until unsettle. It reports false if ctx ends before.
+func (r *replacer) settle(ctx context.Context) bool {
+	if r == nil {
+		return true
+	}
+	select {
+	case r.settled <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (r *replacer) unsettle() {
+	if r != nil {
+		<-r.settled
+	}
+}
+
+// isReplaced reports whether another process serves.
+func (r *replacer) isReplaced() bool {
+	select {
+	case <-r.gone():
+		return true
+	default:
+		return false
+	}
 }
 
 func (r *replacer) replace(asked admin.Upgrade) (done admin.Upgraded, err error) {
@@ -220,18 +252,13 @@ func (r *replacer) abort() (replaced bool) {
 	}
 	r.cancel()
 	r.end.Do(r.one.Lock) // for good
-	select {
-	case <-r.replaced:
-		return true
-	default:
-		return false
-	}
+	return r.isReplaced()
 }
 
 // newReplacer remembers how this process was started. It has to be made at the start, before the program's file can be replaced.
 func newReplacer(follows *follower) *replacer {
 	program, _ := os.Executable() // without it -binary has to be given
-	r := &replacer{program: program, args: slices.Clone(os.Args[1:]), follows: follows, replaced: make(chan struct{})}
+	r := &replacer{program: program, args: slices.Clone(os.Args[1:]), follows: follows, replaced: make(chan struct{}), settled: make(chan struct{}, 1)}
 	r.ctx, r.cancel = context.WithCancel(context.Background())
 	return r
 }
