@@ -104,7 +104,7 @@ func FuzzHTTPJoin(f *testing.F) {
 		}
 		_, bytewise, _ := c.p.Join(c.req, c.head, c.last)
 		out, end, err := runJoiner(whole, evil)
-		moved := &warm{bytewise, t, c.p}
+		moved := &warm{Joiner: bytewise, t: t, p: c.p}
 		out1, end1, err1 := runJoiner(slowly{moved}, evil)
 		bytewise = moved.Joiner
 		if end != end1 || (err == nil) != (err1 == nil) || !end && err == nil && whole.Finish() != bytewise.Finish() {

@@ -162,7 +162,7 @@ func TestRedisJoin(t *testing.T) {
 					t.Fatal(again, err)
 				}
 				if size == 7 {
-					j = &warm{j, t, p}
+					j = &warm{Joiner: j, t: t, p: p}
 				}
 				out, end, err := joinAll(j, push+c.reply, size)
 				if err != nil || !end || had+out != c.reply+push {
