@@ -23,7 +23,8 @@ const registerLease = 10 * time.Second
 // registered is a pool_user whose pool is in a real etcd, and pool_elements that register themselves there.
 type registered struct {
 	*fleet
-	etcd string
+	etcd  string
+	lease time.Duration
 	pool string // more settings of the pool
 	more string // more settings of the register blocks
 }
@@ -32,7 +33,7 @@ type registered struct {
 func newRegistered(t *testing.T, poolSettings, registerSettings string) *registered {
 	t.Helper()
 	cluster := etcdtest.Start(t, 1)
-	r := &registered{fleet: &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}, etcd: cluster.Members[0].Endpoint,
+	r := &registered{fleet: &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}, etcd: cluster.Members[0].Endpoint, lease: registerLease,
 		pool: poolSettings, more: registerSettings}
 	r.user = r.run("user", fmt.Sprintf(`log { level = "debug" }
 admin { listen = %q }
@@ -56,7 +57,7 @@ pool_user "orders" {
 }
 
 func (r *registered) source() string {
-	return fmt.Sprintf("source \"etcd\" \"test\" {\n  endpoints = [%q]\n  lease = \"%v\"\n  timeout = \"2s\"\n}\n", r.etcd, registerLease)
+	return fmt.Sprintf("source \"etcd\" \"test\" {\n  endpoints = [%q]\n  lease = \"%v\"\n  timeout = \"2s\"\n}\n", r.etcd, r.lease)
 }
 
 // add starts a server and a pool_element before it.
