@@ -201,6 +201,9 @@ func (s SCTPMapping) listenAt(fd int, at []netip.AddrPort, c Config) (netip.Addr
 	return addr, unix.Listen(fd, acceptBacklog)
 }
 
+// SCTPAddresses are all the addresses that a socket of SCTP is bound to; getsockname(2) knows one of them.
+func SCTPAddresses(fd int) []netip.AddrPort { return addressesOf(fd, optLocals) }
+
 // Addr is where it listens; see loop.Listener.
 func (li *sctpListener) Addr() netip.AddrPort { return li.addr }
 

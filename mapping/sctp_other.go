@@ -24,6 +24,9 @@ func (s SCTPMapping) Dial(l loop.Loop, to netip.AddrPort, c Config, h Handler) A
 	return a
 }
 
+// SCTPAddresses returns nil: there is no such socket here.
+func SCTPAddresses(int) []netip.AddrPort { return nil }
+
 // Listen fails; see Acceptor.
 func (s SCTPMapping) Listen(_ loop.Loop, at netip.AddrPort, _ Config, _ func(Association) Handler) (loop.Listener, error) {
 	return nil, fmt.Errorf("listen %v (sctp): %w", at, s.Supported())

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/internal/sockets"
+	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/upgrade"
 )
@@ -28,7 +29,7 @@ func follow() (*follower, error) {
 	for _, s := range old.Sockets {
 		file := os.NewFile(uintptr(s.FD), "listening on "+s.Address.String())
 		if s.Network == upgrade.SCTP {
-			sockets.Given.AddSCTP(file, s.Address)
+			sockets.Given.AddSCTP(file, append(mapping.SCTPAddresses(s.FD), s.Address)...) // it says the last one of several
 		} else if err := sockets.Given.Add(file); err != nil {
 			return nil, f.fail(err)
 		}

@@ -5,6 +5,7 @@ package sockets
 
 import (
 	"fmt"
+	"maps"
 	"net"
 	"net/netip"
 	"os"
@@ -48,14 +49,16 @@ func (s *Set) Add(f *os.File) error {
 	return nil
 }
 
-// AddSCTP takes over a socket of SCTP that listens at the address, of several the first: package net does not know this protocol.
-func (s *Set) AddSCTP(f *os.File, at netip.AddrPort) {
+// AddSCTP takes over a socket of SCTP that listens at these addresses, for whoever asks for one of them: package net does not know this protocol.
+func (s *Set) AddSCTP(f *os.File, at ...netip.AddrPort) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.files == nil {
 		s.files = make(map[key]*os.File)
 	}
-	s.files[key{"sctp", plain(at)}] = f
+	for _, a := range at {
+		s.files[key{"sctp", plain(a)}] = f
+	}
 }
 
 // SCTP returns the socket that listens at the address, once; the caller closes it. nil: there is none.
@@ -94,7 +97,9 @@ func (s *Set) take(k key) *os.File {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	f := s.files[k]
-	delete(s.files, k)
+	if delete(s.files, k); f != nil {
+		maps.DeleteFunc(s.files, func(_ key, other *os.File) bool { return other == f })
+	}
 	return f
 }
 

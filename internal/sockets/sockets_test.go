@@ -111,3 +111,14 @@ func TestNotOurs(t *testing.T) {
 		t.Errorf("left: %v", left)
 	}
 }
+
+// A socket of SCTP is had by any of its addresses, once.
+func TestSCTPAddresses(t *testing.T) {
+	var s Set
+	f, _ := listening(t, "tcp", "127.0.0.1:0") // what it is does not matter here
+	one, two := netip.MustParseAddrPort("10.0.0.1:7001"), netip.MustParseAddrPort("10.0.1.1:7001")
+	s.AddSCTP(f, one, two)
+	if s.SCTP(one) != f || s.SCTP(two) != nil || len(s.Left()) > 0 {
+		t.Errorf("left: %v", s.Left())
+	}
+}

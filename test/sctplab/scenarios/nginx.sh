@@ -36,6 +36,16 @@ join b 1 2
 waitfor "both parts have come" '[ "$(cat /tmp/part1 /tmp/part2 | wc -c)" = 3000000 ]' 120
 for i in 1 2; do cmp /tmp/part$i /tmp/www/part || fail "part $i differs"; done
 status c > resumed.json
+
+# Both sidecars are replaced under a download, and inherit the sockets on which they listen: over SCTP, at two addresses, over UDP.
+on c curl -sS --fail --limit-rate 400k -o /tmp/part3 http://127.0.0.1:5001/part > part3.log 2>&1 &
+waitfor "a third part is there" '[ "$(stat -c %s /tmp/part3 2>/dev/null || echo 0)" -ge 100000 ]'
+for host in b c b; do
+  on $host poolproxy upgrade -timeout 2m > upgrade.log 2>&1 || fail "upgrade of $host: $(cat upgrade.log)"
+  say "$host: $(cat upgrade.log)"
+done
+waitfor "the third part has come" '[ "$(stat -c %s /tmp/part3)" = 1500000 ]' 120
+cmp /tmp/part3 /tmp/www/part || fail "part 3 differs"
 kill $capturing; wait $capturing # gaps do not matter here
 packets=$(sed -n 's/ packets captured//p' tcpdump.udp.log)
 [ "$packets" -ge 1000 ] || fail "only $packets packets over UDP"
