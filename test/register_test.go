@@ -25,8 +25,8 @@ type registered struct {
 	*fleet
 	etcd  string
 	lease time.Duration
-	pool string // more settings of the pool
-	more string // more settings of the register blocks
+	pool  string // more settings of the pool
+	more  string // more settings of the register blocks
 }
 
 // newRegistered starts etcd and the pool_user; more are the settings of the pool.

@@ -45,7 +45,9 @@ func launchUpgradeEnds(t *testing.T) *upgradeEnds {
 		user("plain", f.plain, "") +
 		user("secret", f.secret, fmt.Sprintf("  tls {\n    cert = %q\n    key  = %q\n  }\n", front.Cert, front.Key)) +
 		user("header", f.header, "  proxy_protocol { trusted = [\"127.0.0.1\"] }\n")
-	f.config = func(changes ...string) string { return writeConfig(t, "user", strings.NewReplacer(changes...).Replace(text)) }
+	f.config = func(changes ...string) string {
+		return writeConfig(t, "user", strings.NewReplacer(changes...).Replace(text))
+	}
 	f.user = startProcess(t, command{name: "user", args: []string{builtBinary(t), "run", "-config", f.config()}})
 	for _, at := range []string{f.plain, f.secret, f.header} {
 		f.user.waitListening(t, at)
