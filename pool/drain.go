@@ -11,6 +11,8 @@ type drain struct {
 	asks     bool     // the element itself
 	by       [16]byte // the incarnation of it that asks
 	reason   string   // of that
+
+	tellers map[any]bool // the associations that it has said so on, and will take it back on; nil: none
 }
 
 // why is the reason for people.
@@ -53,16 +55,39 @@ func (p *Pool) Undrain(name string) (known bool) {
 	return true
 }
 
-// Asks says that this incarnation of the element called name wants to be drained, for the reason. It holds until Stops, until another
-// incarnation is Shown, or until the element is reached elsewhere or has left the pool.
-func (p *Pool) Asks(name string, incarnation [16]byte, reason string) {
+// Asks says that this incarnation of the element called name wants to be drained, for the reason. teller is the association on which it has
+// said so, of any pool_user and shard. It holds until Stops, until the last teller is Untold, until another incarnation is Shown, or until the
+// element is reached elsewhere or has left the pool.
+func (p *Pool) Asks(name string, incarnation [16]byte, reason string, teller any) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.find(name) != nil {
-		d := p.drainOf(name)
-		d.asks, d.by, d.reason = true, incarnation, reason
-		p.drained()
+	if p.find(name) == nil {
+		return
 	}
+	d := p.drainOf(name)
+	if !d.asks || d.by != incarnation {
+		d.tellers = make(map[any]bool)
+	}
+	d.asks, d.by, d.reason = true, incarnation, reason
+	d.tellers[teller] = true
+	p.drained()
+}
+
+// Untold says that an association is no more. When it was the last one on which the element called name has asked to be drained nobody would
+// hear that it takes that back, so it does not hold any longer: it asks again on the next. It reports whether that is so.
+func (p *Pool) Untold(name string, teller any) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	d := p.drains[name]
+	if d == nil || !d.tellers[teller] {
+		return false
+	}
+	if delete(d.tellers, teller); len(d.tellers) > 0 || !d.asks {
+		return false
+	}
+	d.asks = false
+	p.drained()
+	return true
 }
 
 // Stops takes Asks of this incarnation back.

@@ -47,7 +47,7 @@ func TestDrainHolds(t *testing.T) {
 	a, b := Element{Name: "a"}, Element{Name: "b"}
 	p := New("p", RoundRobin, []Element{a, b})
 	p.Drain("a")
-	p.Asks("b", [16]byte{1}, "it stops")
+	p.Asks("b", [16]byte{1}, "it stops", 1)
 	if why := p.Draining("b"); why != "it has asked to be drained: it stops" {
 		t.Errorf("%q", why)
 	}
@@ -63,7 +63,7 @@ func TestDrainHolds(t *testing.T) {
 	if p.Draining("b") != "" {
 		t.Error("another incarnation has not asked")
 	}
-	p.Asks("b", [16]byte{2}, "")
+	p.Asks("b", [16]byte{2}, "", 1)
 	p.Update(nil)
 	if p.Draining("a") != "it has left the pool" {
 		t.Errorf("%q", p.Draining("a"))
@@ -91,5 +91,28 @@ func TestDrainFailed(t *testing.T) {
 	p.Drain("a")
 	if _, ok := p.Suspect(now.Add(time.Hour)); ok {
 		t.Error("it is looked at")
+	}
+}
+
+// What an element has asked for holds as long as an association is left on which it has: it does not matter whose.
+func TestDrainUntold(t *testing.T) {
+	p := New("p", RoundRobin, []Element{{Name: "a"}})
+	p.Asks("a", [16]byte{1}, "it stops", "one")
+	p.Asks("a", [16]byte{1}, "it stops", "two")
+	if p.Untold("a", "three") || p.Untold("a", "one") || p.Draining("a") == "" {
+		t.Error("an association is left")
+	}
+	if !p.Untold("a", "two") || p.Draining("a") != "" || len(p.drains) != 0 {
+		t.Error("none is left")
+	}
+	p.Asks("a", [16]byte{1}, "it stops", "one")
+	p.Asks("a", [16]byte{2}, "it stops", "two")
+	if p.Untold("a", "one") || !p.Untold("a", "two") {
+		t.Error("it is another incarnation that asks")
+	}
+	p.Drain("a")
+	p.Asks("a", [16]byte{2}, "it stops", "one")
+	if p.Untold("a", "one"); p.Draining("a") == "" {
+		t.Error("its operator has drained it")
 	}
 }

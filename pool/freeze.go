@@ -60,6 +60,9 @@ func (p *Pool) Thaw(from []byte, now time.Time) error {
 		}
 	}
 	p.gone, p.drains = was.gone, was.drains
+	for _, d := range p.drains {
+		d.asks = false // associations begin anew, and are told again: without one, nobody would hear that it is taken back
+	}
 	p.drained()
 	return nil
 }

@@ -19,7 +19,7 @@ func TestFreeze(t *testing.T) {
 	p.ChooseFor(now, Wish{})
 	p.Failed(now, "b")
 	p.Drain("c")
-	p.Asks("a", [16]byte{1}, "it stops")
+	p.Asks("a", [16]byte{1}, "it stops", "the association")
 	state := p.Freeze([]byte("x"), now)[1:]
 
 	empty, moved := New("things", RoundRobin, nil), New("things", RoundRobin, []Element{{Name: "c", Address: at(3), Weight: 7}, {Name: "b", Address: at(4)}})
@@ -31,7 +31,7 @@ func TestFreeze(t *testing.T) {
 			t.Errorf("drained: %q", q.Draining("c"))
 		}
 	}
-	if got := empty.States(); len(got) != 3 || !reflect.DeepEqual(got[1].Element, elements[1]) || got[1].Failures != 1 || empty.Draining("a") != p.Draining("a") {
+	if got := empty.States(); len(got) != 3 || !reflect.DeepEqual(got[1].Element, elements[1]) || got[1].Failures != 1 || empty.Draining("a") != "" { // it asks again on the next association, and only there could it take that back
 		t.Errorf("%+v", got)
 	}
 	if got := moved.States(); len(got) != 2 || got[0].Weight != 7 || got[1].Failures != 0 {

@@ -282,17 +282,35 @@ func (s *Shard) shut(x leaver) {
 	})
 }
 
+// buried has the others of its pool look again, on all shards: an element may have been drained only by what it has told this one.
+func (u *userSide) buried() {
+	look := func(r *session.User) {
+		r.Drains()
+		r.Wake()
+	}
+	for _, x := range u.shard.users {
+		if x != u && x.block.pool.pool == u.block.pool.pool {
+			look(x.rules)
+		}
+	}
+	u.elsewhere(look)
+}
+
 // sweepLeft closes what has nothing left, and comes again while something has.
 func (s *Shard) sweepLeft() {
 	s.leaving = slices.DeleteFunc(s.leaving, func(x leaver) bool {
 		if !x.empty() {
 			return false
 		}
-		if u, is := x.(*userSide); is {
+		u, is := x.(*userSide)
+		if is {
 			s.bury(u)
 		}
 		x.close()
 		s.shut(x)
+		if is {
+			u.buried()
+		}
 		s.users = slices.DeleteFunc(s.users, func(u *userSide) bool { return leaver(u) == x })
 		s.elements = slices.DeleteFunc(s.elements, func(e *elementSide) bool { return leaver(e) == x })
 		return true

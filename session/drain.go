@@ -94,7 +94,7 @@ func (l *userLink) told(m *message) {
 	u, name := l.u, l.element.Name
 	if m.drains {
 		u.c.Trace.log('i', "the element has asked to be drained", "pool_element", name, "reason", m.text, "sessions", l.legs())
-		u.c.Pool.Asks(name, l.hello.instance, m.text)
+		u.c.Pool.Asks(name, l.hello.instance, m.text, l)
 	} else {
 		u.c.Trace.log('i', "the element has asked to be drained no more", "pool_element", name)
 		u.c.Pool.Stops(name, l.hello.instance)
@@ -113,8 +113,7 @@ func (u *User) drained() {
 
 // untold forgets that an element has asked to be drained when no association leads to it any more: it asks again when there is one.
 func (l *userLink) untold() {
-	if l.sibling() == nil && l.u.c.Pool.Draining(l.element.Name) != "" {
-		l.u.c.Pool.Stops(l.element.Name, l.peer)
+	if l.u.c.Pool.Untold(l.element.Name, l) {
 		l.u.drained()
 	}
 }

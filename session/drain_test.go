@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
@@ -330,6 +331,56 @@ func TestDrainForTheDead(t *testing.T) {
 	r.wants(c, "re GET 1\nre GET 2\n")
 	if len(first.servers) != 1 || !strings.Contains(stays(c), "no other element") {
 		t.Errorf("%d servers, it stays because %q", len(first.servers), stays(c))
+	}
+	r.close()
+}
+
+// Several pool_users have one pool, as a shard's before and behind a reload have: that an element is drained is known as long as one of them is
+// told when it is not any more, and no longer.
+func TestDrainAskedOfSeveral(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true})
+	first, second := r.stations[0], r.stations[1]
+	r.asked()
+	old := r.user
+	r.user = NewUser(r.userConfig(2))
+	r.asked()
+	first.e.Drain("it stops")
+	r.until("all have left", func() bool {
+		live, held := first.e.Legs()
+		return live+held == 0 && len(second.servers) == 2
+	})
+	old.Close()
+	r.w.RunFor(time.Second)
+	if r.asked(); len(first.servers) != 2 {
+		t.Error("it is drained, and has got a session")
+	}
+	r.user.Close()
+	first.e.Undrain()
+	r.w.RunFor(time.Second)
+	r.user = NewUser(r.userConfig(3))
+	if r.asked(); len(first.servers) != 3 {
+		t.Error("it is not drained, and gets no sessions any more")
+	}
+	r.close()
+}
+
+// What was drained when a process took another one's place may be drained no more, with nobody being told: no association leads there.
+func TestDrainAskedBeforeUpgrade(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true})
+	first, second := r.stations[0], r.stations[1]
+	r.asked()
+	first.e.Drain("it stops")
+	r.until("it has left", func() bool { return len(second.servers) == 1 && first.server().closed })
+	state := r.pool.Freeze(nil, r.w.Now())
+	r.pool = pool.New("things", pool.Priority, nil)
+	if err := r.pool.Thaw(state, r.w.Now()); err != nil {
+		t.Fatal(err)
+	}
+	r.user.Close()
+	first.e.Undrain()
+	r.user = NewUser(r.userConfig(2))
+	if r.asked(); len(first.servers) != 2 {
+		t.Error("it gets no sessions any more")
 	}
 	r.close()
 }

@@ -119,7 +119,10 @@ func (u *User) Close() {
 		}
 		s.over(true)
 	}
-	u.allLinks((*userLink).stop)
+	u.allLinks(func(l *userLink) {
+		l.stop()
+		u.c.Pool.Untold(l.element.Name, l) // others share the pool: those wait for no word that nobody hears
+	})
 	clear(u.links)
 	u.acks.stop()
 	u.c.Loop.Cancel(&u.drains)
