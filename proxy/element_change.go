@@ -18,7 +18,16 @@ func (e *elementSide) takeOver() {
 		return
 	}
 	was.after, e.drained = e, was.drained
-	e.rules.(*session.Element).Change(e.config)
+	rules := e.rules.(*session.Element)
+	rules.Change(e.config)
+	if was.leaving { // it is named again
+		rules.Admit()
+		if e.drained {
+			rules.Drain(drainAsked)
+		} else {
+			rules.Undrain()
+		}
+	}
 	if e.fence != nil {
 		e.fence.serial = e.number()
 	}
@@ -96,16 +105,23 @@ func (e *elementSide) retire() {
 	e.registrations = nil
 }
 
-// empty reports whether nothing of it is left (leaver). The first shard's side is where pool users come in to resume legs of any shard.
+// empty reports whether nothing of it is left (leaver), on any shard: the first one's side is where pool users come in to resume legs of all, and who
+// is named again goes on with all or with none.
 func (e *elementSide) empty() bool {
 	live, held := e.rules.Legs()
-	return live+held+len(e.goodbyes) == 0 && (e.shard.index > 0 || !e.resumable() || e.counts.legs.Load() == 0)
+	return live+held+len(e.goodbyes) == 0 && (!e.resumable() || e.counts.legs.Load() == 0)
 }
 
 // resumable reports whether a leg can be resumed over another association. That of a native pool user is its session.
 func (e *elementSide) resumable() bool {
 	_, is := e.rules.(*session.Element)
 	return is
+}
+
+// over is the end of it (leaver).
+func (e *elementSide) over() bool {
+	e.block.fate.CompareAndSwap(fateLeaves, fateClosed)
+	return e.block.fate.Load() == fateClosed
 }
 
 // idle reports whether the legs that began by it have all ended, after another one has taken over from it.

@@ -17,6 +17,7 @@ type layout struct {
 	handles  map[string]*pool.Pool // likewise
 	users    []*userBlock          // in the order of the configuration
 	elements []*elementBlock       // likewise
+	left     []*elementBlock       // those that are not configured any more, and may have legs yet: who is named again goes on with them
 	secrets  secrets
 }
 
@@ -49,7 +50,15 @@ type elementBlock struct {
 	credentials *secure.Credentials // nil: without TLS
 	servers     *secure.Credentials // towards the server; nil: likewise
 	dialled     atomic.Int64        // connections to the server that its sides have made and not ended
+	fate        atomic.Int32        // once it is not configured any more; see fateLeaves
 }
+
+// The fates of a pool_element that is not configured any more.
+const (
+	fateLeaves  int32 = iota // its sides stay until their legs have ended
+	fateClaimed              // it is named again, and another one takes over, or is about to
+	fateClosed               // sides have been closed: who is named again begins anew
+)
 
 // layout makes the layout of a configuration, which follows was; nil: it is the first. An error is that of a file which cannot be used; then
 // nothing has happened.
@@ -66,8 +75,9 @@ func (p *spread) layout(was *layout, c Config) (*layout, error) {
 		b := p.poolBlock(was.pools[x.Handle], x, keys)
 		next.pools[x.Handle], next.handles[x.Handle] = b, b.pool
 	}
+	next.left = was.leaving(c)
 	for _, x := range c.Elements {
-		next.elements = append(next.elements, p.elementBlock(was.element(x.Name), x, keys))
+		next.elements = append(next.elements, p.elementBlock(was.element(x.Name), next.comesBack(x), x, keys))
 	}
 	for _, x := range c.Users {
 		next.users = append(next.users, p.userBlock(was.user(x.Name), x, next.pools[x.Pool], keys))
@@ -117,9 +127,14 @@ func (b *poolBlock) reachedAs(other *poolBlock) bool {
 		only(diffOf(b.config, other.config), "Policy", "SourceName", "SourceDigest", "Stale")
 }
 
-func (p *spread) elementBlock(was *elementBlock, c Element, keys secrets) *elementBlock {
+// elementBlock is the block of a pool_element. was is the one that is configured, left the one that is not any more; nil: there is none.
+func (p *spread) elementBlock(was, left *elementBlock, c Element, keys secrets) *elementBlock {
 	b := &elementBlock{serial: p.serial(), config: c, token: p.token(), counts: &elementCounts{},
 		credentials: keys.of(c.TLS), servers: keys.ofEnd(c.ServerTLS)}
+	if left != nil {
+		b.follow(left)
+		return b
+	}
 	if was == nil || was.config.Native || c.Native { // an association of a native pool user is its session: there is nothing to be taken over
 		if was == nil || len(diffOf(was.config, c)) > 0 {
 			return b
@@ -129,11 +144,52 @@ func (p *spread) elementBlock(was *elementBlock, c Element, keys secrets) *eleme
 	if was.credentials == b.credentials && len(diffOf(was.config, c)) == 0 {
 		return was
 	}
+	b.follow(was)
+	return b
+}
+
+// follow has a pool_element take over from another one.
+func (b *elementBlock) follow(was *elementBlock) {
 	b.before, b.token = was, was.token
-	if was.config.Server == c.Server {
+	if was.config.Server == b.config.Server {
 		b.counts = was.counts
 	}
-	return b
+}
+
+// leaving are the blocks of pool_elements that may have legs yet and are not in another configuration.
+func (l *layout) leaving(c Config) (left []*elementBlock) {
+	for _, b := range l.left {
+		if b.fate.Load() == fateLeaves {
+			left = append(left, b)
+		}
+	}
+	for _, b := range l.elements {
+		if !slices.ContainsFunc(c.Elements, func(x Element) bool { return x.Name == b.config.Name }) {
+			left = append(left, b)
+		}
+	}
+	return left
+}
+
+// comesBack claims the block that a pool_element had before it was gone from the configuration, if there is one yet; else nil. release gives
+// it back if the layout is not taken.
+func (l *layout) comesBack(c Element) *elementBlock {
+	for i, b := range l.left {
+		if b.config.Name == c.Name && !b.config.Native && !c.Native && b.fate.CompareAndSwap(fateLeaves, fateClaimed) {
+			l.left = slices.Delete(l.left, i, i+1)
+			return b
+		}
+	}
+	return nil
+}
+
+// release gives back what comesBack has claimed.
+func (l *layout) release() {
+	for _, b := range l.elements {
+		if b.before != nil {
+			b.before.fate.CompareAndSwap(fateClaimed, fateLeaves)
+		}
+	}
 }
 
 // only reports whether nothing but these fields of a struct are different.

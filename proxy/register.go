@@ -88,6 +88,7 @@ type registration struct {
 	waits   int   // those before it in its place that have not gone yet
 	drained bool  // by an operator
 	gone    func()
+	heirs   []*registration // those that wait until it has gone
 
 	held    pool.Registered // nil: there is no registration
 	number  uint64          // of the registration: what is told of an earlier one is outdated

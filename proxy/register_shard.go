@@ -40,6 +40,9 @@ func (e *elementSide) register(was *elementSide) {
 		r.drained = e.drained
 		e.registrations, begun = append(e.registrations, r), append(begun, r)
 	}
+	for _, r := range e.goodbyes { // of earlier ones
+		r.precedes(begun)
+	}
 	for _, r := range old {
 		e.farewell(r, begun...)
 	}
@@ -58,20 +61,27 @@ func (e *elementSide) register(was *elementSide) {
 
 // farewell has a registration end. Those that take the same place in a pool wait for that.
 func (e *elementSide) farewell(r *registration, heirs ...*registration) {
-	heirs = slices.DeleteFunc(slices.Clone(heirs), func(x *registration) bool { return x.config.Handle != r.config.Handle })
-	for _, x := range heirs {
-		x.waits++
-	}
+	r.precedes(heirs)
 	e.goodbyes = append(e.goodbyes, r)
 	r.leave(func() {
 		for _, s := range e.shard.elements {
 			s.goodbyes = slices.DeleteFunc(s.goodbyes, func(x *registration) bool { return x == r })
 		}
-		for _, x := range heirs {
+		for _, x := range r.heirs {
 			x.waits--
 			x.step()
 		}
 	})
+}
+
+// precedes has others wait until the registration, which is leaving or about to, has gone, if they take the same place in a pool.
+func (r *registration) precedes(heirs []*registration) {
+	for _, x := range heirs {
+		if x.config.Handle == r.config.Handle {
+			x.waits++
+			r.heirs = append(r.heirs, x)
+		}
+	}
 }
 
 // checked tells the registrations what a check has found. Other than for legs, a server is not healthy before a check has passed.

@@ -54,7 +54,9 @@ func (p *Proxy) Reload(c Config) (changes []string, err error) {
 	}
 	next, known, err := p.follows(was, c)
 	if err == nil && len(found) > 0 {
-		err = p.shift(was, next, found)
+		if err = p.shift(was, next, found); err != nil {
+			next.release()
+		}
 	}
 	if err != nil {
 		for _, handle := range known {

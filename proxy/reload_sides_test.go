@@ -328,3 +328,85 @@ func TestReloadStormOfAll(t *testing.T) {
 	r.proxy.runners[0].do(func() { r.proxy.runners[0].shard.StopAccepting() })
 	<-ended
 }
+
+// A pool_element that is gone from the configuration, and named again while sessions have not left it, has these, and takes new ones: also
+// where its pool users still have the association with the one before.
+func TestReloadElementComesBack(t *testing.T) {
+	for _, shards := range []int{1, 2} {
+		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
+			a, at := named(t, "a", mapping.None), freePort(t)
+			c := Config{Limits: Limits{Shards: shards}, Elements: []Element{{Name: "e", Listen: at, Server: a.Address,
+				Mapping: mapping.TCP, Memory: 1 << 20, Hold: time.Minute, Heartbeat: mapping.Heartbeat{Interval: time.Second, Misses: 3}}}}
+			side := started(t, c, hclog.NewNullLogger())
+			r := newReloadRig(t, mapping.TCP, pool.Element{Name: "e", Address: at})
+			first := r.session()
+			r.served(first, "a")
+			for range 3 {
+				without := c
+				without.Elements = nil
+				reloaded(t, side, without)
+				eventually(t, "its pool user hears that it is gone", func() bool {
+					d, err := r.proxy.Draining("e")
+					return err == nil && d.Draining
+				})
+				r.served(first, "a")
+				reloaded(t, side, c)
+				for range 2 * shards {
+					x := r.session()
+					r.served(x, "a")
+					x.Close()
+				}
+				r.served(first, "a")
+			}
+			without := c
+			without.Elements = nil
+			reloaded(t, side, without)
+			first.Close()
+			eventually(t, "nothing is left of it", func() bool {
+				n := 0
+				for _, x := range side.runners {
+					x.do(func() { n += len(x.shard.elements) + len(x.shard.former) + len(x.shard.leaving) })
+				}
+				return n == 0
+			})
+			reloaded(t, side, c)
+			r.served(r.session(), "a")
+		})
+	}
+}
+
+// reloaded has a proxy go over to a configuration.
+func reloaded(t *testing.T, p *Proxy, c Config) {
+	t.Helper()
+	if _, err := p.Reload(c); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A side that is left is one however often the configuration is read again meanwhile: what its sessions have said is counted once.
+func TestReloadCountsOnce(t *testing.T) {
+	a := named(t, "a", mapping.None)
+	r := newReloadRig(t, mapping.None, a)
+	first := r.session()
+	r.served(first, "a")
+	c := r.config
+	for i := range 3 {
+		c.Users = slices.Clone(c.Users)
+		c.Users[0].Memory += 1024 * (i + 1)
+		reloaded(t, r.proxy, c)
+	}
+	left := func() (sides int, said uint64) {
+		for _, x := range r.proxy.runners {
+			x.do(func() {
+				sides += len(x.shard.leaving)
+				said += x.shard.past["data"].UnprotectedBytes + x.shard.past["data"].ProtectedBytes
+			})
+		}
+		return sides, said
+	}
+	first.Close()
+	eventually(t, "no side is left", func() bool { n, _ := left(); return n == 0 })
+	if _, said := left(); said != uint64(len("who\n")) {
+		t.Errorf("%d bytes were said, not %d", said, len("who\n"))
+	}
+}

@@ -152,6 +152,9 @@ func (t *shift) commitElements() {
 		case slices.Contains(s.elements, e):
 		case e.after != nil: // its legs are that one's
 			s.former = append(s.former, e)
+			s.leaving = slices.DeleteFunc(s.leaving, func(x leaver) bool { return x == leaver(e) })
+		case e.leaving: // since an earlier one
+			s.elements = append(s.elements, e)
 		default:
 			e.retire()
 			s.elements = append(s.elements, e)
@@ -174,7 +177,11 @@ func (t *shift) commitUsers() {
 		s.users = append(s.users, u)
 	}
 	for _, u := range old {
-		if !slices.Contains(s.users, u) {
+		switch {
+		case slices.Contains(s.users, u):
+		case u.left: // since an earlier one
+			s.users = append(s.users, u)
+		default:
 			if next := t.next.user(u.config.Name); next != nil {
 				u.passOn(s.user(next.serial))
 			}
@@ -214,7 +221,7 @@ func (t *shift) commitEntrances() {
 		if s.entrances[key] != nil {
 			continue
 		}
-		if e := d.resumes(); e != nil && e.leaving && !e.empty() {
+		if e := d.resumes(); e != nil && e.leaving && e.after == nil && !e.empty() {
 			s.entrances[key] = d // until sweepLeft closes it
 			continue
 		}
@@ -257,6 +264,7 @@ func (s *Shard) element(serial uint64) *elementSide {
 // leaver is a side whose block is gone: it is closed when nothing of it is left.
 type leaver interface {
 	empty() bool
+	over() bool // called when it is empty: nobody takes over from it any more. False: somebody is about to
 	close()
 }
 
@@ -299,7 +307,7 @@ func (u *userSide) buried() {
 // sweepLeft closes what has nothing left, and comes again while something has.
 func (s *Shard) sweepLeft() {
 	s.leaving = slices.DeleteFunc(s.leaving, func(x leaver) bool {
-		if !x.empty() {
+		if !x.empty() || !x.over() {
 			return false
 		}
 		u, is := x.(*userSide)

@@ -107,6 +107,9 @@ func (u *userSide) empty() bool {
 	return u.rules.Count() == 0 && len(u.prefaces) == 0 && (u.door == nil || u.door.Shaking() == 0)
 }
 
+// over is for pool_elements (leaver).
+func (u *userSide) over() bool { return true }
+
 // serve makes the element sides of a pool without sidecars, which run in this process.
 func (u *userSide) serve(p Pool) (mapping.Dialer, error) {
 	var n *native

@@ -119,6 +119,9 @@ func (e *Element) Accept(a mapping.Association) mapping.Handler {
 // Refuse lets the legs that there are go on, and refuses new ones.
 func (e *Element) Refuse() { e.full = true }
 
+// Admit takes Refuse back.
+func (e *Element) Admit() { e.full = false }
+
 // Close ends all associations and resets all server connections. Nothing is called afterwards. Twice is harmless.
 func (e *Element) Close() {
 	e.closed = true
