@@ -23,9 +23,9 @@ type reloader struct {
 	paths  []string
 	asked  <-chan os.Signal // holds one: who asks while it is read is heard behind that, once
 	wishes chan wish
-	look   *fileWatch
 	log    hclog.Logger
 	around *around
+	look   *fileWatch    // its goroutine's
 	ended  chan struct{} // closed when run has ended
 
 	replace *replacer // of the process; nil: it cannot be replaced
@@ -43,9 +43,10 @@ type reloaded struct {
 	err     error
 }
 
-// newReloader returns one that does nothing yet; begin has it read the files and folders at paths again for each signal and wish.
+// newReloader returns one that does nothing yet; begin has it read the files and folders at paths again for each signal and wish, and, if that is
+// wanted, when they are others than now: it comes before they are read for the first time.
 func newReloader(paths []string, asked <-chan os.Signal, log hclog.Logger) *reloader {
-	return &reloader{paths: paths, asked: asked, wishes: make(chan wish), look: newWatch(paths), log: log, ended: make(chan struct{})}
+	return &reloader{paths: paths, asked: asked, wishes: make(chan wish), log: log, look: newWatch(paths), ended: make(chan struct{})}
 }
 
 // begin begins to listen. stop ends that, and returns when nothing is read and changed any more. There may be no reloader (nil).
@@ -72,10 +73,12 @@ func (r *reloader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-r.asked:
+			r.look.seen() // before they are read: what is written meanwhile is another change
 			tellReloading(r.log)
 			r.reload(ctx)
 			tellReloaded(r.log)
 		case w := <-r.wishes:
+			r.look.seen()
 			tellReloading(r.log)
 			changes, err := r.reload(ctx)
 			tellReloaded(r.log)
@@ -87,9 +90,7 @@ func (r *reloader) run(ctx context.Context) {
 				r.reload(ctx)
 				tellReloaded(r.log)
 			}
-			continue
 		}
-		r.look.seen()
 	}
 }
 

@@ -95,6 +95,37 @@ func TestReloader(t *testing.T) {
 	}
 }
 
+// A file that is written while the configuration is read, for another reason, is read again if it is watched.
+func TestReloaderWatchesMeanwhile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.hcl")
+	write := func(name string) {
+		t.Helper()
+		text := fmt.Sprintf("watch = true\ndns { listen = \"127.0.0.1:0\" }\nadmin { listen = \"off\" }\npool %q {\n  element \"a\" { address = \"127.0.0.1:1\" }\n}\n", name)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write("p")
+	hangups := make(chan os.Signal, 1)
+	p := &reloading{standIn: newStandIn(), taken: make(chan proxy.Config), hold: make(chan struct{})}
+	r := newReloader([]string{file}, hangups, hclog.NewNullLogger())
+	stop := r.begin(aroundOf(t, p, r.log))
+	defer stop()
+	hangups <- syscall.SIGHUP
+	await(t, "reload", p.taken)
+	write("other")
+	p.hold <- struct{}{}
+	select {
+	case c := <-p.taken:
+		if c.Pools[0].Handle != "other" {
+			t.Errorf("%+v", c.Pools)
+		}
+		p.hold <- struct{}{}
+	case <-time.After(6 * patience):
+		t.Error("what was written meanwhile is not read")
+	}
+}
+
 // A configuration with mistakes is not shown to the proxy; each is in the log with its place, and the first in the status.
 func TestReloaderMistakes(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.hcl")

@@ -37,6 +37,7 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	replace := newReplacer(predecessor)    // at the start: the program may be exchanged on its disk later
 	hangups := make(chan os.Signal, 1)     // apart from those that stop it: no number of these takes their place
 	signal.Notify(hangups, syscall.SIGHUP) // until the process has ended: one that comes late must not kill it
+	again := newReloader(*paths, hangups, nil)
 	loaded := config.Load(*paths)
 	if loaded.Failed() {
 		loaded.Write(stderr) // the exit status tells it as well
@@ -52,8 +53,7 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT)
 	defer signal.Stop(signals)
-	again := newReloader(*paths, hangups, log)
-	again.replace = replace
+	again.log, again.replace = log, replace
 	if err := run(loaded.Config, log, signals, again); err != nil {
 		_ = predecessor.fail(err) // if it still listens
 		log.Error("poolproxy cannot run", "error", err)
