@@ -100,7 +100,7 @@ func (u *userSide) measure(to gauges) {
 			found[x.Info().Protection]++
 		}
 	})
-	to[sessionsStay.of(pool, name)] = leaving
+	to[sessionsStay.of(pool, name)] += leaving
 	for p, n := range found {
 		to[sessionsBy.of(pool, name, string(p))] += n * judged / max(min(judged, mostJudged), 1)
 	}

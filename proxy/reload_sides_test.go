@@ -410,3 +410,30 @@ func TestReloadCountsOnce(t *testing.T) {
 		t.Errorf("%d bytes were said, not %d", said, len("who\n"))
 	}
 }
+
+// The sessions that should leave an element are those of the side that is left and of the one in its place.
+func TestReloadSessionsLeaving(t *testing.T) {
+	a := named(t, "a", mapping.None)
+	r := newReloadRig(t, mapping.None, a)
+	begin := func() {
+		for range 4 {
+			r.served(r.session(), "a")
+		}
+	}
+	begin()
+	c := r.config
+	c.Users = slices.Clone(c.Users)
+	c.Users[0].Memory += 1024
+	reloaded(t, r.proxy, c)
+	begin()
+	if err := r.proxy.Drain("a"); err != nil {
+		t.Fatal(err)
+	}
+	stay := 0
+	for _, x := range r.proxy.runners {
+		x.do(func() { stay += x.shard.measured()[sessionsStay.of("data", "data")] })
+	}
+	if stay != 8 {
+		t.Errorf("%d sessions should leave, not 8", stay)
+	}
+}
