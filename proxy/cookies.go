@@ -134,10 +134,12 @@ func (p *Proxy) Cookie(client, server netip.AddrPort) (cookie []byte, err error)
 }
 
 // SetCookie sets the cookie of a session, which is named as for Cookie. When it returns, nothing that the server says from then on
-// reaches the session's client ahead of the cookie's reaching the pool user. The errors are ErrNoSession, ErrTwoServers, and those of
-// session.Leg.SetCookie.
+// reaches the session's client ahead of the cookie's reaching the pool user. The errors are ErrNoSession, ErrTwoServers, ErrReplaced,
+// and those of session.Leg.SetCookie.
 func (p *Proxy) SetCookie(client, server netip.AddrPort, cookie []byte) error {
-	return p.atCookie(client, server, func(x cookieHolder) error { return x.SetCookie(cookie) })
+	return p.unmoved(func() error {
+		return p.atCookie(client, server, func(x cookieHolder) error { return x.SetCookie(cookie) })
+	})
 }
 
 // atCookie runs f with the session on its shard.

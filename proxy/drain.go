@@ -36,11 +36,15 @@ type StayingHere struct {
 
 // Drain has no new sessions go to the element called name, and those that are there leave it as each comes to a quiet point: in all pools that
 // have it, and, if it is a pool_element of this process, at all its pool users. It holds until Undrain. It may be called from any goroutine. The
-// error wraps ErrNoElement or ErrStopped.
-func (p *Proxy) Drain(name string) error { return p.drain(name, true) }
+// error wraps ErrNoElement, ErrReplaced or ErrStopped.
+func (p *Proxy) Drain(name string) error {
+	return p.unmoved(func() error { return p.drain(name, true) })
+}
 
 // Undrain takes Drain back.
-func (p *Proxy) Undrain(name string) error { return p.drain(name, false) }
+func (p *Proxy) Undrain(name string) error {
+	return p.unmoved(func() error { return p.drain(name, false) })
+}
 
 func (p *Proxy) drain(name string, on bool) error {
 	known := false

@@ -48,6 +48,20 @@ func (old *past) bequeath(s *spread, to *layout) {
 	s.number.Store(old.Number)
 }
 
+// ErrReplaced is that of a proxy whose place another process has taken: that one is to be asked.
+var ErrReplaced = errors.New("proxy: another process has taken its place: ask again")
+
+// unmoved runs f while the proxy is not handed over: a shard that stands still does what it is told, and what is changed behind the look at it
+// would be lost. It waits meanwhile; behind it the error is ErrReplaced, if the proxy does not go on.
+func (p *Proxy) unmoved(f func() error) error {
+	p.moving.RLock()
+	defer p.moving.RUnlock()
+	if p.left {
+		return ErrReplaced
+	}
+	return f()
+}
+
 // Frozen is a proxy whose shards stand still, to be handed over. Its methods are for one goroutine.
 type Frozen struct {
 	p    *Proxy
@@ -58,7 +72,9 @@ type Frozen struct {
 // Freeze has the proxy stand still. The caller has it go on again by Thaw, or has another process take over and calls Leave.
 func (p *Proxy) Freeze() (*Frozen, error) {
 	p.reloading.Lock() // until it goes on, or has left
+	p.moving.Lock()
 	if !p.hold() {
+		p.moving.Unlock()
 		p.reloading.Unlock()
 		return nil, ErrStopped
 	}
@@ -75,6 +91,7 @@ func (f *Frozen) Lost() []error { return f.lost }
 // Thaw has the proxy go on as if nothing had been.
 func (f *Frozen) Thaw() {
 	f.p.letGo()
+	f.p.moving.Unlock()
 	f.p.reloading.Unlock()
 }
 
@@ -136,6 +153,8 @@ func (f *Frozen) Leave() {
 	for _, r := range f.p.runners {
 		r.do(func() { r.shard.abandon() })
 	}
+	f.p.left = true
+	f.p.moving.Unlock()
 	f.p.reloading.Unlock()
 }
 

@@ -39,6 +39,9 @@ type Proxy struct {
 	handlespace *handlespace.Handlespace
 
 	reloading sync.Mutex // held while another configuration is taken
+
+	moving sync.RWMutex // held for writing while the proxy is handed over, for reading while somebody changes what is
+	left   bool         // guarded by moving and by reloading: another process has taken over
 }
 
 // Start listens and begins to serve. An address that cannot be listened on is an error that names it; then nothing is left running.

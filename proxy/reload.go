@@ -37,12 +37,15 @@ type ReloadStatus struct {
 }
 
 // Reload has the proxy go on with another configuration, which must be a checked one, and returns what is different, one line each, without
-// secrets. It is all or nothing: on an error everything is as before. The errors are *RestartError, ErrStopped, and those of addresses that
+// secrets. It is all or nothing: on an error everything is as before. The errors are *RestartError, ErrStopped, ErrReplaced, and those of addresses that
 // cannot be listened on and of files that cannot be read. What it does not run itself (Log, Admin, DNS, Metrics) it compares, and leaves to its
 // caller. Of sources, protocols and callbacks of c those are used that are other ones than before. It may be called from any goroutine.
 func (p *Proxy) Reload(c Config) (changes []string, err error) {
 	p.reloading.Lock()
 	defer p.reloading.Unlock()
+	if p.left {
+		return nil, ErrReplaced
+	}
 	was := p.common.now.Load()
 	c = keepSources(was.config, c)
 	found := diff(was.config, c)

@@ -33,6 +33,7 @@ func refusal(err error) error {
 		{proxy.ErrNoSession, http.StatusNotFound},
 		{session.ErrLegOver, http.StatusNotFound},
 		{proxy.ErrTwoServers, http.StatusBadRequest},
+		{proxy.ErrReplaced, http.StatusServiceUnavailable},
 		{session.ErrCookieLong, http.StatusRequestEntityTooLarge},
 		{session.ErrCookieKey, http.StatusConflict},
 	} {
