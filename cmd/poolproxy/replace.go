@@ -173,6 +173,11 @@ func (r *replacer) command(asked admin.Upgrade) (c upgrade.Command, err error) {
 	if c.Path == "" {
 		return c, errNoProgram
 	}
+	for _, named := range append(slices.DeleteFunc([]string{asked.Binary}, func(s string) bool { return s == "" }), asked.Config...) {
+		if err := trustworthyPlace(named); err != nil { // whoever asks could have made it
+			return c, err
+		}
+	}
 	if err := trustworthy(c.Path); err != nil {
 		return c, err
 	}

@@ -33,8 +33,9 @@ func TestReplacementsCommand(t *testing.T) {
 	if self, _ := os.Executable(); err != nil || c.Path != self || strings.Join(c.Args[1:], " ") != "run -config old.hcl" {
 		t.Errorf("%+v, %v", c, err)
 	}
-	c, err = r.command(admin.Upgrade{Config: []string{"/a", "/b"}})
-	if err != nil || strings.Join(c.Args[1:], " ") != "run -config /a -config /b" {
+	a, b := ownFile(t, "a.hcl"), ownFile(t, "b.hcl")
+	c, err = r.command(admin.Upgrade{Config: []string{a, b}})
+	if err != nil || strings.Join(c.Args[1:], " ") != "run -config "+a+" -config "+b {
 		t.Errorf("%+v, %v", c, err)
 	}
 	r.program = ""
@@ -78,6 +79,62 @@ func TestTrustworthy(t *testing.T) {
 		if err := trustworthy(path); err == nil || !strings.Contains(err.Error(), "belongs to user 4711") {
 			t.Errorf("%v", err)
 		}
+	}
+}
+
+// ownFile is a file of this user.
+func ownFile(t *testing.T, name string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A configuration names programs, too: whoever may ask for an upgrade is not to bring one of his own, nor to exchange one behind the look at it.
+func TestTrustworthyConfiguration(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("only root can make files of others")
+	}
+	change := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	his, mine := ownFile(t, "a.hcl"), ownFile(t, "a.hcl")
+	change(os.Chown(his, 4711, 4711))
+	open := t.TempDir() // everybody's, without the sticky bit
+	change(os.WriteFile(filepath.Join(open, "a.hcl"), nil, 0o600))
+	change(os.Chmod(open, 0o777))
+	sticky := t.TempDir() // as /tmp
+	change(os.Chmod(sticky, 0o777|os.ModeSticky))
+	change(os.Symlink(mine, filepath.Join(sticky, "his")))
+	change(os.Lchown(filepath.Join(sticky, "his"), 4711, 4711))
+	change(os.Symlink(filepath.Dir(mine), filepath.Join(sticky, "mine")))
+	r := newReplacer(nil)
+	for _, c := range []struct{ path, want string }{
+		{mine, ""},
+		{filepath.Dir(mine), ""},
+		{filepath.Join(sticky, "mine", "a.hcl"), ""},
+		{his, "belongs to user 4711"},
+		{filepath.Dir(his), "belongs to user 4711"},
+		{filepath.Join(open, "a.hcl"), "by others"},
+		{open, "by others"},
+		{sticky, "by others"},
+		{filepath.Join(sticky, "his"), "belongs to user 4711"},
+		{filepath.Join(sticky, "nowhere"), "no such file"},
+	} {
+		if _, err := r.command(admin.Upgrade{Config: []string{c.path}}); (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v, want %q", c.path, err, c.want)
+		}
+	}
+	program := filepath.Join(sticky, "program") // a link that he can turn elsewhere
+	change(os.Symlink("/bin/true", program))
+	change(os.Lchown(program, 4711, 4711))
+	if _, err := r.command(admin.Upgrade{Binary: program}); err == nil || !strings.Contains(err.Error(), "belongs to user 4711") {
+		t.Errorf("%v", err)
 	}
 }
 
