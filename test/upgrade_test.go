@@ -265,15 +265,9 @@ func TestUpgradeFirstProcess(t *testing.T) {
 	}
 	client.Close()
 	f.sessionsEnd()
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/task/%d/children", f.user.cmd.Process.Pid, f.user.cmd.Process.Pid))
-	var first int
-	if err == nil {
-		_, err = fmt.Sscan(string(text), &first)
-	}
-	if err == nil {
-		err = syscall.Kill(first, syscall.SIGTERM)
-	}
-	if err != nil {
+	first := f.first()
+	waitFor(t, "the first process to have given up all sockets", func() bool { return sockets(t, first) == 0 })
+	if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
 		t.Fatal(err)
 	}
 	if status := f.user.wait(t, patience); status != 0 {
@@ -282,4 +276,32 @@ func TestUpgradeFirstProcess(t *testing.T) {
 	if n := strings.Count(f.user.output(t), "poolproxy: stopped"); n != 1 {
 		t.Errorf("%d processes have stopped in order", n)
 	}
+}
+
+// first is the number of the first process of the container.
+func (f *fleet) first() (pid int) {
+	f.t.Helper()
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%[1]d/task/%[1]d/children", f.user.cmd.Process.Pid))
+	if err == nil {
+		_, err = fmt.Sscan(string(text), &pid)
+	}
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return pid
+}
+
+// sockets is how many a process has.
+func sockets(t *testing.T, pid int) (n int) {
+	t.Helper()
+	all, err := filepath.Glob(fmt.Sprintf("/proc/%d/fd/*", pid))
+	if err != nil || len(all) == 0 {
+		t.Fatalf("the descriptors of process %d cannot be seen: %v", pid, err)
+	}
+	for _, at := range all {
+		if to, err := os.Readlink(at); err == nil && strings.HasPrefix(to, "socket:") {
+			n++
+		}
+	}
+	return n
 }

@@ -21,6 +21,37 @@ import (
 // isFirst reports whether this process is the first one of its namespace.
 func isFirst() bool { return os.Getpid() == 1 }
 
+// caretakerVariable is the environment variable by which the first process knows that it is the caretaker; its value is the form of the log.
+const caretakerVariable = "POOLPROXY_CARETAKER"
+
+// becomeCaretaker has the first process begin anew, as caretaker, since what it has served with would go on: it would keep the elements that it had
+// registered in their pools, whatever becomes of them at the process that serves. It returns if that is not possible.
+func becomeCaretaker(log hclog.Logger, json bool, signals ...<-chan os.Signal) {
+	for _, from := range signals { // what has come meanwhile
+		for more := true; more; {
+			select {
+			case s := <-from:
+				pass(log, s)
+			default:
+				more = false
+			}
+		}
+	}
+	form := "text"
+	if json {
+		form = "json"
+	}
+	err := unix.Exec("/proc/self/exe", os.Args, append(os.Environ(), caretakerVariable+"="+form))
+	log.Warn("the first process of the container cannot begin anew, and may keep registrations of its own", "error", err)
+}
+
+// caretakes reports whether this process is there for that alone, and in which form it logs.
+func caretakes() (is, json bool) {
+	form, is := os.LookupEnv(caretakerVariable)
+	os.Unsetenv(caretakerVariable)
+	return is && isFirst(), form == "json"
+}
+
 // caretake is the rest of the first process's life. It returns the exit status of the last child, when none is left.
 func caretake(log hclog.Logger, signals ...<-chan os.Signal) int {
 	log.Info("this process is the first one of its container, and stays until the one that serves ends")

@@ -13,3 +13,7 @@ func isFirst() bool { return false }
 
 // caretake is not called where no process is the first one.
 func caretake(hclog.Logger, ...<-chan os.Signal) int { return exitFailed }
+
+func becomeCaretaker(hclog.Logger, bool, ...<-chan os.Signal) {}
+
+func caretakes() (is, json bool) { return false, false }

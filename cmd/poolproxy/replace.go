@@ -55,6 +55,10 @@ func (r *replacer) upgrade(_ context.Context, asked admin.Upgrade) (admin.Upgrad
 	}
 	defer r.unsettle()
 	done, err := r.replace(asked)
+	if errors.Is(err, upgrade.ErrTaken) {
+		r.log.Error("the upgrade has failed, and this process cannot go on", "error", err)
+		return admin.Upgraded{}, fmt.Errorf("the upgrade has failed, and the old process cannot go on: %w", err)
+	}
 	if err != nil {
 		r.log.Error("the upgrade has failed: this process goes on, its sessions are untouched", "error", err)
 		return admin.Upgraded{}, fmt.Errorf("the upgrade has failed, and the old process goes on: %w", err)

@@ -29,6 +29,9 @@ func runCommand(args []string, _, stderr io.Writer) int {
 	if !needConfig(flags, *paths) {
 		return exitUsage
 	}
+	if is, json := caretakes(); is {
+		return caretaker(newLog(proxy.Log{Level: "info", JSON: json}, stderr))
+	}
 	predecessor, err := follow()
 	if err != nil {
 		fmt.Fprintln(stderr, "poolproxy run:", err)
@@ -60,9 +63,17 @@ func runCommand(args []string, _, stderr io.Writer) int {
 		return exitFailed
 	}
 	if replace.abort() && isFirst() {
+		becomeCaretaker(log, loaded.Config.Log.JSON, signals, hangups)
 		return caretake(log, signals, hangups)
 	}
 	return exitOK
+}
+
+// caretaker is the life of a caretaker from its beginning.
+func caretaker(log hclog.Logger) int {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	return caretake(log, signals)
 }
 
 func newLog(c proxy.Log, w io.Writer) hclog.Logger {
