@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strconv"
 	"time"
@@ -45,6 +46,7 @@ func Follow() (*Predecessor, error) {
 	p := &Predecessor{w: w}
 	w.within(time.Now().Add(introduceTime))
 	if err := p.meet(); err != nil {
+		err = p.why(err)
 		p.Fail(err)
 		return nil, err
 	}
@@ -110,7 +112,7 @@ func (p *Predecessor) Next() (item Item, ok bool, err error) {
 	f, err := p.w.receive()
 	switch {
 	case err != nil:
-		return Item{}, false, err
+		return Item{}, false, p.why(err)
 	case f.kind == kindEnd:
 		return Item{}, false, checkCount(f.body, p.items)
 	case f.kind != kindItem:
@@ -131,10 +133,13 @@ func (p *Predecessor) Take() error {
 	}
 	f, err := p.w.receive()
 	if err != nil {
-		return fmt.Errorf("upgrade: the old process does not give up its place: %w", err)
+		return fmt.Errorf("upgrade: the old process does not give up its place: %w", p.why(err))
 	}
 	if f.kind != kindGo {
 		return fmt.Errorf("%w: %d in place of its last word", ErrProtocol, f.kind)
+	}
+	if group, err := unix.Getpgid(p.PID); err == nil { // who ends that one's group means whoever serves
+		_ = unix.Setpgid(0, group) // a sandbox may forbid it: then it stays in its own
 	}
 	err = p.say(frame{kind: kindTaken})
 	p.w.close()
@@ -148,5 +153,13 @@ func (p *Predecessor) Fail(why error) {
 }
 
 func (p *Predecessor) say(f frame) error {
-	return errors.Join(p.w.send(f), p.w.flush())
+	return p.why(errors.Join(p.w.send(f), p.w.flush()))
+}
+
+// why says what has become of the old process, if it is that which an error is about.
+func (p *Predecessor) why(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, unix.ECONNRESET) || errors.Is(err, unix.EPIPE) {
+		return fmt.Errorf("upgrade: the old process (%d) has ended before this one had taken over: %w", p.PID, err)
+	}
+	return err
 }

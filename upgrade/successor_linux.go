@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -31,7 +32,7 @@ func Start(c Command, sockets []Socket, begin []byte) (*Successor, error) {
 	}
 	defer theirs.Close()
 	s := &Successor{w: w, ended: make(chan struct{}), cmd: &exec.Cmd{Path: c.Path, Args: c.Args, Stdout: c.Stdout, Stderr: c.Stderr,
-		ExtraFiles: []*os.File{theirs}}}
+		ExtraFiles: []*os.File{theirs}, SysProcAttr: &syscall.SysProcAttr{Setpgid: true}}} // until it takes over: see signal
 	s.cmd.Env = append(slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, Variable+"=") }), Variable+"=3")
 	if err := s.cmd.Start(); err != nil {
 		w.close()
@@ -80,7 +81,19 @@ func (s *Successor) introduce(hello []byte, sockets []Socket, begin []byte) erro
 func (s *Successor) PID() int { return s.cmd.Process.Pid }
 
 // GiveUp ends the new process before it is Ready, from any goroutine: Ready returns an error then.
-func (s *Successor) GiveUp() { _ = s.cmd.Process.Kill() } // it may have ended
+func (s *Successor) GiveUp() { s.signal() }
+
+// signal ends the new process, and those that it has started, if it is a script: they would go on, and write to this one's log. Who has ended
+// is left alone: his number may be another's.
+func (s *Successor) signal() {
+	select {
+	case <-s.ended:
+		return
+	default:
+	}
+	_ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL)
+	_ = s.cmd.Process.Kill() // it may have ended meanwhile
+}
 
 // Ready waits until the new process could serve: it has read its configuration and listens.
 func (s *Successor) Ready(deadline time.Time) error {
@@ -198,7 +211,7 @@ func printable(p []byte) string {
 
 // kill ends the process, and reports whether it has.
 func (s *Successor) kill() bool {
-	_ = s.cmd.Process.Kill() // it may have ended
+	s.signal()
 	select {
 	case <-s.ended:
 		return true

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -74,6 +75,9 @@ func play(how string) int {
 	if err := p.Take(); err != nil {
 		return 8
 	}
+	if group, err := unix.Getpgid(p.PID); err != nil || group != unix.Getpgrp() {
+		return 9
+	}
 	return 0
 }
 
@@ -136,6 +140,9 @@ func TestHandOver(t *testing.T) {
 			t.Errorf("%q came %d times", line, strings.Count(string(text), line))
 		}
 	}
+	if <-s.ended; s.err != nil { // 9: it is not in the old one's process group
+		t.Error(s.err)
+	}
 }
 
 // Whatever becomes of the new process, the old one hears of it, and that nothing was touched.
@@ -188,6 +195,58 @@ func TestOtherPrograms(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", path, err)
 		}
+	}
+}
+
+// A script that is killed because it does not answer takes along what it has started: that would write to our log for ever.
+func TestScript(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "script")
+	if err := os.WriteFile(path, []byte("#!/bin/sh\nsleep 600 &\nwait\n"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	r, w, err := os.Pipe() // both have its writing end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	s, err := Start(Command{Path: path, Args: []string{path}, Stdout: w, Stderr: w}, nil, nil)
+	w.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Ready(time.Now().Add(300 * time.Millisecond)); err == nil || !strings.Contains(err.Error(), "did not answer in time") {
+		t.Fatal(err)
+	}
+	s.Kill()
+	r.SetReadDeadline(time.Now().Add(time.Minute))
+	if _, err := io.ReadAll(r); err != nil {
+		t.Errorf("its child lives on: %v", err)
+	}
+}
+
+// The new process says that the old one has died, and not "EOF".
+func TestOldDies(t *testing.T) {
+	ours, theirs, err := pair()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer theirs.Close()
+	fd, err := unix.Dup(int(theirs.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, err := newWire(fd)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	ours.close()
+	p := &Predecessor{w: w, PID: 77}
+	if _, _, err := p.Next(); err == nil || !strings.Contains(err.Error(), "the old process (77) has ended before this one had taken over") {
+		t.Error(err)
+	}
+	if err := p.Take(); err == nil || !strings.Contains(err.Error(), "the old process (77) has ended") {
+		t.Error(err)
 	}
 }
 
