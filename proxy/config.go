@@ -48,6 +48,17 @@ type Admin struct {
 // On reports whether there is an admin API.
 func (a Admin) On() bool { return a.Listen.IsValid() || a.Unix != "" }
 
+// place is where it listens, as it is written.
+func (a Admin) place() string {
+	switch {
+	case a.Unix != "":
+		return "unix:" + a.Unix
+	case a.Listen.IsValid():
+		return a.Listen.String()
+	}
+	return "off"
+}
+
 // Telemetry is where the metrics are sent, beside the admin API's page /metrics.
 type Telemetry struct {
 	Statsd netip.AddrPort // over UDP; an invalid address is nowhere

@@ -63,6 +63,11 @@ func (c *poolChange) text() string {
 func diff(old, new Config) []change {
 	d := &differ{}
 	d.fields(reflect.ValueOf(old), reflect.ValueOf(new))
+	if a, b := old.Admin, new.Admin; a.Listen != b.Listen || a.Unix != b.Unix {
+		d.field = "Admin"
+		d.add(change{what: "admin.listen", from: a.place(), to: b.place()})
+		d.field = ""
+	}
 	blocks(d, "pool", old.Pools, new.Pools, func(p *Pool) string { return p.Handle }, d.elements)
 	blocks(d, "pool_user", old.Users, new.Users, func(u *User) string { return u.Name }, nil)
 	blocks(d, "pool_element", old.Elements, new.Elements, func(e *Element) string { return e.Name }, nil)
@@ -88,7 +93,8 @@ var settings = map[string]setting{
 	"Config.Elements": {not: apart},
 	"Config.Watched":  {not: "what has the certificates is compared"},
 	"Config.DNS":      {word: "dns"},
-	"Admin.Unix":      {word: "listen"},
+	"Admin.Listen":    {not: apart}, // an address and a socket are values of one setting
+	"Admin.Unix":      {not: apart},
 	"Admin.TLS":       {word: "tls"},
 	"DNS.TTL":         {word: "ttl"},
 	"Log.JSON":        {word: "format", values: [2]string{"text", "json"}, once: true},
