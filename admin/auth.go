@@ -24,11 +24,16 @@ type auth struct {
 	next    http.Handler
 
 	mu   sync.Mutex
-	said time.Time // guarded by mu: when a refusal was last in the log
-	more int       // guarded by mu: refusals since
+	said map[string]said // guarded by mu: by the reason, of which there are three
 }
 
-// sayEvery is how often refusals are in the log: who tries tokens must not fill it.
+// said is what the log has of refusals of one reason.
+type said struct {
+	last time.Time // when one was in the log
+	more int       // how many there were since
+}
+
+// sayEvery is how often refusals of one reason are in the log: who tries tokens must not fill it.
 const sayEvery = time.Second
 
 func (a *auth) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -74,19 +79,22 @@ func credential(r *http.Request) string {
 	return strings.TrimSpace(token)
 }
 
-// say counts a refusal, and logs it, not more often than sayEvery.
+// say counts a refusal, and logs it, not more often than sayEvery: each reason by itself, since what an answer says to be in the log has to be there.
 func (a *auth) say(r *http.Request, reason string, err error) {
 	if a.refused != nil {
 		a.refused(reason)
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	now := time.Now()
-	if now.Sub(a.said) < sayEvery {
-		a.more++
+	now, of := time.Now(), a.said[reason]
+	if now.Sub(of.last) < sayEvery {
+		of.more++
+		a.said[reason] = of
 		return
 	}
-	a.said = now
-	a.log.Warn("refused", "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "reason", reason, "error", err, "others_since", a.more)
-	a.more = 0
+	a.log.Warn("refused", "from", r.RemoteAddr, "method", r.Method, "path", r.URL.Path, "reason", reason, "error", err, "others_since", of.more)
+	if a.said == nil {
+		a.said = make(map[string]said)
+	}
+	a.said[reason] = said{last: now}
 }

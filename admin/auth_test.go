@@ -139,7 +139,7 @@ func TestToken(t *testing.T) {
 			if s := count.String(); !strings.Contains(s, "no_token") || !strings.Contains(s, "wrong_token") {
 				t.Error(s)
 			}
-			if s := log.String(); !strings.Contains(s, "refused: from=127.0.0.1:") || strings.Contains(s, right) || strings.Count(s, "\n") > 3 {
+			if s := log.String(); !strings.Contains(s, "refused: from=127.0.0.1:") || strings.Contains(s, right) || strings.Count(s, "\n") > 6 {
 				t.Error(s)
 			}
 			other := strings.Repeat("x", 20)
@@ -157,6 +157,9 @@ func TestToken(t *testing.T) {
 			}
 			if got, _ := try(t, http.DefaultClient, "PUT", base+"/v1/drains/a", bearer(other)); got != 401 || !strings.Contains(count.String(), "no_token_file") {
 				t.Errorf("without a file: %d; %v", got, count)
+			}
+			if s := log.String(); !strings.Contains(s, "reason=no_token_file") { // the answer says to look there
+				t.Error(s)
 			}
 		})
 	}
