@@ -87,6 +87,15 @@ func keyOf(f *os.File) (key, error) {
 // plain is an address as a configuration has it: one of IPv4 in the clothes of IPv6 is one of IPv4.
 func plain(at netip.AddrPort) netip.AddrPort { return netip.AddrPortFrom(at.Addr().Unmap(), at.Port()) }
 
+// network is what package net is to be asked for. To it 0.0.0.0 is every address, those of IPv6, too, and the socket is [::]; here, as for sessions, it is
+// every address of IPv4. Who takes the socket over looks for it by that.
+func network(name string, at netip.AddrPort) string {
+	if at.Addr() == netip.IPv4Unspecified() {
+		return name + "4"
+	}
+	return name
+}
+
 // TCP returns the socket that listens at the address, once; the caller closes it. nil: there is none.
 func (s *Set) TCP(at netip.AddrPort) *os.File { return s.take(key{"tcp", plain(at)}) }
 
@@ -119,7 +128,7 @@ func (s *Set) Left() []string {
 func (s *Set) Listen(at netip.AddrPort) (net.Listener, error) {
 	f := s.TCP(at)
 	if f == nil {
-		return net.Listen("tcp", at.String())
+		return net.Listen(network("tcp", at), at.String())
 	}
 	defer f.Close() // the listener has its own
 	return net.FileListener(f)
@@ -129,7 +138,7 @@ func (s *Set) Listen(at netip.AddrPort) (net.Listener, error) {
 func (s *Set) ListenPacket(at netip.AddrPort) (net.PacketConn, error) {
 	f := s.UDP(at)
 	if f == nil {
-		return net.ListenPacket("udp", at.String())
+		return net.ListenPacket(network("udp", at), at.String())
 	}
 	defer f.Close()
 	return net.FilePacketConn(f)
@@ -137,12 +146,12 @@ func (s *Set) ListenPacket(at netip.AddrPort) (net.PacketConn, error) {
 
 // Prepare sees to it that there is a TCP socket for the address: it makes one if none was given. So who will ask for it later is sure to get it.
 func (s *Set) Prepare(at netip.AddrPort) error {
-	return s.prepare(key{"tcp", plain(at)}, func() (filer, error) { return net.Listen("tcp", at.String()) })
+	return s.prepare(key{"tcp", plain(at)}, func() (filer, error) { return net.Listen(network("tcp", at), at.String()) })
 }
 
 // PreparePacket is Prepare for UDP.
 func (s *Set) PreparePacket(at netip.AddrPort) error {
-	return s.prepare(key{"udp", plain(at)}, func() (filer, error) { return net.ListenPacket("udp", at.String()) })
+	return s.prepare(key{"udp", plain(at)}, func() (filer, error) { return net.ListenPacket(network("udp", at), at.String()) })
 }
 
 // filer is a socket of package net.

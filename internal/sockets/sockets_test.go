@@ -122,3 +122,35 @@ func TestSCTPAddresses(t *testing.T) {
 		t.Errorf("left: %v", s.Left())
 	}
 }
+
+// What listens at every address is found again under the address by which it was asked for, so that it can be handed over to another process.
+func TestEveryAddress(t *testing.T) {
+	for _, host := range []string{"0.0.0.0", "::", "127.0.0.1"} {
+		var s Set
+		at := netip.AddrPortFrom(netip.MustParseAddr(host), 0)
+		l, err := s.Listen(at)
+		if err != nil {
+			if host == "::" {
+				continue // no IPv6 here
+			}
+			t.Fatal(err)
+		}
+		defer l.Close()
+		p, err := s.ListenPacket(at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Close()
+		for network, held := range map[string]any{"tcp": l, "udp": p} {
+			f, err := held.(interface{ File() (*os.File, error) }).File()
+			if err != nil {
+				t.Skip("no descriptors of sockets here: ", err) // Windows
+			}
+			k, err := keyOf(f)
+			f.Close()
+			if err != nil || k.network != network || k.at.Addr().String() != host {
+				t.Errorf("%s, %s: it is at %s, %v", host, network, k, err)
+			}
+		}
+	}
+}
