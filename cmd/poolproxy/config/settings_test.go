@@ -131,3 +131,24 @@ func TestExplain(t *testing.T) {
 		t.Error(text)
 	}
 }
+
+// Whose authorities and names are meant is another thing in each block of TLS: none has the words of another one.
+func TestTextsOfTLS(t *testing.T) {
+	said := map[string]string{}
+	for _, s := range Settings() {
+		name := s.Name()
+		if block := (Setting{Path: s.In()}); block.Name() != "tls" || name != "ca" && name != "cert" {
+			continue
+		}
+		if name == "cert" && s.In() != "admin.tls" && s.In() != "source.etcd.tls" {
+			continue // ours, in several
+		}
+		if other := said[s.Text]; other != "" {
+			t.Errorf("%s and %s: %q", other, s.Path, s.Text)
+		}
+		said[s.Text] = s.Path
+	}
+	if len(said) < 6 {
+		t.Errorf("only %d texts", len(said))
+	}
+}
