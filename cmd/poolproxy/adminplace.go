@@ -118,6 +118,9 @@ func (a adminPlace) unreachable(err error) error {
 	case errors.Is(err, fs.ErrPermission):
 		return fmt.Errorf("this user may not use %s: its socket is for the user that poolproxy runs as (%w)", a, err)
 	}
+	if alert := (*net.OpError)(nil); errors.As(err, &alert) && alert.Op == "remote error" { // of TLS
+		return fmt.Errorf("%s does not take this certificate, or none: see -cert and -key, and its admin.tls (%w)", a, err)
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("%s has ended the connection before it had answered: either poolproxy has ended, its log says why; or it wants https:// (%w)", a, err)
 	}
