@@ -9,6 +9,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/poolproxy/poolproxy/cmd/poolproxy/terminal"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -157,7 +158,7 @@ func printSessions(w io.Writer, sessions []proxy.SessionStatus, now time.Time) {
 	var rows [][]string
 	for _, s := range sessions[:min(len(sessions), mostSessions)] {
 		rows = append(rows, []string{fmt.Sprint(s.ID), s.User, s.Client, cmp.Or(s.Element, "-"), fmt.Sprint(s.Leg), s.State,
-			shortDuration(now.Sub(s.Since)), byteCount(s.FromClient), byteCount(s.ToClient), byteCount(s.Retained), fmt.Sprint(s.Outstanding),
+			shortDuration(now.Sub(s.Since)), terminal.Bytes(s.FromClient), terminal.Bytes(s.ToClient), terminal.Bytes(s.Retained), fmt.Sprint(s.Outstanding),
 			protection(s)})
 	}
 	table(w, title, []string{"ID", "POOL USER", "CLIENT", "ELEMENT", "LEG", "STATE", "AGE", "FROM CLIENT", "TO CLIENT", "RETAINED",
@@ -176,7 +177,7 @@ func printNatives(w io.Writer, sessions []proxy.NativeSession, now time.Time) {
 	var rows [][]string
 	for _, s := range sessions[:min(len(sessions), mostSessions)] {
 		rows = append(rows, []string{fmt.Sprint(s.ID), s.Element, s.User, cmp.Or(s.Connection, "-"), s.State, shortDuration(now.Sub(s.Since)),
-			byteCount(s.FromUser), byteCount(s.ToUser), byteCount(int64(s.Held)), fmt.Sprint(s.Outstanding), byteCount(int64(s.Cookie))})
+			terminal.Bytes(s.FromUser), terminal.Bytes(s.ToUser), terminal.Bytes(int64(s.Held)), fmt.Sprint(s.Outstanding), terminal.Bytes(int64(s.Cookie))})
 	}
 	table(w, sessionsTitle("Sessions of native pool users", len(sessions)), []string{"ID", "POOL ELEMENT", "POOL USER", "CONNECTION", "STATE",
 		"AGE", "FROM USER", "TO USER", "HELD", "WAITING", "COOKIE"}, rows)
@@ -187,8 +188,8 @@ func printFailovers(w io.Writer, records []proxy.Record, now time.Time) {
 	for i := len(records) - 1; i >= max(0, len(records)-mostFailovers); i-- { // the newest first
 		r := records[i]
 		rows = append(rows, []string{shortDuration(now.Sub(r.Time)) + " ago", r.User, fmt.Sprint(r.Session), r.Kind,
-			cmp.Or(r.From, "-"), cmp.Or(r.To, "-"), orNone(r.Connect), orNone(r.First), plural(r.Messages, "message") + ", " + byteCount(r.Bytes),
-			byteCount(r.Skipped), why(r)})
+			cmp.Or(r.From, "-"), cmp.Or(r.To, "-"), orNone(r.Connect), orNone(r.First), plural(r.Messages, "message") + ", " + terminal.Bytes(r.Bytes),
+			terminal.Bytes(r.Skipped), why(r)})
 	}
 	table(w, "Recent failovers", []string{"WHEN", "POOL USER", "SESSION", "KIND", "FROM", "TO", "CONNECT", "FIRST REPLY", "REPLAYED",
 		"DISCARDED", "WHY"}, rows)
@@ -239,18 +240,6 @@ func shortDuration(d time.Duration) string {
 		return fmt.Sprintf("%dh", int(d.Hours()))
 	}
 	return fmt.Sprintf("%dd", int(d.Hours()/24))
-}
-
-// byteCount writes a number of bytes with its unit: 17 B, 1.2 KiB, 34.5 MiB.
-func byteCount(n int64) string {
-	if n < 1<<10 {
-		return fmt.Sprintf("%d B", n)
-	}
-	value, unit := float64(n)/(1<<10), 0
-	for value >= 1<<10 && unit < 3 {
-		value, unit = value/(1<<10), unit+1
-	}
-	return fmt.Sprintf("%.1f %s", value, [...]string{"KiB", "MiB", "GiB", "TiB"}[unit])
 }
 
 // why is how a failure was noticed, and for a session that ended the verdict.

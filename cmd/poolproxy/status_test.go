@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/cmd/poolproxy/terminal"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -147,7 +148,7 @@ func TestUnits(t *testing.T) {
 	for n, want := range map[int64]string{
 		0: "0 B", 1023: "1023 B", 1229: "1.2 KiB", 1 << 20: "1.0 MiB", 5 << 40: "5.0 TiB", 9000 << 40: "9000.0 TiB",
 	} {
-		if got := byteCount(n); got != want {
+		if got := terminal.Bytes(n); got != want {
 			t.Errorf("%d: %s, want %s", n, got, want)
 		}
 	}

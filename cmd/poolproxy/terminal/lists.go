@@ -45,7 +45,7 @@ func sessions(v *board.View, find string, now time.Time) []line {
 			why = "stays: " + s.Stays
 		}
 		rows = append(rows, []cell{number(fmt.Sprint(s.ID)), text(s.User), text(s.Client), text(cmp.Or(s.Element, "–")), number(fmt.Sprint(s.Leg)), text(state),
-			number(ago(now.Sub(s.Since))), number(bytes(s.Up)), number(bytes(s.Down)), styled(s.Protection, of(s.Protection)), text(why)})
+			number(ago(now.Sub(s.Since))), number(Bytes(s.Up)), number(Bytes(s.Down)), styled(s.Protection, of(s.Protection)), text(why)})
 	}
 	return columns([]string{"SESSION", "POOL USER", "CLIENT", "ELEMENT", "LEG", "STATE", "AGE", "FROM", "TO", "PROTECTION", "REASON"}, with(find, rows))
 }

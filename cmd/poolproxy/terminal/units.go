@@ -40,7 +40,8 @@ func milliseconds(ms float64) string {
 	return fmt.Sprintf("%.3g s", ms/1000)
 }
 
-func bytes(n int64) string {
+// Bytes writes a number of bytes with its unit: 17 B, 1.2 KiB, 34.5 MiB.
+func Bytes(n int64) string {
 	if n < 1<<10 {
 		return fmt.Sprintf("%d B", n)
 	}
