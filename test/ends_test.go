@@ -121,7 +121,7 @@ func TestClientsInTLS(t *testing.T) {
 	f := launch(t, endsPlan(t, a, fmt.Sprintf("    ca    = %q\n    allow = [\"spiffe://test/clients/*\"]\n", a.File)))
 	me := a.Issue("spiffe://test/clients/me", nil)
 	for _, version := range []string{"-tls1_2", "-tls1_3"} {
-		cmd := exec.Command("openssl", "s_client", "-connect", f.listen, "-quiet", "-verify_return_error", "-CAfile", a.File, "-verify_hostname", "front.test",
+		cmd := exec.Command("openssl", "s_client", "-connect", f.listen, "-quiet", "-no_ign_eof", "-verify_return_error", "-CAfile", a.File, "-verify_hostname", "front.test",
 			"-cert", me.Cert, "-key", me.Key, version)
 		stdin, err := cmd.StdinPipe()
 		if err != nil {
