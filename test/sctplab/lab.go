@@ -68,15 +68,42 @@ func locate(t testing.TB, program string) string {
 // bootTime bounds what a machine takes beside its scenario: 3 s, where others do not load the one that emulates it.
 const bootTime = 2 * time.Minute
 
+// A machine whose kernel says nothing for so long (it takes 2 s) has stopped before it began. That is the emulator's, or its host's, and
+// seldom: it is started again, mostBoots times in all.
+const (
+	silence   = 90 * time.Second
+	mostBoots = 3
+)
+
+var errSilent = errors.New("the machine has said nothing since its start")
+
 // boot starts qemu and returns when the machine is off. An error does not mean that the scenario failed, but that there is no verdict.
-// It always emulates: that works everywhere, and where tests run /dev/kvm is often there and broken.
 func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) error {
+	t.Helper()
+	for boots := 1; ; boots++ {
+		err := l.emulate(t, s, initrd, console, result)
+		if !errors.Is(err, errSilent) || boots == mostBoots {
+			return err
+		}
+		t.Logf("%v, %v ago: it is started again", err, silence)
+	}
+}
+
+// emulate starts qemu once. It always emulates: that works everywhere, and where tests run /dev/kvm is often there and broken.
+func (l *Lab) emulate(t testing.TB, s Scenario, initrd, console, result string) error {
 	t.Helper()
 	// The machine itself ends the scenario, this a hung machine. The kernel's check whether its timer works (no_timer_check) fails
 	// where this machine is so busy that the emulated one is late; then it panics.
 	limit := s.Limit + bootTime
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
+	ctx, hung := context.WithCancelCause(ctx)
+	defer hung(nil)
+	defer time.AfterFunc(silence, func() {
+		if said, err := os.Stat(console); err != nil || said.Size() == 0 {
+			hung(errSilent)
+		}
+	}).Stop()
 	cmd := exec.CommandContext(ctx, locate(t, "qemu-system-x86_64"), "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
 		"-m", fmt.Sprint(s.Memory), "-nodefaults", "-nic", "none", "-display", "none", "-monitor", "none", "-no-reboot",
 		"-kernel", l.kernel.image(), "-initrd", initrd, "-serial", "file:"+console, "-serial", "file:"+result,
@@ -86,6 +113,9 @@ func (l *Lab) boot(t testing.TB, s Scenario, initrd, console, result string) err
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	out, err := cmd.CombinedOutput()
+	if context.Cause(ctx) == errSilent {
+		return errSilent
+	}
 	if ctx.Err() != nil {
 		return fmt.Errorf("the machine was still running %v after the start: %w", limit, ctx.Err())
 	}
