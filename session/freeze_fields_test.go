@@ -1,12 +1,10 @@
 package session
 
 import (
-	"os"
 	"path/filepath"
-	"reflect"
-	"regexp"
-	"strings"
 	"testing"
+
+	"github.com/poolproxy/poolproxy/freeze/freezetest"
 )
 
 // notFrozen are the fields that do not leave their process, with the reason.
@@ -29,26 +27,6 @@ func TestEveryFieldIsFrozen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var text strings.Builder
-	for _, name := range append(names, "thaw_user.go", "thaw_element.go") {
-		if strings.HasSuffix(name, "_test.go") {
-			continue
-		}
-		p, err := os.ReadFile(name)
-		if err != nil {
-			t.Fatal(err)
-		}
-		text.Write(p)
-	}
-	for _, x := range []any{Session{}, userLeg{}, restore{}, step{}, plan{}, span{}, request{}, state{}, states{}, history{}, Record{}, Leg{}, reading{}, outlet{}, endings{}} {
-		typ := reflect.TypeOf(x)
-		for i := range typ.NumField() {
-			field := typ.Name() + "." + typ.Field(i).Name
-			_, known := notFrozen[field]
-			shown := regexp.MustCompile(`\.` + typ.Field(i).Name + `\b`).MatchString(text.String())
-			if !known && !shown {
-				t.Errorf("%s is neither frozen nor in notFrozen", field)
-			}
-		}
-	}
+	freezetest.Fields(t, append(names, "thaw_user.go", "thaw_element.go"), notFrozen,
+		Session{}, userLeg{}, restore{}, step{}, plan{}, span{}, request{}, state{}, states{}, history{}, Record{}, Leg{}, reading{}, outlet{}, endings{})
 }
