@@ -4,6 +4,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
@@ -58,6 +59,15 @@ func bashCompletion() string {
 			words = append(words, "-"+f.Name)
 		}
 		switch c.name {
+		case "chaos":
+			for _, inside := range chaosCommands() {
+				words = append(words, inside.name)
+				for _, f := range flagsOf(inside) {
+					if !slices.Contains(words, "-"+f.Name) {
+						words = append(words, "-"+f.Name)
+					}
+				}
+			}
 		case "config":
 			words = append(words, "explain")
 		case "completion":
@@ -101,21 +111,32 @@ func zshCompletion() string {
 
 func fishCompletion() string {
 	var b strings.Builder
-	quote := strings.NewReplacer(`\`, `\\`, `'`, `\'`)
 	b.WriteString("# Completion of poolproxy for fish.\n")
+	for _, c := range chaosCommands() {
+		fmt.Fprintf(&b, "complete -c poolproxy -n '__fish_seen_subcommand_from chaos' -f -a %s -d '%s'\n", c.name, fishQuote.Replace(c.summary))
+		fishFlags(&b, c)
+	}
 	for _, c := range shown() {
-		fmt.Fprintf(&b, "complete -c poolproxy -n __fish_use_subcommand -f -a %s -d '%s'\n", c.name, quote.Replace(c.summary))
-		for _, f := range flagsOf(c) {
-			_, help := flag.UnquoteUsage(f)
-			value := ""
-			if takesValue(f) {
-				value = " -r"
-			}
-			fmt.Fprintf(&b, "complete -c poolproxy -n '__fish_seen_subcommand_from %s' -o %s%s -d '%s'\n", c.name, f.Name, value, quote.Replace(help))
-		}
+		fmt.Fprintf(&b, "complete -c poolproxy -n __fish_use_subcommand -f -a %s -d '%s'\n", c.name, fishQuote.Replace(c.summary))
+		fishFlags(&b, c)
 	}
 	for _, s := range config.Settings() {
 		fmt.Fprintf(&b, "complete -c poolproxy -n '__fish_seen_subcommand_from explain' -f -a %s\n", s.Path)
 	}
 	return b.String()
+}
+
+// fishQuote makes a text one of fish, in single quotes.
+var fishQuote = strings.NewReplacer(`\`, `\\`, `'`, `\'`)
+
+// fishFlags are the flags of a command.
+func fishFlags(b *strings.Builder, c command) {
+	for _, f := range flagsOf(c) {
+		_, help := flag.UnquoteUsage(f)
+		value := ""
+		if takesValue(f) {
+			value = " -r"
+		}
+		fmt.Fprintf(b, "complete -c poolproxy -n '__fish_seen_subcommand_from %s' -o %s%s -d '%s'\n", c.name, f.Name, value, fishQuote.Replace(help))
+	}
 }

@@ -37,6 +37,7 @@ func commands() []command {
 		{"deregister", "take it out again: ID", deregisterCommand},
 		{"registrations", "list what was registered with this proxy", registrationsCommand},
 		{"upgrade", "replace the running proxy under live connections: [-binary PATH] [-config FILE|DIR]", upgradeCommand},
+		{"chaos", "pull plugs in a running deployment that allows it, and report: [-dry-run] [-admin ADDRESS] ...; or: stop, client, serve", chaosCommand},
 		{"config", "say what a setting does: explain [NAME], such as failover.replay", configCommand},
 		{"completion", "print what a shell completes commands by: bash|zsh|fish", completionCommand},
 		{"man", "print the manual page: poolproxy man | man -l -", manCommand},

@@ -34,14 +34,11 @@ func manPage() string {
 	b.WriteString(roff("A sidecar beside a client accepts its TCP connections and carries each, in an RSerPool session, to a sidecar in front of one of "+
 		"several servers. When that server fails, what must be sent again is sent to another one, and the client sees a pause.") + "\n.SH COMMANDS\n")
 	for _, c := range shown() {
-		fmt.Fprintf(&b, ".SS poolproxy %s\n%s\n", roff(c.name), roff(sentence(c.summary)))
-		for _, f := range flagsOf(c) {
-			value, help := flag.UnquoteUsage(f)
-			fmt.Fprintf(&b, ".TP\n.B \\-%s\n", strings.TrimSpace(roff(f.Name)+" "+value))
-			if f.DefValue != "" && f.DefValue != "false" {
-				help += " (default " + f.DefValue + ")"
+		manCommandOf(&b, c.name, c)
+		if c.name == "chaos" {
+			for _, inside := range chaosCommands() {
+				manCommandOf(&b, "chaos "+inside.name, inside)
 			}
-			b.WriteString(roff(help) + "\n")
 		}
 	}
 	b.WriteString(".SH CONFIGURATION\n" + roff("poolproxy config explain NAME says more of each, with what it takes.") + "\n")
@@ -54,6 +51,19 @@ func manPage() string {
 	}
 	b.WriteString(".SH EXIT STATUS\n" + roff(strings.TrimSpace(exitStatuses())) + "\n.SH SEE ALSO\n.BR systemd.service (5)\n")
 	return b.String()
+}
+
+// manCommandOf is the part of the page that one command has.
+func manCommandOf(b *strings.Builder, name string, c command) {
+	fmt.Fprintf(b, ".SS poolproxy %s\n%s\n", roff(name), roff(sentence(c.summary)))
+	for _, f := range flagsOf(c) {
+		value, help := flag.UnquoteUsage(f)
+		fmt.Fprintf(b, ".TP\n.B \\-%s\n", strings.TrimSpace(roff(f.Name)+" "+value))
+		if f.DefValue != "" && f.DefValue != "false" {
+			help += " (default " + f.DefValue + ")"
+		}
+		b.WriteString(roff(help) + "\n")
+	}
 }
 
 // sentence makes one of a text: with a capital letter, and a full stop.
