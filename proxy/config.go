@@ -118,6 +118,9 @@ type Pool struct {
 	UDPPort  uint16         // mapping SCTP: the port of UDP at the elements' hosts that it goes to (RFC 6951); 0: it goes without UDP
 	Elements []pool.Element
 
+	// Rehearsals are elements that are there for rehearsals alone: they are not among Elements, nor known to any source, policy or answer.
+	Rehearsals []pool.Element
+
 	SendProxy whence.Version // mapping none: of the header that tells the elements whose connection it is; None: they are sent none
 
 	Source     pool.Source   // where its elements come from; nil: they are Elements, and those that are registered in this process
@@ -159,6 +162,14 @@ type User struct {
 	ProtocolDigest string // of the settings of Protocol: what tells it from one with others
 
 	TLS *EndTLS // how clients come in; nil: without TLS
+
+	Rehearsal *Rehearsal // what is recorded of sessions so that they can be rehearsed; nil: nothing
+}
+
+// Rehearsal says which sessions are recorded from their beginning, so that what they were told can be compared with what another element says.
+type Rehearsal struct {
+	Memory int    // bytes of one session's record: of what its client has sent, and has been answered
+	Sample uint32 // which share of the sessions; 0xffffffff is 100 %
 }
 
 // AcceptProxy says that clients are proxies, which begin each connection with a header of the PROXY protocol.

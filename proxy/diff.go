@@ -110,6 +110,7 @@ var settings = map[string]setting{
 	"Pool.UDPPort":      {word: "udp_port"},
 	"Pool.Elements":     {not: apart},
 	"Pool.Source":       {not: "SourceName and SourceDigest say which one it is"},
+	"Pool.Rehearsals":   {word: "elements for rehearsals"},
 	"Pool.SourceName":   {word: "source"},
 	"Pool.SourceDigest": {word: "source: the source's settings", hidden: true},
 	"Pool.Stale":        {word: "source: stale_after"},
@@ -120,6 +121,7 @@ var settings = map[string]setting{
 	"User.ProtocolDigest": {word: "protocol", hidden: true},
 	"User.Commands":       {not: "it is what was learned from servers"},
 	"User.Callbacks":      {word: "failover.callback"},
+	"Rehearsal.Sample":    {hidden: true}, // as it is on the wire
 	"Callback.Rule":       {not: "Digest says which one it is"},
 	"Callback.Digest":     {word: "block", hidden: true},
 	"Callback.Exec":       {hidden: true}, // the arguments of programs may be passwords

@@ -158,7 +158,7 @@ func TestDiffKnowsAllFields(t *testing.T) {
 	there := map[string]bool{}
 	for _, of := range []reflect.Type{reflect.TypeFor[Config](), reflect.TypeFor[DNS](), reflect.TypeFor[Log](), reflect.TypeFor[Limits](), reflect.TypeFor[Pool](),
 		reflect.TypeFor[User](), reflect.TypeFor[Callback](), reflect.TypeFor[Element](), reflect.TypeFor[Register](), reflect.TypeFor[HealthCheck](), reflect.TypeFor[TLS](),
-		reflect.TypeFor[Admin](), reflect.TypeFor[EndTLS](), reflect.TypeFor[Traces]()} {
+		reflect.TypeFor[Admin](), reflect.TypeFor[EndTLS](), reflect.TypeFor[Traces](), reflect.TypeFor[Rehearsal]()} {
 		for i := range of.NumField() {
 			there[of.Name()+"."+of.Field(i).Name] = true
 		}
@@ -173,7 +173,7 @@ func TestDiffKnowsAllFields(t *testing.T) {
 func checkChanges(t *testing.T, p spot, changes []change) {
 	elements := p.key == "Pool.Elements" || strings.HasPrefix(p.key, "Element.") && strings.HasPrefix(p.path, ".Pools[0].Elements")
 	want := 1
-	if p.key == "Pool.Handle" || p.key == "User.Name" || p.key == "Element.Name" && !elements {
+	if p.key == "Pool.Handle" || p.key == "User.Name" || p.key == "Element.Name" && strings.HasPrefix(p.path, ".Elements") {
 		want = 2 // a new one, and one that is gone
 	}
 	if len(changes) != want {

@@ -124,7 +124,7 @@ func (p *spread) userBlock(was *userBlock, c User, in *poolBlock, keys secrets) 
 // reachedAs reports whether the elements of both are the same ones, and are reached in the same way: then a pool_user need not know which it has.
 func (b *poolBlock) reachedAs(other *poolBlock) bool {
 	return b.pool == other.pool && b.credentials == other.credentials && b.servers == other.servers &&
-		only(diffOf(b.config, other.config), "Policy", "SourceName", "SourceDigest", "Stale")
+		only(diffOf(b.config, other.config), "Policy", "SourceName", "SourceDigest", "Stale", "Rehearsals")
 }
 
 // elementBlock is the block of a pool_element. was is the one that is configured, left the one that is not any more; nil: there is none.

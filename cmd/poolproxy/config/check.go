@@ -102,13 +102,14 @@ func (r *reader) checkPool(p *poolBlock) {
 	r.checkPoolHeader(p)
 	given := names{}
 	addresses := map[netip.AddrPort]hcl.Range{}
-	for _, e := range p.elements {
+	for _, e := range p.written() {
 		r.once(given, "element", e.Name, e.at)
 		r.checkReached(p, &e, addresses)
 	}
 	if !p.broken {
 		r.checkPolicy(p)
 	}
+	r.checkRehearsals(p)
 }
 
 // checkReached checks where an element is reached; others are where those before it are.
@@ -168,6 +169,7 @@ func (r *reader) checkUser(u *userBlock) {
 		return
 	}
 	r.checkLocal(u, p)
+	r.checkRehearsal(u, p)
 	switch {
 	case p.Native:
 		r.checkNative(u, p)
@@ -228,6 +230,9 @@ func (r *reader) finish() {
 	for _, p := range r.pools {
 		for _, e := range p.elements {
 			p.Elements = append(p.Elements, e.Element)
+		}
+		for _, e := range p.rehearsals {
+			p.Rehearsals = append(p.Rehearsals, e.Element)
 		}
 		r.config.Pools = append(r.config.Pools, p.Pool)
 	}

@@ -146,7 +146,7 @@ func (r *reader) checkRequiredEnds() {
 		if p.Mapping != mapping.None || p.Native || len(p.serverTLS.asked) > 0 {
 			continue
 		}
-		for _, e := range p.elements {
+		for _, e := range p.written() {
 			if beyond(e.Address) {
 				r.fail(e.seen["address"], fmt.Sprintf("require_tls: pool %q goes to servers on other machines without TLS", p.Handle), "Give it a server_tls block.")
 				break

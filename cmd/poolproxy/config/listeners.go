@@ -67,7 +67,7 @@ func collide(a, b netip.AddrPort) bool {
 // checkLoop finds a pool_user that would connect to itself, again and again until nothing is left: with mapping none the address of an
 // element is a server's.
 func (r *reader) checkLoop(u *userBlock, p *poolBlock) {
-	for _, e := range p.elements {
+	for _, e := range p.written() {
 		if !collide(u.Listen, e.Address) {
 			continue
 		}
@@ -101,7 +101,7 @@ func (r *reader) isIn(e *elementBlock, handle string) bool {
 		}
 	}
 	for _, p := range r.pools {
-		for _, x := range p.elements {
+		for _, x := range p.written() {
 			if own, _ := ofThisHost(x.Address.Addr()); p.Handle == handle && own && collide(e.Listen, x.Address) {
 				return true
 			}

@@ -2,6 +2,7 @@ package config
 
 import (
 	"math"
+	"slices"
 
 	"github.com/hashicorp/hcl/v2"
 	"github.com/hashicorp/hcl/v2/hclsyntax"
@@ -16,8 +17,10 @@ type poolBlock struct {
 	proxy.Pool
 	at       hcl.Range
 	seen     map[string]hcl.Range
-	elements []poolElement
+	elements []poolElement // those that may be given sessions
 	tls      tlsBlock
+
+	rehearsals []poolElement // those that are there for rehearsals alone
 
 	serverTLS endBlock
 	broken    bool // something in it could not be read
@@ -76,9 +79,12 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 
 func (p *poolBlock) asksTLS(at hcl.Range) { p.tls.asked = append(p.tls.asked, at) }
 
+// written are all elements that stand in the block.
+func (p *poolBlock) written() []poolElement { return slices.Concat(p.elements, p.rehearsals) }
+
 // allowed are the names of elements that have names of their own.
 func (p *poolBlock) allowed() (all []proxy.ElementName) {
-	for _, e := range p.elements {
+	for _, e := range p.written() {
 		if len(e.allow) > 0 {
 			all = append(all, proxy.ElementName{Element: e.Name, Allow: e.allow})
 		}
@@ -89,7 +95,7 @@ func (p *poolBlock) allowed() (all []proxy.ElementName) {
 func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 	e := poolElement{at: b.DefRange()}
 	e.Name = label(b)
-	priority, weight := 0, 1
+	priority, weight, rehearsal := 0, 1, false
 	e.seen = r.block(b, &shape{
 		what:   "an element of a pool",
 		labels: []string{"name"},
@@ -101,6 +107,8 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 
 			"load":        r.share(&e.Load),
 			"degradation": r.share(&e.Degradation),
+
+			"rehearsal": r.boolean(&rehearsal),
 		},
 		once:      map[string]func(*hclsyntax.Block){"tls": r.readElementTLS(&e.allow, &p.tls.asked)},
 		required:  []string{"address"},
@@ -108,6 +116,10 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool},
 	})
 	e.Priority, e.Weight = uint32(priority), uint32(weight)
+	if rehearsal {
+		p.rehearsals = append(p.rehearsals, e)
+		return
+	}
 	p.elements = append(p.elements, e)
 }
 

@@ -101,7 +101,7 @@ func (r *reader) checkLocal(u *userBlock, p *poolBlock) {
 			r.warn(at, fmt.Sprintf("%s is not an address of this machine", ip), "Associations cannot be begun from it: correct local where this runs.")
 		}
 	}
-	for _, e := range p.elements {
+	for _, e := range p.written() {
 		for _, to := range append([]netip.Addr{e.Address.Addr()}, e.Paths...) {
 			if to.IsValid() && !slices.ContainsFunc(u.Local, func(ip netip.Addr) bool { return ip.Is4() == to.Is4() }) {
 				r.fail(at, fmt.Sprintf("No address of \"local\" reaches %s of element %q: one is IPv4, the others IPv6", to, e.Name),

@@ -147,7 +147,7 @@ func (r *reader) checkRequired() {
 	}
 	r.checkRequiredEnds()
 	for _, p := range r.pools {
-		for _, e := range p.elements {
+		for _, e := range p.written() {
 			if p.Mapping != mapping.None && !p.Native && len(p.tls.asked) == 0 && beyond(e.Address) {
 				r.fail(e.seen["address"], fmt.Sprintf("require_tls: pool %q goes to other machines without tls", p.Handle), requiredHint)
 				break

@@ -49,6 +49,7 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"retrieval": r.readRetrieval(&u.Memory),
 			"failover":  func(b *hclsyntax.Block) { r.readFailover(u, b) },
 			"tls":       r.readClientTLS(u),
+			"rehearsal": func(b *hclsyntax.Block) { r.readRehearsal(u, b) },
 
 			"proxy_protocol": func(b *hclsyntax.Block) { r.readAcceptProxy(u, b) },
 		},
