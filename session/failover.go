@@ -202,6 +202,9 @@ func (s *Session) failed(f failure) {
 	}
 	next, err := s.plan(f.reach)
 	if err != nil {
+		if s.record != nil {
+			s.record.Unprotected = true
+		}
 		s.refuse(err.Error())
 		return
 	}

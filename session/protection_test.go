@@ -54,6 +54,10 @@ func TestProtection(t *testing.T) {
 			if survived := !client.reset && !client.closed; survived != (c.want == Protected) {
 				t.Errorf("%s, and reset %v, closed %v", i.Protection, client.reset, client.closed)
 			}
+			// A session that has said nothing needs no failover: it has no record.
+			if last := append([]Record{{}}, r.records...)[len(r.records)]; last.Unprotected != (c.want == Unprotected) {
+				t.Errorf("%s, and its record says unprotected: %v", i.Protection, last.Unprotected)
+			}
 		})
 	}
 }

@@ -63,4 +63,8 @@ type Record struct {
 	Tried    int           `json:"elements_tried"`
 	Lost     int           `json:"replies_answered_by_an_error"`
 	Verdict  string        `json:"verdict"` // for an ended session: why, and what would change that
+
+	// Unprotected says of an ended session that it was not protected as the failure was noticed, for the reason in Verdict: what was under way could
+	// not be repeated. One that ended without it was to be carried on, and could not be.
+	Unprotected bool `json:"unprotected"`
 }
