@@ -191,6 +191,10 @@ func (s *Session) legFailed(f failure) {
 
 func (s *Session) failed(f failure) {
 	s.lastCause = f.cause
+	if s.u.c.Once {
+		s.endWith(f.cause, nil)
+		return
+	}
 	if s.out.end {
 		s.failedBehindEnd()
 		return

@@ -10,7 +10,7 @@ import (
 // notFrozen are the fields that do not leave their process, with the reason.
 var notFrozen = map[string]string{
 	"Session.u": "the new process's", "Session.requests": "", "Session.opaque": "the protocol says it", "Session.done": "who has ended is not frozen",
-	"Session.silence": "", "Session.out": "",
+	"Session.silence": "", "Session.script": "it is dropped: whoever is served by another process is not recorded from the beginning", "Session.out": "",
 	"userLeg.s": "", "userLeg.link": "legPlace", "userLeg.stream": "of the association", "userLeg.waits": "of the association", "userLeg.owes": "of the association",
 	"userLeg.lastUnsafe": "goOn finds it", "userLeg.leaving": "User.Drains finds it", "userLeg.stays": "User.Drains finds it", "userLeg.inVain": "User.Drains finds it",
 	"userLeg.stuck": "User.Drains finds it", "userLeg.heldSince": "User.Drains finds it", "userLeg.over": "the session's leg is not over", "userLeg.heard": "the session's leg is not over",

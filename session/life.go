@@ -115,6 +115,9 @@ func (s *Session) tellEnded() {
 		return
 	}
 	s.because(EndClosed, "")
+	if s.u.c.Trace.Ended == nil { // a rehearsal's
+		return
+	}
 	s.u.c.Trace.Ended(Ended{ID: s.ID, Client: s.Client, Began: s.began, Time: s.u.c.Loop.Now(), Legs: s.legs, Elements: l.elements,
 		FromClient: s.store.End(), ToClient: s.out.written(), Requests: l.requests, Replies: l.replies, Failovers: l.failovers,
 		Protection: l.protection, Unprotected: l.unprotected, How: l.how, Why: l.why})

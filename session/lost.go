@@ -127,6 +127,7 @@ func (s *Session) answerLost() {
 		s.awaiting.pop()
 		m.About.replied, m.Released = true, true
 		s.partial = protocol.Delivered{}
+		s.script.stop(lostReply)
 		s.tell(m.About.lost)
 	}
 }

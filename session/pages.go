@@ -99,7 +99,7 @@ func (l *userLink) ReceivePages(m mapping.Message, data *loop.Buffer) {
 // seesNothing reports whether the server's bytes go to the client unseen.
 func (s *Session) seesNothing() bool {
 	g := s.leg
-	if g == nil || s.done || s.closing || s.whole || s.record != nil || !s.out.takesPages() {
+	if g == nil || s.done || s.closing || s.whole || s.record != nil || s.script.records() || !s.out.takesPages() {
 		return false
 	}
 	if g.gaveUp != "" || g.restore != nil || g.joiner != nil || g.verifier != nil || len(g.kept) > 0 {
@@ -143,7 +143,7 @@ func (g *Leg) TakePages(data *loop.Buffer) {
 func (s *Session) TakesPages() bool {
 	g := s.leg
 	_, blind := s.requests.(protocol.BlindRequests)
-	return blind && s.opaque && !s.whole && !s.done && !s.closing && s.broken == nil && g != nil && g.open && !g.lost && g.restore == nil &&
+	return blind && s.opaque && !s.whole && !s.script.records() && !s.done && !s.closing && s.broken == nil && g != nil && g.open && !g.lost && g.restore == nil &&
 		g.link != nil && g.link.takesPages()
 }
 

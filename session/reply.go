@@ -100,6 +100,7 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 	if cut.Hold {
 		leg.kept = append(leg.kept, part...)
 	} else {
+		s.script.pushes(cut.Push)
 		if len(leg.kept) > 0 {
 			s.pass(leg, leg.kept)
 			leg.kept = leg.kept[:0]
@@ -110,6 +111,7 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 	}
 	if cut.Tunnel && req != nil {
 		req.Expect = protocol.ExpectUnknown
+		s.script.stop("the connection has become a tunnel")
 		if t, ok := s.requests.(protocol.Tunneler); ok {
 			t.Tunnel()
 		}
@@ -147,6 +149,9 @@ func (s *Session) give(p []byte) {
 		s.record.First = s.u.c.Loop.Now().Sub(s.record.Time)
 		s.report(s.record.Verdict)
 	}
+	if s.script != nil {
+		s.script.hears(p)
+	}
 	s.tell(p)
 }
 
@@ -162,6 +167,7 @@ func (s *Session) replied() {
 	m := s.awaiting.pop()
 	if !m.About.replied {
 		s.life.answered()
+		s.script.answered()
 	}
 	m.About.replied = true
 	m.Released = true

@@ -193,6 +193,7 @@ func (u *User) Leave() {
 		u.c.Loop.Cancel(&s.timer)
 		u.c.Loop.Cancel(&s.silence)
 		s.store.Clear()
+		s.script.drop()
 		s.out.spill.Clear()
 		s.cookie.clear(buffers)
 		s.awaiting = queue[*retrieval.Message[*request]]{}

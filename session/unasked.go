@@ -12,6 +12,7 @@ import (
 func (r *restore) unasked(p []byte, cut protocol.Cut) {
 	s := r.s
 	s.unasked = s.unasked || !cut.Push
+	s.script.pushes(true)
 	if s.whole {
 		s.pass(r.leg, p)
 	} else {

@@ -48,6 +48,12 @@ type UserConfig struct {
 	// may have sessions that wait for that (Wake). nil: there are none.
 	Found func()
 
+	// Script says which sessions are recorded so that they can be rehearsed; nil: none is.
+	Script *ScriptConfig
+
+	// Once: a leg that fails ends its session, in a rehearsal.
+	Once bool
+
 	Trace Trace
 }
 
@@ -101,6 +107,7 @@ func (u *User) accept(socket Socket, client string, ends whence.Ends) *Session {
 		s.history = &history{}
 	}
 	s.timer.Func, s.silence.Func = s.wake, s.listen
+	s.script = u.newScript(s.opaque)
 	if u.c.Trace.Ended != nil {
 		s.life = &life{}
 	}

@@ -61,6 +61,7 @@ type Session struct {
 	broken   *protocol.Unit     // lost its leg, and the client has not come to its end yet
 	inUnit   *protocol.Unit     // of the last complete request
 	silence  loop.Timer         // see listen
+	script   *Script            // what is recorded, from the beginning; nil: nothing
 
 	ID     uint64
 	Client string
@@ -151,6 +152,9 @@ func (s *Session) parse(p []byte) error {
 		if err != nil {
 			return err
 		}
+		if s.script != nil {
+			s.script.says(p[:cut.N], r, cut)
+		}
 		s.mark(cut, r)
 		if !cut.Hold && (s.broken == nil || cut.End) {
 			s.sendable = s.store.Marked()
@@ -213,6 +217,9 @@ func (s *Session) End() {
 		return
 	}
 	s.ended = true
+	if s.script != nil {
+		s.script.ended = true
+	}
 	if s.closing {
 		s.maybeClosed()
 		return
@@ -366,6 +373,7 @@ func (s *Session) over(abort bool) {
 		s.out.close()
 	}
 	s.store.Clear()
+	s.script.drop()
 	s.cookie.clear(s.u.c.Loop.Buffers())
 	s.awaiting = queue[*retrieval.Message[*request]]{}
 	delete(s.u.sessions, s.ID)
