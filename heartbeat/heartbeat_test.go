@@ -31,11 +31,17 @@ func TestNext(t *testing.T) {
 			{ms: 3999, want: Nothing, next: 4000},
 			{ms: 4000, want: GiveUp},
 		}},
-		"a talker is not asked": {1, []step{
+		"a talker is asked once": {2, []step{
 			{ms: 900, received: true},
-			{ms: 1000, want: Nothing, next: 1900},
+			{ms: 1000, want: Speak, next: 1900}, // for the round-trip time
+			{ms: 1001, answered: 1},
 			{ms: 1800, received: true},
 			{ms: 1900, want: Nothing, next: 2800},
+			{ms: 2700, received: true},
+			{ms: 2800, want: Nothing, next: 3700},
+			{ms: 3700, want: Speak, next: 4700},
+			{ms: 4700, want: Speak, next: 4730},
+			{ms: 4730, want: GiveUp},
 		}},
 		"an answer begins anew": {2, []step{
 			{ms: 1000, want: Speak, next: 2000},
@@ -43,8 +49,40 @@ func TestNext(t *testing.T) {
 			{ms: 2500, answered: 500},
 			{ms: 3000, want: Nothing, next: 3500},
 			{ms: 3500, want: Speak, next: 4500},
-			{ms: 4500, want: Speak, next: 5500},
-			{ms: 5500, want: GiveUp},
+			{ms: 4500, want: Speak, next: 5000}, // the round trip may take 1500 ms
+			{ms: 5000, want: GiveUp},
+		}},
+		"the last one is not waited for long": {3, []step{
+			{ms: 1000, want: Speak, next: 2000},
+			{ms: 1001, answered: 1},
+			{ms: 2001, want: Speak, next: 3001},
+			{ms: 3001, want: Speak, next: 4001},
+			{ms: 4001, want: Speak, next: 4031},
+			{ms: 4030, want: Nothing, next: 4031},
+			{ms: 4031, want: GiveUp},
+		}},
+		"who is late for the last answer asks again": {2, []step{
+			{ms: 1000, want: Speak, next: 2000},
+			{ms: 1001, answered: 1},
+			{ms: 2001, want: Speak, next: 3001},
+			{ms: 3001, want: Speak, next: 3031},
+			{ms: 3042, want: Speak, next: 3072}, // 11 ms late
+			{ms: 3083, want: Speak, next: 3113},
+			{ms: 3123, want: GiveUp},
+		}},
+		"who is always late asks an interval longer": {2, []step{
+			{ms: 1000, want: Speak, next: 2000},
+			{ms: 1001, answered: 1},
+			{ms: 2001, want: Speak, next: 3001},
+			{ms: 3001, want: Speak, next: 3031},
+			{ms: 3500, want: Speak, next: 3530},
+			{ms: 4001, want: Speak, next: 4031},
+			{ms: 4100, want: GiveUp},
+		}},
+		"who stood still asks again, whatever was unanswered before": {1, []step{
+			{ms: 1000, want: Speak, next: 2000},
+			{ms: 60_000, want: Speak, next: 61_000},
+			{ms: 61_100, want: GiveUp},
 		}},
 		"other chunks count as an answer": {1, []step{
 			{ms: 1000, want: Speak, next: 2000},
@@ -92,14 +130,52 @@ func TestBound(t *testing.T) {
 	const interval = time.Second
 	for misses := 1; misses <= 4; misses++ {
 		for death := 0; death <= 5000; death += 37 {
-			for _, delay := range []int{0, 1, 499, 999} {
-				last, found := live(misses, at(death), time.Duration(delay)*time.Millisecond)
-				if late := found.Sub(last); late > interval*time.Duration(misses+1) {
-					t.Fatalf("misses %d, death %d, delay %d: found %v after its last sign of life", misses, death, delay, late)
+			for _, ms := range []int{0, 1, 499, 999} {
+				delay := time.Duration(ms) * time.Millisecond
+				last, found := live(misses, at(death), delay)
+				most := interval * time.Duration(misses+1)
+				if misses > 1 && last != epoch && ms < 2 {
+					most = interval*time.Duration(misses) + lastWait
 				}
-				if early := found.Sub(at(death)); early < interval*time.Duration(misses-1) {
-					t.Fatalf("misses %d, death %d, delay %d: found %v after its death", misses, death, delay, early)
+				if late := found.Sub(last); late > most {
+					t.Fatalf("misses %d, death %d, delay %v: found %v after its last sign of life", misses, death, delay, late)
 				}
+				if early := found.Sub(last); early < interval*time.Duration(misses)+lastWait {
+					t.Fatalf("misses %d, death %d, delay %v: found %v after its last sign of life", misses, death, delay, early)
+				}
+			}
+		}
+	}
+}
+
+// TestBoundOfTalker is the bound for a peer that always had something to say until it died, and so was never asked but once.
+func TestBoundOfTalker(t *testing.T) {
+	const interval, every = 50 * time.Millisecond, 7 * time.Millisecond
+	for death := 2 * interval; death < 6*interval; death += time.Millisecond {
+		m := Monitor{Interval: interval, Misses: 3}
+		m.Start(epoch)
+		asked, last := 0, time.Duration(0)
+		_, next := m.Next(epoch)
+		for now := time.Duration(0); ; now += time.Millisecond {
+			if now <= death && now%every == 0 {
+				m.Received(epoch.Add(now))
+				last = now
+			}
+			if epoch.Add(now).Before(next) {
+				continue
+			}
+			var do Action
+			do, next = m.Next(epoch.Add(now))
+			if do == Speak && now < death {
+				asked++
+				m.Answered(epoch.Add(now), epoch.Add(now))
+				last = now
+			}
+			if do == GiveUp {
+				if asked != 1 || now-last > 3*interval+lastWait || now-last < 3*interval {
+					t.Errorf("death at %v: given up at %v, last heard at %v, asked %d times while it lived", death, now, last, asked)
+				}
+				break
 			}
 		}
 	}

@@ -53,18 +53,19 @@ type pathTimes struct {
 }
 
 // timesOf are the times of associations that heartbeats watch. Between sidecars it is our own heartbeats which decide when a peer is
-// dead, at Interval*(Misses+1) after it was last heard. The kernel, whose heartbeats a frozen process answers too, and which counts what
+// dead, at Interval*Misses and a moment after it was last heard (a whole Interval more at most). The kernel, whose heartbeats a frozen process answers too, and which counts what
 // fails on all paths together, must not do so before them: its limit is one that it does not reach with up to 8 paths.
 //
 // With native peers it is the kernel alone. They delay acknowledgements by up to 200 ms, so less than 250 ms is no failure.
 func timesOf(h Heartbeat, native bool) pathTimes {
-	silence := h.Interval * time.Duration(max(h.Misses, 1)+1)
+	least := h.Interval * time.Duration(max(h.Misses, 2)) // that a peer may be silent for
+	most := h.Interval * time.Duration(max(h.Misses, 1)+1)
 	p := pathTimes{path: 2, interval: max(h.Interval, time.Millisecond)}
 	if native {
 		p.min, p.max, p.all = slowestSack+50*time.Millisecond, max(h.Interval, slowestSack+50*time.Millisecond), uint16(max(h.Misses, 1))
 	} else {
-		p.min, p.max = within(h.Interval/10, 10*time.Millisecond, slowestSack), within(silence/2, 10*time.Millisecond, time.Minute)
-		p.all = uint16(min(8*(silence/p.max+8), 65535))
+		p.min, p.max = within(h.Interval/10, 10*time.Millisecond, slowestSack), within(least/2, 10*time.Millisecond, time.Minute)
+		p.all = uint16(min(8*(most/p.max+8), 65535))
 	}
 	p.initial = within(h.Interval/2, p.min, min(p.max, time.Second))
 	p.sack = min(p.min/2, slowestSack)

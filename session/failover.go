@@ -61,8 +61,10 @@ func (s *Session) legLost(err error) {
 	leg.lost, leg.lostAt = true, s.u.c.Loop.Now()
 	s.notice(failure{cause: "association lost: " + err.Error(), detector: "association"})
 	if errors.Is(err, mapping.ErrSilent) && s.record.Detector == "association" {
-		h := s.u.c.Association.Heartbeat
-		s.record.Detector, s.record.Detect = "heartbeats", h.Interval*time.Duration(h.Misses+1)
+		s.record.Detector = "heartbeats"
+		if a, can := leg.link.a.(interface{ Heard() time.Time }); can {
+			s.record.Detect = leg.lostAt.Sub(a.Heard())
+		}
 	}
 }
 

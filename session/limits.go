@@ -22,9 +22,13 @@ const (
 	helloTimeout = 5 * time.Second
 
 	// redialEvery bounds the pause between two tries to bring back a lost association: all of it when the dial goes unanswered,
-	// a quarter of it when it fails. It is also how long sessions that can be moved wait for that, and how long an association
+	// a quarter of it when it fails. It is also how long most sessions that can be moved wait for that, and how long an association
 	// must last not to be taken for a flapping one.
 	redialEvery = time.Second
+
+	// leastStart is how long an association with a peer that has fallen silent may at least take to come back before sessions move that
+	// lose nothing by it: some round trips of a LAN, and what a busy sidecar takes to answer. Users wait for it each time a host dies.
+	leastStart = 20 * time.Millisecond
 
 	// sayEvery is how often the log says that an element is not reached.
 	sayEvery = 10 * time.Second

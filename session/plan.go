@@ -24,6 +24,9 @@ type plan struct {
 	continued *retrieval.Message[*request] // in place of which a callback asks for the rest of its reply; nil: none
 }
 
+// free reports whether nothing is lost by the plan, and it can be followed at once.
+func (p *plan) free() bool { return !p.unsafe && len(p.losses)+len(p.units)+len(p.dropped) == 0 }
+
 // Reasons why a session cannot be moved. Each names the setting that would change it.
 var (
 	errStream = errors.New(`replay is not allowed for protocol stream: failover { replay = "session" } would allow it, ` +

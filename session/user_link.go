@@ -22,6 +22,7 @@ type userLink struct {
 	pending  []*userLeg // to be opened when up
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
+	start    time.Duration // how long what loses nothing by moving waits, after lostAt; see headStart
 	upAt     time.Time
 	thawed   bool       // it was not lost: another process had it
 	misfit   bool       // it was said that its business card is of another pool
@@ -194,6 +195,7 @@ func (l *userLink) breakOff(now time.Time, err error) {
 	l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
 	if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || l.thawed {
 		l.lostAt, l.thawed = now, false
+		l.start = l.headStart(err)
 	} // else it only flaps: the time that its legs may be resumed in goes on
 	l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
 	l.streams, l.waiting = table[userLeg]{}, nil
@@ -264,14 +266,25 @@ func (l *userLink) loseLeg(leg *userLeg, err error) {
 func (l *userLink) again(now time.Time, atOnce bool) {
 	if atOnce {
 		l.dial()
-		l.u.c.Loop.Schedule(&l.patience, now.Add(min(redialEvery, l.u.c.Failover.Resume)))
+		l.lookAgain(now, redialEvery)
 		return
 	}
-	l.u.c.Loop.Schedule(&l.patience, now.Add(min(redialEvery/4, l.u.c.Failover.Resume)))
+	l.lookAgain(now, redialEvery/4)
 }
 
-// impatient runs while legs wait to be resumed. Sessions that can be moved do not wait longer than redialEvery if there is
-// somewhere to go; nobody waits longer than Failover.Resume.
+// lookAgain has impatient run after a pause, or before that, when some need not wait any more.
+func (l *userLink) lookAgain(now time.Time, pause time.Duration) {
+	at := earlier(now.Add(pause), l.lostAt.Add(l.u.c.Failover.Resume))
+	for _, next := range []time.Duration{l.start, redialEvery} {
+		if due := l.lostAt.Add(next); now.Before(due) {
+			at = earlier(at, due)
+		}
+	}
+	l.u.c.Loop.Schedule(&l.patience, at)
+}
+
+// impatient runs while legs wait to be resumed. If there is somewhere to go, sessions that lose nothing by that wait no longer than the
+// head start, and others that can be moved no longer than redialEvery; nobody waits longer than Failover.Resume.
 func (l *userLink) impatient() {
 	now := l.u.c.Loop.Now()
 	waited := now.Sub(l.lostAt)
@@ -280,8 +293,8 @@ func (l *userLink) impatient() {
 	if waited >= l.u.c.Failover.Resume {
 		lost, l.lost = l.lost, nil
 		cause = fmt.Sprintf("the element did not come back within %v", l.u.c.Failover.Resume)
-	} else if waited >= redialEvery && l.u.c.Pool.Others(now, l.element.Name) {
-		lost = l.movable()
+	} else if waited >= l.start && l.u.c.Pool.Others(now, l.element.Name) {
+		lost = l.movable(waited >= redialEvery)
 	}
 	if len(lost) > 0 {
 		l.u.c.Pool.Unreachable(now, l.element.Name)
@@ -290,17 +303,30 @@ func (l *userLink) impatient() {
 		if !l.dialing {
 			l.dial()
 		}
-		l.u.c.Loop.Schedule(&l.patience, earlier(now.Add(redialEvery), l.lostAt.Add(l.u.c.Failover.Resume)))
+		l.lookAgain(now, redialEvery)
 	}
 	l.retire()
 	failAll(lost, cause)
 }
 
-// movable takes off the link the legs whose sessions may be moved. The others go on waiting for resumption, their only hope.
-func (l *userLink) movable() (legs []*userLeg) {
+// headStart is how long an association that was lost may take to come back before sessions move that lose nothing by it. One that broke
+// off may well come back: redialEvery. Where the peer has fallen silent a new one has little hope; it has as long as it needs
+// where the path was at fault, and only the old connection is lost (an address translator that has forgotten it).
+func (l *userLink) headStart(err error) time.Duration {
+	if !errors.Is(err, mapping.ErrSilent) {
+		return redialEvery
+	}
+	status, _ := l.a.Status() // without what the kernel knew, since it has ended
+	return min(max(leastStart, 3*status.HeartbeatRTT), redialEvery)
+}
+
+// movable takes off the link the legs whose sessions may be moved: all of them, or only those that lose nothing by that. The others go on
+// waiting for resumption, which for some is the only hope, and for some the better one: they would have to wait for a fence, or
+// have something answered by an error.
+func (l *userLink) movable(all bool) (legs []*userLeg) {
 	for _, leg := range slices.Clone(l.lost) {
 		leg.s.remember()
-		if _, err := leg.s.plan(leg.highest); err == nil {
+		if p, err := leg.s.plan(leg.highest); err == nil && (all || p.free()) {
 			l.remove(leg)
 			legs = append(legs, leg)
 		}
