@@ -35,7 +35,8 @@ func newNetwork(t *testing.T, names ...string) *network {
 	t.Helper()
 	n := &network{t: t, hub: fmt.Sprintf("pp%d-hub", os.Getpid()), hosts: map[string]string{}}
 	n.addNamespace(n.hub)
-	n.ip("-n", n.hub, "link", "add", "br0", "type", "bridge")
+	// With an address of its own. Else it has that of one of the cables, and what comes over that one when it is pulled is taken for it.
+	n.ip("-n", n.hub, "link", "add", "br0", "address", "02:00:0a:4d:00:01", "type", "bridge")
 	n.ip("-n", n.hub, "address", "add", hubAddress+"/24", "dev", "br0")
 	n.ip("-n", n.hub, "link", "set", "br0", "up")
 	for i, name := range names {
