@@ -256,7 +256,7 @@ func TestSpliceCuts(t *testing.T) {
 			up.wait(t)
 			for name, p := range map[string]*Proxy{"user": r.user, "element": r.element} {
 				r.eventually("all pages to come back", func() bool { out, _ := pages(p); return out == 0 })
-				if _, all := pages(p); pipes == 256 && all < size/(60<<10) || (pipes == 0) != (all == 0) {
+				if _, all := pages(p); pipes == 256 && all < size/(240<<10) || (pipes == 0) != (all == 0) {
 					t.Errorf("%s: %d piped buffers for %d MiB both ways", name, all, size>>20)
 				}
 			}
