@@ -1,6 +1,6 @@
 // Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and
 // whether it is alive; and the service primitives of nameservice mode. What a request can change is the cookie of a session, which is for
-// the scripts of its server, who is in a pool, and which elements are drained. It knows nothing of the proxy but the functions it is given, and its handlespace.
+// the scripts of its server, who is in a pool, which elements are drained, and what is disturbed on purpose. It knows nothing of the proxy but the functions it is given, and its handlespace.
 package admin
 
 import (
@@ -37,6 +37,7 @@ type Options struct {
 	Cookies   *Cookies     // GET and PUT /v1/cookies/{address}
 
 	Drains *Drains // GET, PUT and DELETE /v1/drains/{element}
+	Chaos  *Chaos  // GET, POST and DELETE /v1/chaos
 
 	// Handlespace is what /v1/pools/{handle}/primary, /v1/pools/{handle}/next and /v1/registrations ask and change.
 	Handlespace *handlespace.Handlespace
@@ -177,6 +178,9 @@ func routes(o Options) http.Handler {
 	}
 	if o.Drains != nil {
 		o.Drains.routes(mux)
+	}
+	if o.Chaos != nil {
+		o.Chaos.routes(mux)
 	}
 	if o.Handlespace != nil {
 		(&primitives{o.Handlespace, o.Log}).routes(mux)

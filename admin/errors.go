@@ -28,6 +28,10 @@ const (
 	NotReloaded    ErrorCode = "not_reloaded"
 	NeedsRestart   ErrorCode = "needs_restart"
 
+	ChaosDenied  ErrorCode = "chaos_denied"
+	ChaosUnknown ErrorCode = "chaos_unknown"
+	ChaosNothing ErrorCode = "chaos_nothing"
+
 	Failed ErrorCode = "failed" // anything else
 )
 
@@ -50,6 +54,10 @@ var codes = []struct {
 	{pool.ErrUnknownPool, UnknownPool, http.StatusNotFound},
 	{ErrUnauthorized, Unauthorized, http.StatusUnauthorized},
 	{ErrUnknownElement, UnknownElement, http.StatusNotFound},
+	{ErrChaosDenied, ChaosDenied, http.StatusForbidden},
+	{ErrChaosUnknown, ChaosUnknown, http.StatusNotFound},
+	{ErrChaosNothing, ChaosNothing, http.StatusConflict},
+	{ErrChaosRequest, BadRequest, http.StatusBadRequest},
 	{pool.ErrEmptyPool, EmptyPool, http.StatusServiceUnavailable},
 	{pool.ErrInconsistent, Inconsistent, http.StatusConflict},
 	{pool.ErrDuplicate, Duplicate, http.StatusConflict},

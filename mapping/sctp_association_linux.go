@@ -233,6 +233,9 @@ func (a *sctpAssociation) fail(err error) {
 	}
 }
 
+// Break ends it abortively; see Breaker.
+func (a *sctpAssociation) Break() { a.fail(errBroken) }
+
 // end frees everything but what Retrieve needs. Without inOrder the peer sees an ABORT.
 func (a *sctpAssociation) end(inOrder bool) {
 	if a.ended {

@@ -18,6 +18,7 @@ var (
 	_ Acceptor = SCTPMapping{}
 	_ Pather   = (*sctpAssociation)(nil)
 	_ Pauser   = (*sctpAssociation)(nil)
+	_ Breaker  = (*sctpAssociation)(nil)
 )
 
 // Supported tells whether SCTP can be used here; the error wraps ErrNoSCTP and says what is missing.

@@ -55,6 +55,7 @@ type tcpAssociation struct {
 	partLen int           // bytes in partial
 	pager   loop.PageConn // conn, if it can move pages; else nil
 	noPages bool          // it has turned out that it cannot
+	gate    *loop.Gate    // conn, while it is disturbed; else nil
 	intake  intake
 
 	timer    loop.Timer // until Up: DialTimeout; then heartbeats; after Close: linger
@@ -89,6 +90,15 @@ func newTCPAssociation(l loop.Loop, c Config, since time.Time) *tcpAssociation {
 
 // Ready is called by the loop; see loop.Handler.
 func (a *tcpAssociation) Ready(ev loop.Event) {
+	if a.gate != nil {
+		a.gate.Ready(ev)
+		return
+	}
+	a.ready(ev)
+}
+
+// ready hears what may be done now.
+func (a *tcpAssociation) ready(ev loop.Event) {
 	if ev&loop.Connected != 0 {
 		a.connected = true
 		a.flushLater()
@@ -248,7 +258,11 @@ func (a *tcpAssociation) Local() netip.AddrPort { return a.conn.Local() }
 
 // Identity is who the peer is, if the connection knows; "" if it does not: a bare one knows nobody.
 func (a *tcpAssociation) Identity() string {
-	if known, ok := a.conn.(interface{ Identity() string }); ok {
+	conn := a.conn
+	if a.gate != nil {
+		conn = a.gate.Inner()
+	}
+	if known, ok := conn.(interface{ Identity() string }); ok {
 		return known.Identity()
 	}
 	return ""

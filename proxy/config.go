@@ -131,6 +131,8 @@ type Pool struct {
 
 	TLS       *TLS    // how associations of mapping TCP are secured; nil: they are not
 	ServerTLS *EndTLS // mapping none: how the servers are spoken to; nil: without TLS
+
+	Chaos bool // its pool_users may be disturbed on purpose; see Proxy.Disturb
 }
 
 // User is the pool_user side: it stands beside clients.
@@ -209,6 +211,8 @@ type Element struct {
 
 	TLS       *TLS    // how associations of mapping TCP are secured; nil: they are not
 	ServerTLS *EndTLS // how the server is spoken to; nil: without TLS
+
+	Chaos bool // it may be disturbed on purpose; see Proxy.Disturb
 
 	Register []Register // the pools that it registers itself in
 

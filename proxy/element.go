@@ -42,6 +42,7 @@ type elementSide struct {
 	origin      *secure.Origin // nil: the server is spoken to without TLS
 	drained     bool           // an operator has drained it
 	leaving     bool           // it is not configured any more
+	frost       *frost         // it is frozen on purpose; else nil
 
 	registrations []*registration // of the first shard
 	goodbyes      []*registration // those that are not to be any more, until they have gone
@@ -98,6 +99,8 @@ func (e *elementSide) number() uint64 { return e.block.serial }
 // called takes up a connection of a pool user (visited).
 func (e *elementSide) called(conn loop.Conn) loop.Handler {
 	switch {
+	case e.frost != nil:
+		return e.frost.called(conn)
 	case e.gate != nil:
 		return e.gate.Take(conn)
 	case e.shard.spreads():
@@ -107,7 +110,13 @@ func (e *elementSide) called(conn loop.Conn) loop.Handler {
 }
 
 // calledBy takes up a connection that could go to any shard (visited).
-func (e *elementSide) calledBy(a loop.Accepted) { e.shard.loop.(loop.Adopter).Adopt(a, e.called) }
+func (e *elementSide) calledBy(a loop.Accepted) {
+	if e.frost != nil {
+		e.frost.calledBy(a)
+		return
+	}
+	e.shard.loop.(loop.Adopter).Adopt(a, e.called)
+}
 
 // begun takes up an association of mapping SCTP (visited). Native pool users never say whose legs they want.
 func (e *elementSide) begun(a mapping.Association) mapping.Handler {
@@ -203,6 +212,9 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 
 // accept takes the association of a pool user.
 func (e *elementSide) accept(a mapping.Association) mapping.Handler {
+	if e.frost != nil {
+		e.frost.accept(a)
+	}
 	h := e.rules.Accept(a)
 	if h != nil && a.Remote().IsValid() {
 		e.shard.log.Debug("association begun", "pool_element", e.name, "pool_user", a.Remote())

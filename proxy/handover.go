@@ -73,6 +73,7 @@ type Frozen struct {
 func (p *Proxy) Freeze() (*Frozen, error) {
 	p.reloading.Lock() // until it goes on, or has left
 	p.moving.Lock()
+	p.undisturb("", "another process is to take the place of this one")
 	if !p.hold() {
 		p.moving.Unlock()
 		p.reloading.Unlock()
@@ -282,7 +283,7 @@ func (g *giver) element(e *elementSide, c carried) {
 // connection passes on a piece with a local connection.
 func (g *giver) connection(c carried, l *local, what string) {
 	conn, ok := l.Conn.(loop.Carrier)
-	if !ok {
+	if !ok || l.gate != nil && !l.gate.Broken() { // Freeze has ended what is disturbed
 		g.fail(what, fmt.Errorf("its connection with %v cannot leave this process", l.Remote()))
 		return
 	}

@@ -124,7 +124,7 @@ func (p *spread) userBlock(was *userBlock, c User, in *poolBlock, keys secrets) 
 // reachedAs reports whether the elements of both are the same ones, and are reached in the same way: then a pool_user need not know which it has.
 func (b *poolBlock) reachedAs(other *poolBlock) bool {
 	return b.pool == other.pool && b.credentials == other.credentials && b.servers == other.servers &&
-		only(diffOf(b.config, other.config), "Policy", "SourceName", "SourceDigest", "Stale", "Rehearsals")
+		only(diffOf(b.config, other.config), "Policy", "SourceName", "SourceDigest", "Stale", "Rehearsals", "Chaos")
 }
 
 // elementBlock is the block of a pool_element. was is the one that is configured, left the one that is not any more; nil: there is none.
@@ -136,12 +136,12 @@ func (p *spread) elementBlock(was, left *elementBlock, c Element, keys secrets) 
 		return b
 	}
 	if was == nil || was.config.Native || c.Native { // an association of a native pool user is its session: there is nothing to be taken over
-		if was == nil || len(diffOf(was.config, c)) > 0 {
+		if was == nil || !only(diffOf(was.config, c), "Chaos") {
 			return b
 		}
 		return was
 	}
-	if was.credentials == b.credentials && len(diffOf(was.config, c)) == 0 {
+	if was.credentials == b.credentials && only(diffOf(was.config, c), "Chaos") { // the configuration says whether it may be disturbed
 		return was
 	}
 	b.follow(was)

@@ -34,6 +34,7 @@ type local struct {
 	bulk     bulk
 
 	connected func(err error) // of a dialled connection: told once
+	gate      *loop.Gate      // Conn, while it is disturbed; else nil
 }
 
 // turnBytes is how much is read from one connection before others have their turn.
@@ -44,6 +45,15 @@ const starved = 10 * time.Millisecond
 
 // Ready hears of the connection (loop.Handler).
 func (c *local) Ready(ev loop.Event) {
+	if c.gate != nil {
+		c.gate.Ready(ev)
+		return
+	}
+	c.ready(ev)
+}
+
+// ready hears what may be done now.
+func (c *local) ready(ev loop.Event) {
 	if c.connected != nil {
 		if ev&(loop.Connected|loop.Hangup) == 0 {
 			return

@@ -72,6 +72,10 @@ func (s *Shard) measured() gauges {
 	for _, f := range s.feeds {
 		f.measure(to)
 	}
+	if s.index == 0 {
+		active, _ := s.common.chaos.list()
+		to[chaosActive.of()] = len(active)
+	}
 	to[bufferBytes.of()] = s.loop.Buffers().Out()
 	return to
 }

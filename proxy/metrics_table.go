@@ -87,6 +87,9 @@ var (
 	AccessLost = metric(Counter, "access_log_lost_lines_total", "Lines of the access log that were lost: the queue was full, or the file could not be written.", "reason")
 	TracesLost = metric(Counter, "traces_lost_total", "Failovers of which no trace was sent: the queue was full, or the collector did not take it.", "reason")
 
+	chaosBegun  = metric(Counter, "chaos_disturbances_total", "Disturbances that were asked for and begun, by their kind.", "kind")
+	chaosActive = metric(Gauge, "chaos_active", "Disturbances that were asked for and go on.")
+
 	bufferBytes = metric(Gauge, "buffer_bytes", "Bytes in buffers: what limits.memory bounds.")
 )
 

@@ -244,6 +244,7 @@ type Shard struct {
 	gauged    gauges                     // what they were set to last
 	past      map[string]session.Traffic // of pool_users' sides that have ended, by name
 	calls     sync.WaitGroup             // of registries
+	strikes   []*strike                  // what is disturbed on purpose
 	virtual   bool                       // there is one goroutine: registries are called on it
 	stopping  bool                       // nobody is accepted any more
 	closed    bool
@@ -329,6 +330,7 @@ func (s *Shard) Busy() bool {
 // Close ends everything.
 func (s *Shard) Close() {
 	s.closed = true
+	s.undisturb("", "the process stops")
 	if s.shift != nil {
 		s.shift.undo()
 	}

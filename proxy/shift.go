@@ -128,6 +128,7 @@ func (t *shift) commit() {
 		t.commitEntrances()
 		s.follow()
 	}
+	s.reviewChaos()
 	if len(s.former)+len(s.leaving) > 0 {
 		s.loop.Schedule(&s.sweep, s.loop.Now().Add(sweepEvery))
 	}

@@ -52,6 +52,7 @@ func (u *upgrades) givesUp() bool { return u.rand.IntN(4) == 0 }
 func (u *upgrades) user() {
 	m := u.m
 	old := m.userShard
+	m.user.Post(func() { old.undisturb("", "an upgrade") })
 	inTurn(m.user, func() {
 		if m.userShard != old {
 			return
@@ -90,6 +91,7 @@ func (u *upgrades) element(e *element) {
 	if old == nil || e.sidecar == m.user || e.sidecar == e.server {
 		return
 	}
+	e.sidecar.Post(func() { old.undisturb("", "an upgrade") })
 	inTurn(e.sidecar, func() {
 		if e.shard != old || m.drains.stopped[old] > 0 {
 			return
@@ -115,6 +117,7 @@ type handedOver struct {
 }
 
 func (u *upgrades) freeze(s *Shard) (pieces []handedOver) {
+	s.undisturb("", "an upgrade") // if it has just begun: a Proxy takes no disturbance while it is handed over
 	if err := s.freeze(&Frozen{}, func(piece []byte, fd int) error {
 		pieces = append(pieces, handedOver{append([]byte{}, piece...), fd})
 		return nil

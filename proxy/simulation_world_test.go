@@ -39,6 +39,7 @@ type simulation struct {
 
 	drains   *drains
 	upgrades *upgrades
+	chaos    *chaos
 	source   *source
 
 	closed map[int]bool // clients of whom a server has closed or reset a connection of its own will
@@ -159,7 +160,7 @@ func (m *simulation) startSidecar(e *element) {
 	var err error
 	e.shard, err = NewVirtualShard(e.sidecar, Config{Limits: Limits{Memory: m.limit}, Elements: []Element{{Name: elementName(e.index),
 		Listen: e.sidecar.Addr(elementPort), Server: e.server.Addr(serverPort), Mapping: mapping.TCP,
-		SendProxy: m.header, Heartbeat: m.beats, Memory: m.memory, Hold: m.hold, CookieKey: m.cookieKey(e.index), Card: m.cardFor(e.index)}}},
+		SendProxy: m.header, Heartbeat: m.beats, Memory: m.memory, Hold: m.hold, Chaos: true, CookieKey: m.cookieKey(e.index), Card: m.cardFor(e.index)}}},
 		m.log.Named(e.sidecar.Name()), nil, m.random)
 	if err != nil {
 		panic(err)
@@ -168,7 +169,7 @@ func (m *simulation) startSidecar(e *element) {
 
 // startUser starts the pool user's sidecar.
 func (m *simulation) startUser() {
-	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping, SendProxy: m.headerOfPool()}
+	p := Pool{Handle: "pool", Policy: m.policy, Mapping: m.mapping, SendProxy: m.headerOfPool(), Chaos: true}
 	for _, e := range m.elements {
 		p.Elements = append(p.Elements, pool.Element{Name: elementName(e.index), Address: m.addressOf(e), Priority: uint32(e.index)})
 	}
@@ -219,6 +220,7 @@ func (m *simulation) run() error {
 	m.planDrains()
 	m.planUpgrades()
 	m.planFaults()
+	m.planChaos()
 	m.planSource()
 	m.watch()
 	m.world.RunUntil(func() bool { return m.err != nil }, faultTime)

@@ -23,6 +23,7 @@ type spread struct {
 	pipes     atomic.Int64  // piped buffers
 	cookies   cookies       // of sessions, by their connections to servers
 	observers []Observer    // of what becomes of sessions
+	chaos     chaosBook     // what is disturbed
 	slack     int64         // bytes to be left of limits.memory, because memory is not exact
 }
 

@@ -32,9 +32,9 @@ func (e *elementSide) unread(s session.Socket) (n int, ok bool) {
 // In TLS it is asked of the transport. Where something is unread there may be a record that has been read in part: nobody knows anything of
 // that one, so all of it counts.
 func (c *serverSocket) unread(k *kernel) (n int, ok bool, err error) {
-	inTLS, is := c.Conn.(*secure.Conn)
+	inTLS, is := c.bare().(*secure.Conn)
 	if !is {
-		return c.unreadAt(c.Conn, k)
+		return c.unreadAt(c.bare(), k)
 	}
 	n, ok, err = c.unreadAt(inTLS.Transport(), k)
 	if n += inTLS.Waiting(); n > 0 {
@@ -60,7 +60,7 @@ func (c *serverSocket) unreadAt(conn loop.Conn, k *kernel) (n int, ok bool, err 
 	if !ok {
 		return 0, false, err
 	}
-	if n += queued; n > 0 && c.finished {
+	if n += queued; n > 0 && c.finished && !c.owes() {
 		n--
 	}
 	return n, true, nil

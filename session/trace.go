@@ -48,7 +48,7 @@ type Record struct {
 	To       string        `json:"to"`
 	Kind     string        `json:"kind"`           // resumed | moved | answered | ended
 	Cause    string        `json:"cause"`          // how it was noticed, in words
-	Detector string        `json:"detector"`       // reset | end of file | closed | heartbeats | association | reply timeout | health check | restore | element | drain | silence | refused
+	Detector string        `json:"detector"`       // reset | end of file | closed | heartbeats | association | reply timeout | health check | restore | element | drain | silence | refused | chaos
 	Detect   time.Duration `json:"detect_ns"`      // from the last sign of life until noticing, where silence is what was noticed
 	Fence    time.Duration `json:"fence_ns"`       // from noticing until the old leg was certain to be dead; 0: at once, or it did not matter
 	Choose   time.Duration `json:"choose_ns"`      // from noticing until the element was chosen

@@ -186,6 +186,18 @@ func (g *userLeg) abandon(code Code, reason string) {
 	g.last(&message{typ: typeReset, code: code, text: reason})
 }
 
+// Kill has the leg fail on purpose, as if its element had gone: what is not certain is in doubt. It reports whether there was one to be killed: one that
+// is open and carries the session.
+func (s *Session) Kill(cause string) bool {
+	leg := s.leg
+	if s.done || s.closing || leg == nil || !leg.open || leg.over || leg.lost || leg.end || leg.restore != nil || leg.gaveUp != "" {
+		return false
+	}
+	leg.abandon(CodeAbandoned, cause)
+	s.legFailed(failure{cause: cause, detector: "chaos", reach: leg.highest})
+	return true
+}
+
 func (g *userLeg) last(m *message) {
 	if g.link == nil || g.over {
 		g.over = true

@@ -119,6 +119,9 @@ type running interface {
 	Drain(element string) error
 	Undrain(element string) error
 	Draining(element string) (proxy.Draining, error)
+	Disturb(a proxy.Attack) (proxy.Disturbance, error)
+	Undisturb(id string) error
+	Chaos() proxy.ChaosStatus
 	Stop(ctx context.Context)
 }
 
@@ -167,6 +170,7 @@ func adminOptions(a *around, started time.Time, again *reloader) admin.Options {
 		Metrics:   a.meters.page,
 		Cookies:   cookies(p),
 		Drains:    drains(p),
+		Chaos:     chaosAPI(p),
 		Upgrade:   replace.asked(p),
 		Successor: replace.succeeds(),
 		Reload:    again.wanted(),

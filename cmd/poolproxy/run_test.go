@@ -51,6 +51,14 @@ func (p *standIn) Pools() map[string]*pool.Pool { return nil }
 
 func (p *standIn) Drain(string) error { return proxy.ErrNoElement }
 
+func (p *standIn) Disturb(proxy.Attack) (proxy.Disturbance, error) {
+	return proxy.Disturbance{}, proxy.ErrChaosUnknown
+}
+
+func (p *standIn) Undisturb(string) error { return proxy.ErrChaosUnknown }
+
+func (p *standIn) Chaos() proxy.ChaosStatus { return proxy.ChaosStatus{} }
+
 func (p *standIn) Undrain(string) error { return nil }
 
 func (p *standIn) Draining(name string) (proxy.Draining, error) {

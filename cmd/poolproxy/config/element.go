@@ -48,6 +48,8 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"fence_exec":      r.command(&e.FenceExec),
 			"fence_timeout":   r.duration(&e.FenceTimeout, 10*time.Millisecond, mostTime),
 			"cookie_key_file": r.cookieKey(&e.CookieKey),
+
+			"chaos": r.boolean(&e.Chaos),
 		},
 		once: map[string]func(*hclsyntax.Block){
 			"tls":          r.readTLS(&e.tls),
@@ -61,7 +63,7 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 		},
 		many:      map[string]func(*hclsyntax.Block){"register": func(b *hclsyntax.Block) { r.readRegister(e, b) }},
 		required:  []string{"listen", "server"},
-		later:     []string{"chaos", "source", "state"},
+		later:     []string{"source", "state"},
 		refused:   map[string]func(hcl.Range){"tls": func(at hcl.Range) { e.tls.asked = append(e.tls.asked, at) }},
 		misplaced: map[string]string{"fence": inFailover, "callback": inFailover},
 	})

@@ -24,8 +24,12 @@ func defaultFailover() session.Failover {
 // inFailover and misplacedInUser say where names belong that are looked for in other blocks.
 const inFailover = "the failover block of a pool_user"
 
+// inChaos is where it stands whether something may be disturbed.
+const inChaos = "a pool or a pool_element"
+
 var misplacedInUser = map[string]string{
 	"health_check": inElement,
+	"chaos":        "its pool",
 	"callback":     "its failover block", "fence": "its failover block", "on_server_close": "its failover block",
 }
 
@@ -52,8 +56,7 @@ func (r *reader) readFailover(u *userBlock, b *hclsyntax.Block) {
 			}),
 		},
 		many:      map[string]func(*hclsyntax.Block){"callback": func(b *hclsyntax.Block) { r.readCallback(u, b) }},
-		later:     []string{"chaos"},
-		misplaced: map[string]string{"fence_exec": inElement, "health_check": inElement, "state": "the protocol block"},
+		misplaced: map[string]string{"fence_exec": inElement, "health_check": inElement, "state": "the protocol block", "chaos": inChaos},
 	})
 }
 

@@ -39,7 +39,12 @@ var mistakes = []struct {
 	{"huge number", minimal + `limits { sessions = 1e400 }`, []string{`"sessions" is out of range`, "whole number"}},
 	{"admin beyond loopback", minimal + `admin { listen = "10.0.0.1:7878" }`, []string{"beyond loopback", `"off"`}},
 	{"admin token, relative", minimal + `admin { token_file = "x" }`, []string{`"x" is not the full path of a file`, "openssl rand"}},
-	{"later at the top", minimal + `chaos {}`, []string{`"chaos" is not available in this version`}},
+	{"later at the top", minimal + `peer {}`, []string{`"peer" is not available in this version`}},
+	{"chaos at the top", minimal + `chaos = true`, []string{`"chaos" belongs to a pool or a pool_element, not to the configuration`}},
+	{"chaos of a pool_user", user(`protocol "stream" {}`, `chaos = true`), []string{`"chaos" belongs to its pool, not to a pool_user`}},
+	{"chaos of a failover", user(`protocol "stream" {}`, `failover { chaos = true }`), []string{`"chaos" belongs to a pool or a pool_element, not to a failover block`}},
+	{"chaos that is no bool", minimal + poolBlockText(`"p"`, `chaos = "yes"
+element "a" { address = "10.0.0.1:1" }`), []string{`"chaos" must be true or false`}},
 	{"nothing to run", `log {}`, []string{"neither a pool_user nor a pool_element"}},
 	{"syntax", "grace =\n", []string{"Invalid expression"}},
 

@@ -64,6 +64,8 @@ func (r *reader) readPool(b *hclsyntax.Block) {
 			"ppid":     r.ppid(&p.PPID),
 
 			"send_proxy": word(r, &p.SendProxy, headers),
+
+			"chaos": r.boolean(&p.Chaos),
 		},
 		many:      map[string]func(*hclsyntax.Block){"element": func(b *hclsyntax.Block) { r.readPoolElement(p, b) }},
 		later:     []string{"dns", "asap", "etcd"},
@@ -113,7 +115,7 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 		once:      map[string]func(*hclsyntax.Block){"tls": r.readElementTLS(&e.allow, &p.tls.asked)},
 		required:  []string{"address"},
 		refused:   map[string]func(hcl.Range){"tls": p.asksTLS},
-		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool},
+		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool, "chaos": inPool},
 	})
 	e.Priority, e.Weight = uint32(priority), uint32(weight)
 	if rehearsal {

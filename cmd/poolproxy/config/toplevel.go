@@ -70,8 +70,8 @@ func (r *reader) topLevel() *shape {
 			"pool_user":    r.readUser,
 			"pool_element": r.readElement,
 		},
-		later:     []string{"etcd", "asap", "tls", "peer", "chaos"},
-		misplaced: map[string]string{"callback": inFailover, "health_check": inElement},
+		later:     []string{"etcd", "asap", "tls", "peer"},
+		misplaced: map[string]string{"callback": inFailover, "health_check": inElement, "chaos": inChaos},
 	}
 }
 

@@ -54,7 +54,7 @@ func (r *reader) readUser(b *hclsyntax.Block) {
 			"proxy_protocol": func(b *hclsyntax.Block) { r.readAcceptProxy(u, b) },
 		},
 		required:  []string{"listen", "pool", "protocol"},
-		later:     []string{"peer", "chaos", "source", "state", "register"},
+		later:     []string{"peer", "source", "state", "register"},
 		misplaced: misplacedInUser,
 	})
 	u.TLS = u.tls.EndTLS
