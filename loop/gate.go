@@ -87,24 +87,30 @@ func (g *Gate) Late(by time.Duration) {
 
 // Break resets the connection, and has the Handler hear that the peer has: also if it is held.
 func (g *Gate) Break() {
-	if g.over {
-		return
-	}
 	failed := fmt.Errorf("connection with %v: %w", g.conn.Remote(), ErrReset)
-	g.conn.Reset()
-	g.over, g.held = true, 0
-	g.loop.Cancel(&g.timer)
-	if g.end == nil {
+	tell := g.end == nil && !g.over
+	g.Drop()
+	if tell {
 		g.failed = failed
 		g.handler.Ready(Readable | Hangup)
 	}
 }
 
-// Idle reports whether it lets everything through, so that it can be left out again.
-func (g *Gate) Idle() bool { return g.held == 0 && g.late == 0 && g.failed == nil }
+// Drop resets the connection, also if it is held. The Handler hears nothing more, and its Conn is closed.
+func (g *Gate) Drop() {
+	if g.over {
+		return
+	}
+	g.conn.Reset()
+	g.over, g.held = true, 0
+	g.loop.Cancel(&g.timer)
+}
 
-// Broken reports whether Break has ended it.
-func (g *Gate) Broken() bool { return g.failed != nil }
+// Idle reports whether it lets everything through, so that it can be left out again.
+func (g *Gate) Idle() bool { return g.held == 0 && g.late == 0 && !g.Broken() }
+
+// Broken reports whether Break or Drop have ended it.
+func (g *Gate) Broken() bool { return g.over && g.end == nil }
 
 // Owes reports whether a CloseWrite has been called and is yet to be done.
 func (g *Gate) Owes() bool { return g.shut }
@@ -272,7 +278,7 @@ func (g *Gate) finish() {
 // Carry tells what has to be carried of one that has broken; see Carrier. While a connection is disturbed otherwise it cannot be carried: who carries
 // undoes that first.
 func (g *Gate) Carry() (fd int, k Kept, ok bool) {
-	return -1, Kept{Remote: g.conn.Remote(), HungUp: true, Spoken: g.spoken, Err: g.failed}, g.failed != nil && g.end == nil
+	return -1, Kept{Remote: g.conn.Remote(), HungUp: true, Spoken: g.spoken || g.failed == nil, Err: g.failed}, g.failed != nil
 }
 
 // Abandon is Close: there is no descriptor any more.

@@ -44,9 +44,9 @@ const (
 
 // What Disturb refuses. The errors wrap one of these.
 var (
-	ErrChaosRequest = errors.New("not a disturbance")
-	ErrChaosDenied  = errors.New("it may not be disturbed")
-	ErrChaosUnknown = errors.New("there is nothing of that name to be disturbed")
+	ErrChaosRequest = errors.New("cannot be disturbed so")
+	ErrChaosDenied  = errors.New("may not be disturbed")
+	ErrChaosUnknown = errors.New("unknown")
 	ErrChaosNothing = errors.New("nothing was disturbed")
 )
 

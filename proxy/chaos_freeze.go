@@ -45,7 +45,7 @@ func (k *strike) freeze() bool {
 // accept shuts an association that comes out of a handshake meanwhile.
 func (f *frost) accept(a mapping.Association) {
 	if gated, can := a.(mapping.Gated); can {
-		f.strike.shut(gated)
+		f.strike.close(target{key: a, gate: gated})
 	}
 }
 

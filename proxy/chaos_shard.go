@@ -16,7 +16,7 @@ type target struct {
 	key  any           // which one
 	what string        // for people
 	gate mapping.Gated // nil: it can only be ended
-	end  func() bool   // ends it as if something else had; false: it was not there
+	end  func() bool   // ends it as if something else had; false: it has ended already
 }
 
 // strike is what this shard has of a disturbance. It ends by its timer, or before.
@@ -24,7 +24,7 @@ type strike struct {
 	shard  *Shard
 	id     string
 	attack Attack
-	gates  []mapping.Gated
+	shut   []target     // what was disturbed
 	frozen *elementSide // freeze: whose
 	timer  loop.Timer
 }
@@ -35,7 +35,7 @@ func (s *Shard) strike(a *Attack, id string, until time.Time, chosen map[any]boo
 	if !s.closed && s.config.permits(a) == nil {
 		hit = k.hitAll(chosen)
 	}
-	if len(k.gates) == 0 && k.frozen == nil {
+	if len(k.shut) == 0 && k.frozen == nil {
 		s.common.chaos.partOver(id)
 		return hit
 	}
@@ -70,16 +70,16 @@ func (k *strike) hit(v target) bool {
 	if !k.attack.lasts() {
 		return v.end()
 	}
-	return k.shut(v.gate)
+	return k.close(v)
 }
 
-// shut puts a gate there, and shuts it.
-func (k *strike) shut(x mapping.Gated) bool {
-	g := x.Gate()
+// close puts a gate there, and shuts it.
+func (k *strike) close(v target) bool {
+	g := v.gate.Gate()
 	if g == nil {
 		return false
 	}
-	k.gates = append(k.gates, x)
+	k.shut = append(k.shut, v)
 	if k.attack.Kind == ChaosDelay {
 		g.Late(k.attack.Delay)
 	} else {
@@ -97,17 +97,18 @@ func (k *strike) end(why string) {
 	}
 	s.strikes = slices.Delete(s.strikes, i, i+1)
 	s.loop.Cancel(&k.timer)
-	for _, x := range k.gates {
-		switch g := x.Gate(); {
+	for _, v := range k.shut {
+		switch g := v.gate.Gate(); {
 		case g == nil:
 		case k.attack.Kind == ChaosCut:
-			g.Break()
+			v.end()
+			g.Drop()
 		case k.attack.Kind == ChaosDelay:
 			g.Late(0)
 		default:
 			g.Release()
 		}
-		x.Ungate()
+		v.gate.Ungate()
 	}
 	if k.frozen != nil {
 		k.frozen.unfreeze()
@@ -217,7 +218,7 @@ func (e *elementSide) servers(a *Attack) (all []target) {
 			return
 		}
 		all = append(all, target{key: c, what: fmt.Sprintf("the connection to %s, %v, of session %d", e.name, e.server, g.Session), gate: c.local,
-			end: func() bool { c.Gate().Break(); return true }})
+			end: func() bool { return g.Kill("its connection was reset by chaos") }})
 	})
 	return all
 }

@@ -43,6 +43,17 @@ func (g *Leg) notStopped() {
 	g.silent(text)
 }
 
+// Kill ends the leg on purpose, as a failure of a server that has died: all that was written is in doubt, and its connection is reset. How that connection
+// ends must not be taken for the server's doing: nothing follows from it. It reports whether there was a leg to be killed.
+func (g *Leg) Kill(text string) bool {
+	if g.over || g.failure != nil {
+		return false
+	}
+	g.abortive = true
+	g.fail(CodeServerReset, false, text)
+	return true
+}
+
 // silent ends the leg of a silent server: its connection is reset, and all that was written is in doubt.
 func (g *Leg) silent(text string) {
 	if g.over || g.failure != nil {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/poolproxy/poolproxy/admin"
@@ -15,12 +14,24 @@ var chaosErrors = map[error]error{
 	proxy.ErrChaosUnknown: admin.ErrChaosUnknown, proxy.ErrChaosNothing: admin.ErrChaosNothing,
 }
 
+// chaosError is an error of the proxy that the admin API knows as one of its own.
+type chaosError struct {
+	error
+	is error
+}
+
+// Is is for errors.Is.
+func (e *chaosError) Is(target error) bool { return target == e.is }
+
+// Unwrap is for errors.Is, too.
+func (e *chaosError) Unwrap() error { return e.error }
+
 // chaosAPI is how a proxy is disturbed by the admin API.
 func chaosAPI(p running) *admin.Chaos {
 	known := func(err error) error {
 		for its, ours := range chaosErrors {
 			if errors.Is(err, its) {
-				return fmt.Errorf("%w: %w", ours, err)
+				return &chaosError{err, ours}
 			}
 		}
 		return err
