@@ -33,10 +33,63 @@ func adminFlags(flags *flag.FlagSet) *adminPlace {
 	a := &adminPlace{}
 	flags.StringVar(&a.address, "admin", defaultAdminAddress, "`ADDRESS` of the proxy's admin API (admin.listen): host:port, https://host:port or unix:/path")
 	flags.StringVar(&a.token, "token-file", "", "`FILE` with the token that the proxy wants (admin.token_file)")
+	a.certificates(flags)
+	return a
+}
+
+// certificates adds what is said of TLS.
+func (a *adminPlace) certificates(flags *flag.FlagSet) {
 	flags.StringVar(&a.cacert, "cacert", "", "`FILE` with the authorities of the admin API's certificate; without it the system's")
 	flags.StringVar(&a.crt, "cert", "", "`FILE` with a certificate, if the admin API asks for one")
 	flags.StringVar(&a.key, "key", "", "`FILE` with its key")
+}
+
+// adminPlaces are those of several processes.
+type adminPlaces struct {
+	addresses, tokens words
+	adminPlace        // what is the same for all
+}
+
+// words are the values of a flag that may be there several times.
+type words []string
+
+func (w *words) String() string { return strings.Join(*w, " ") }
+
+// Set is called by package flag.
+func (w *words) Set(word string) error {
+	*w = append(*w, word)
+	return nil
+}
+
+// adminsFlags adds what a command has that asks several running processes.
+func adminsFlags(flags *flag.FlagSet) *adminPlaces {
+	a := &adminPlaces{}
+	flags.Var(&a.addresses, "admin", "`ADDRESS` of a process's admin API: host:port, https://host:port or unix:/path; repeat it for each process (default "+
+		defaultAdminAddress+")")
+	flags.Var(&a.tokens, "token-file", "`FILE` with the token that they want (admin.token_file); if they want different ones, one for each -admin, in that order")
+	a.certificates(flags)
 	return a
+}
+
+// all are the places, in the order in which they were said.
+func (a *adminPlaces) all() ([]adminPlace, error) {
+	addresses := a.addresses
+	if len(addresses) == 0 {
+		addresses = words{defaultAdminAddress}
+	}
+	if len(a.tokens) > 1 && len(a.tokens) != len(addresses) {
+		return nil, fmt.Errorf("-token-file was said %d times, and -admin %d times: say it once for all, or once for each", len(a.tokens), len(addresses))
+	}
+	var all []adminPlace
+	for i, address := range addresses {
+		at := a.adminPlace
+		at.address = address
+		if len(a.tokens) > 0 {
+			at.token = a.tokens[min(i, len(a.tokens)-1)]
+		}
+		all = append(all, at)
+	}
+	return all, nil
 }
 
 // reach says how to get there.

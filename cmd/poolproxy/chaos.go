@@ -1,9 +1,6 @@
 package main
 
-import (
-	"fmt"
-	"io"
-)
+import "io"
 
 // chaosCommands are the words that may stand behind poolproxy chaos. Without one of them it disturbs.
 func chaosCommands() []command {
@@ -24,26 +21,4 @@ func chaosCommand(args []string, stdout, stderr io.Writer) int {
 		}
 	}
 	return chaosAttackCommand(args, stdout, stderr)
-}
-
-// chaosStopCommand undoes everything at all addresses.
-func chaosStopCommand(args []string, stdout, stderr io.Writer) int {
-	flags := newFlags("chaos stop", stderr)
-	adminFlags(flags)
-	if status, ok := parse(flags, args); !ok {
-		return status
-	}
-	fmt.Fprintln(stderr, "poolproxy chaos stop: not yet built")
-	return exitFailed
-}
-
-// chaosAttackCommand disturbs.
-func chaosAttackCommand(args []string, stdout, stderr io.Writer) int {
-	flags := newFlags("chaos", stderr)
-	adminFlags(flags)
-	if status, ok := parse(flags, args); !ok {
-		return status
-	}
-	fmt.Fprintln(stderr, "poolproxy chaos: not yet built")
-	return exitFailed
 }
