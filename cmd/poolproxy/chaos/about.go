@@ -58,9 +58,17 @@ func (a *Attack) notAllowed(f *field) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s: nobody has allowed it. In the configuration of the process write\n", what)
+	var lines []string
 	for _, t := range f.blocks(false) {
-		fmt.Fprintf(&b, "    chaos = true    in %s %q at %s\n", t.block.Side, printable(t.block.Name), t.peer.Address)
+		where := fmt.Sprintf("%s %q", t.block.Side, t.block.Name)
+		if t.block.Side == sideUser { // what is allowed there is the pool's affair
+			where = fmt.Sprintf("pool %q", t.block.Pool)
+		}
+		if line := fmt.Sprintf("    chaos = true    in %s, at %s\n", printable(where), t.peer.Address); !slices.Contains(lines, line) {
+			lines = append(lines, line)
+		}
 	}
+	b.WriteString(strings.Join(lines, ""))
 	b.WriteString("in one of these blocks or in all of them, and have it read again (poolproxy reload); docs/chaos.md says what it allows")
 	return errors.New(b.String())
 }

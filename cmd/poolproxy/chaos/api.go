@@ -10,27 +10,20 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"time"
+	"slices"
 
+	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
-// Kinds of disturbances.
-const (
-	Cut     = "cut"      // as a pulled cable: nothing is read or written any more, and what is left of it behind that is reset
-	Stall   = "stall"    // the same, but it goes on afterwards
-	Reset   = "reset"    // an association is aborted
-	Delay   = "delay"    // all that an association carries is late
-	KillLeg = "kill_leg" // a pool_element: the server's connection is reset; a pool_user: the leg has failed
-	Freeze  = "freeze"   // a pool_element answers nothing, as if it were stopped
-)
-
-// Kinds are all of them.
-var Kinds = []string{Cut, Stall, Reset, Delay, KillLeg, Freeze}
+// Kinds are the kinds of disturbances.
+var Kinds = []string{proxy.ChaosCut, proxy.ChaosStall, proxy.ChaosReset, proxy.ChaosDelay, proxy.ChaosKillLeg, proxy.ChaosFreeze}
 
 // LongestHold is the longest that a disturbance may last.
-const LongestHold = 5 * time.Minute
+const LongestHold = proxy.MostChaosFor
+
+// lasts reports whether a disturbance of this kind goes on: others are over at once.
+func lasts(kind string) bool { return kind != proxy.ChaosReset && kind != proxy.ChaosKillLeg }
 
 // Sides of a process.
 const (
@@ -96,68 +89,22 @@ func (p *Peer) refused(status int, path string, text []byte) error {
 	return &refusal{p.Address, status, message}
 }
 
-// gone reports whether there is nothing any more of what was asked for.
-func gone(err error) bool {
+// is reports whether an error is the answer of a process with one of these statuses.
+func is(err error, statuses ...int) bool {
 	var r *refusal
-	return errors.As(err, &r) && r.status == http.StatusNotFound
+	return errors.As(err, &r) && slices.Contains(statuses, r.status)
 }
 
 // nothingToHit reports whether a process had nothing there to disturb, or has as many disturbances as it takes.
-func nothingToHit(err error) bool {
-	var r *refusal
-	return errors.As(err, &r) && (r.status == http.StatusConflict || r.status == http.StatusNotFound)
-}
+func nothingToHit(err error) bool { return is(err, http.StatusConflict, http.StatusNotFound) }
 
-// state is the answer of GET /v1/chaos.
-type state struct {
-	Allowed []block       `json:"allowed"`
-	Active  []disturbance `json:"active"`
-	Stopped int           `json:"stopped"` // how often somebody has had all of them undone
-}
-
-// block is a block of a process's configuration that has chaos = true.
-type block struct {
-	Side string `json:"side"`
-	Name string `json:"name"`
-	Pool string `json:"pool"`
-}
-
-// order is the body of POST /v1/chaos.
-type order struct {
-	Kind    string `json:"kind"`
-	Side    string `json:"side"`
-	Name    string `json:"name"`
-	Element string `json:"element,omitempty"`
-	Count   int    `json:"count"`
-	For     string `json:"for"`
-	Delay   string `json:"delay,omitempty"`
-	DryRun  bool   `json:"dry_run"`
-	Seed    int64  `json:"seed"`
-}
-
-// disturbance is one that is going on, or would.
-type disturbance struct {
-	ID      string    `json:"id"`
-	Kind    string    `json:"kind"`
-	Side    string    `json:"side"`
-	Name    string    `json:"name"`
-	Element string    `json:"element"`
-	Hit     []string  `json:"hit"`
-	Until   time.Time `json:"until"` // by the clock of that process
-}
+// impossible reports whether a process cannot do what was asked for there: not every mapping can be cut.
+func impossible(err error) bool { return is(err, http.StatusBadRequest, http.StatusForbidden) }
 
 // disturb asks for a disturbance.
-func (p *Peer) disturb(ctx context.Context, o order) (d disturbance, err error) {
+func (p *Peer) disturb(ctx context.Context, o admin.Attack) (d proxy.Disturbance, err error) {
 	err = p.ask(ctx, http.MethodPost, "/v1/chaos", o, &d)
 	return d, err
-}
-
-// undo ends one disturbance. That it has ended is no error.
-func (p *Peer) undo(ctx context.Context, id string) error {
-	if err := p.ask(ctx, http.MethodDelete, "/v1/chaos/"+url.PathEscape(id), nil, nil); !gone(err) {
-		return err
-	}
-	return nil
 }
 
 // undoAll ends all, whoever has asked for them.
@@ -168,7 +115,7 @@ func (p *Peer) undoAll(ctx context.Context) error {
 // process is what a process said of itself.
 type process struct {
 	peer   *Peer
-	chaos  state
+	chaos  proxy.ChaosStatus
 	status proxy.Status
 }
 

@@ -30,7 +30,7 @@ type Attack struct {
 	said    string    // what it waits for, as it was said last
 	stopped bool      // before its time
 	unsure  bool      // a process did not answer: it may be doing what it was asked for
-	stops   int       // how often others had everything undone, when this began
+	stops   uint64    // how often others had everything undone, when this began
 	report  *tally
 }
 
@@ -69,7 +69,10 @@ func (a *Attack) DryRun(ctx context.Context) error {
 			e := Event{Event: "would"}.of(s)
 			d, err := s.target.peer.disturb(ctx, s.order(true))
 			switch {
-			case nothingToHit(err):
+			case impossible(err), nothingToHit(err):
+				if impossible(err) {
+					a.impossible(s)
+				}
 				e.Text = fmt.Sprintf("%8v  #%d %v: nothing, now: %v", at, s.number, s, err)
 			case err != nil:
 				return err
@@ -252,7 +255,12 @@ func (a *Attack) strike(hard context.Context, f *field) bool {
 		if err != nil {
 			is.over = is.asked
 			a.report.failed(s)
-			a.unsure = a.unsure || !nothingToHit(err)
+			switch {
+			case impossible(err):
+				a.impossible(s)
+			case !nothingToHit(err):
+				a.unsure = true
+			}
 			a.say(Event{Event: "failed", Text: fmt.Sprintf("#%d was not done: %v", s.number, err)}.of(s))
 			continue
 		}
@@ -260,6 +268,9 @@ func (a *Attack) strike(hard context.Context, f *field) bool {
 		e.Hit = d.Hit
 		a.say(e)
 		a.report.done(s, len(d.Hit))
+		if !lasts(s.kind) {
+			is.over = is.asked
+		}
 	}
 	a.busy, a.said = time.Now(), ""
 	return true

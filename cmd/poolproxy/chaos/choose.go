@@ -5,6 +5,9 @@ import (
 	"math/rand/v2"
 	"slices"
 	"time"
+
+	"github.com/poolproxy/poolproxy/admin"
+	"github.com/poolproxy/poolproxy/proxy"
 )
 
 // Settings are what the user wants.
@@ -15,12 +18,21 @@ type Settings struct {
 	For        time.Duration // after that nothing new begins
 	HoldMin    time.Duration // how long a disturbance lasts: between this
 	HoldMax    time.Duration // and that
-	Delay      time.Duration // by which Delay makes all late
+	Delay      time.Duration // by which the kind delay makes all late
 	Count      int           // how many associations, or legs, one disturbance hits at most
 	Radius     int           // how many elements may be disturbed at a time
 	RadiusSaid bool          // the user has said that number: it may be all elements of a pool
 	Overlap    bool          // new ones begin though others have not ended, or sessions are in a pause
 	Seed       uint64
+
+	cannot map[cannot]bool // what a process has said not to be able to
+}
+
+// cannot is a kind that is not possible in a block.
+type cannot struct {
+	peer       *Peer
+	side, name string
+	kind       string
 }
 
 // strike is one disturbance that has been chosen.
@@ -29,19 +41,19 @@ type strike struct {
 	kind   string
 	target *target
 	hold   time.Duration
-	seed   int64
+	seed   uint64
 	delay  time.Duration
 	count  int
 }
 
 // order is what the process is asked for.
-func (s *strike) order(dry bool) order {
-	o := order{Kind: s.kind, Side: s.target.block.Side, Name: s.target.block.Name, Count: s.count, For: s.hold.String(), DryRun: dry, Seed: s.seed}
+func (s *strike) order(dry bool) admin.Attack {
+	o := admin.Attack{Kind: s.kind, Side: s.target.block.Side, Name: s.target.block.Name, Count: s.count, For: admin.Time(s.hold), DryRun: dry, Seed: s.seed}
 	if o.Side == sideUser {
 		o.Element = s.target.elements[0].name
 	}
-	if s.kind == Delay {
-		o.Delay = s.delay.String()
+	if s.kind == proxy.ChaosDelay {
+		o.Delay = admin.Time(s.delay)
 	}
 	return o
 }
@@ -49,10 +61,13 @@ func (s *strike) order(dry bool) order {
 // String says what is done, for people.
 func (s *strike) String() string {
 	what := s.kind
-	if s.kind == Delay {
-		what = fmt.Sprintf("%s by %v", s.kind, s.delay)
+	if s.kind == proxy.ChaosDelay {
+		what += fmt.Sprintf(" by %v", s.delay)
 	}
-	return printable(fmt.Sprintf("%s at %s for %v", what, s.target, s.hold))
+	if lasts(s.kind) {
+		what += fmt.Sprintf(" for %v", s.hold)
+	}
+	return printable(fmt.Sprintf("%s at %s", what, s.target))
 }
 
 // String says where that is, for people.
@@ -95,6 +110,9 @@ func (c *Settings) choose(f *field, chance *rand.Rand) *strike {
 			continue
 		}
 		for _, kind := range t.kinds {
+			if c.cannot[cannot{t.peer, t.block.Side, t.block.Name, kind}] {
+				continue
+			}
 			at[kind] = append(at[kind], t)
 		}
 	}
@@ -110,7 +128,7 @@ func (c *Settings) choose(f *field, chance *rand.Rand) *strike {
 	kind := kinds[chance.IntN(len(kinds))]
 	target := at[kind][chance.IntN(len(at[kind]))]
 	hold := c.HoldMin + time.Duration(chance.Int64N(int64(c.HoldMax-c.HoldMin)+1)).Round(time.Millisecond)
-	return &strike{kind: kind, target: target, hold: hold, seed: int64(chance.Int32()), delay: c.Delay, count: c.Count}
+	return &strike{kind: kind, target: target, hold: hold, seed: 1 + uint64(chance.Uint32N(1<<31)), delay: min(c.Delay, hold), count: c.Count}
 }
 
 // forbids says why nothing may be done at a target: the radius does not allow it. "": it does.
@@ -144,16 +162,22 @@ func (c *Settings) spares(e *element) string {
 		}
 	}
 	switch {
-	case others > 0 && e.pool.known, c.RadiusSaid && c.Radius >= len(e.pool.elements):
-		return ""
-	case !e.pool.known:
-		return fmt.Sprintf("element %q: none of these processes is a pool user of it, so nobody knows whether another element is left: "+
-			"name the pool_user's process, too (-admin), or say the -radius", e.name)
-	case others > 0: // what is not in the pool now cannot hurt it
+	case !e.pool.known && !c.RadiusSaid:
+		return "none of these processes is a pool user of the element, so nobody knows whether another one is left: " +
+			"name the pool_user's process, too (-admin), or say the -radius"
+	case !e.pool.known, others > 0, c.RadiusSaid && c.Radius >= len(e.pool.elements):
 		return ""
 	}
 	return fmt.Sprintf("element %q is the last living one of pool %q that is left: -radius %d, said by you, would allow it",
 		e.name, e.pool.handle, len(e.pool.elements))
+}
+
+// impossible notes that a kind is not possible there.
+func (c *Settings) impossible(s *strike) {
+	if c.cannot == nil {
+		c.cannot = make(map[cannot]bool)
+	}
+	c.cannot[cannot{s.target.peer, s.target.block.Side, s.target.block.Name, s.kind}] = true
 }
 
 // allowed are the targets that may be disturbed at all.

@@ -18,7 +18,7 @@ type field struct {
 	targets   []*target // in an order that does not depend on chance
 	moving    int       // sessions in a pause: resuming, or failing over
 	active    int       // disturbances that are going on, whoever asked for them
-	stopped   int       // how often somebody has had all of them undone
+	stopped   uint64    // how often somebody has had all of them undone
 }
 
 // poolField is a pool, as its pool users know it.
@@ -40,7 +40,7 @@ type element struct {
 // target is a place at which an element can be disturbed: the one that it has at a pool_user, or its own pool_element.
 type target struct {
 	peer     *Peer
-	block    block
+	block    proxy.ChaosBlock
 	elements []*element // one; more are the same server under several names, in several pools
 	allowed  bool
 	kinds    []string // for which there is something to hit now
@@ -118,7 +118,7 @@ func (f *field) addUsers(p *process) {
 		if pool == nil || u.Leaving {
 			continue
 		}
-		b := block{sideUser, u.Name, u.Pool}
+		b := proxy.ChaosBlock{Side: sideUser, Name: u.Name, Pool: u.Pool}
 		for _, e := range pool.elements {
 			t := &target{peer: p.peer, block: b, elements: []*element{e}, allowed: p.allows(b.Side, b.Name)}
 			sessions := p.sessions(u.Name, e.name)
@@ -131,13 +131,13 @@ func (f *field) addUsers(p *process) {
 // can sets the kinds that there is something for.
 func (t *target) can(associations, legs, freeze bool) {
 	if associations {
-		t.kinds = append(t.kinds, Cut, Stall, Reset, Delay)
+		t.kinds = append(t.kinds, proxy.ChaosCut, proxy.ChaosStall, proxy.ChaosReset, proxy.ChaosDelay)
 	}
 	if legs {
-		t.kinds = append(t.kinds, KillLeg)
+		t.kinds = append(t.kinds, proxy.ChaosKillLeg)
 	}
 	if freeze {
-		t.kinds = append(t.kinds, Freeze)
+		t.kinds = append(t.kinds, proxy.ChaosFreeze)
 	}
 }
 
@@ -149,7 +149,7 @@ func (f *field) addElements(p *process) {
 			continue
 		}
 		are := f.elementsOf(p, e)
-		t := &target{peer: p.peer, block: block{sideElement, e.Name, are[0].pool.handle}, elements: are, allowed: p.allows(sideElement, e.Name)}
+		t := &target{peer: p.peer, block: proxy.ChaosBlock{Side: sideElement, Name: e.Name, Pool: are[0].pool.handle}, elements: are, allowed: p.allows(sideElement, e.Name)}
 		for _, is := range are {
 			is.living = is.living && !e.Drained && (e.Health == "" || e.Health == "healthy")
 		}
@@ -200,7 +200,7 @@ func (f *field) addActive(p *process) {
 func (f *field) goesOn(peer *Peer, id string) bool {
 	for _, p := range f.processes {
 		if p.peer == peer {
-			return slices.ContainsFunc(p.chaos.Active, func(d disturbance) bool { return d.ID == id })
+			return slices.ContainsFunc(p.chaos.Active, func(d proxy.Disturbance) bool { return d.ID == id })
 		}
 	}
 	return false
@@ -229,7 +229,7 @@ func (p *process) direct(pool string) bool {
 
 // allows reports whether a block has chaos = true.
 func (p *process) allows(side, name string) bool {
-	return slices.ContainsFunc(p.chaos.Allowed, func(b block) bool { return b.Side == side && b.Name == name })
+	return slices.ContainsFunc(p.chaos.Allowed, func(b proxy.ChaosBlock) bool { return b.Side == side && b.Name == name })
 }
 
 // registers reports whether a pool_element has put itself into the pool under that name.
