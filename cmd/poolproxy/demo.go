@@ -65,7 +65,7 @@ func demoCommand(args []string, _, stderr io.Writer) int {
 
 // runDemo is the demo from the first process to the last. What it starts is gone when it returns.
 func runDemo(ctx context.Context, hold bool) error {
-	cluster, err := newDemoCluster()
+	cluster, err := newDemoCluster(hold)
 	if err != nil {
 		return err
 	}

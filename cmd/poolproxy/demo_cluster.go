@@ -23,6 +23,7 @@ type demoCluster struct {
 
 	listen string // where the client connects
 	admin  string // of the pool_user sidecar
+	chaos  bool   // the sidecars may be disturbed by poolproxy chaos
 
 	user     *demoProcess
 	elements []*demoElement
@@ -36,11 +37,13 @@ type demoCluster struct {
 type demoElement struct {
 	name            string
 	listen, address string // of the sidecar, of the server
+	admin           string // of the sidecar; "off"
+	chaos           bool
 	sidecar, server *demoProcess
 }
 
-// newDemoCluster finds this binary, a place for the files, and free ports.
-func newDemoCluster() (*demoCluster, error) {
+// newDemoCluster finds this binary, a place for the files, and free ports. chaos says that the sidecars may be disturbed.
+func newDemoCluster(chaos bool) (*demoCluster, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("finding this program's own file: %w", err)
@@ -49,13 +52,17 @@ func newDemoCluster() (*demoCluster, error) {
 	if err != nil {
 		return nil, err
 	}
-	ports, err := freeAddresses(6)
+	ports, err := freeAddresses(8)
 	if err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
-	c := &demoCluster{dir: dir, binary: binary, listen: ports[0], admin: ports[1]}
+	c := &demoCluster{dir: dir, binary: binary, listen: ports[0], admin: ports[1], chaos: chaos}
 	for i, name := range []string{"a", "b"} {
-		c.elements = append(c.elements, &demoElement{name: name, listen: ports[2+2*i], address: ports[3+2*i]})
+		e := &demoElement{name: name, listen: ports[2+2*i], address: ports[3+2*i], admin: "off", chaos: chaos}
+		if chaos {
+			e.admin = ports[6+i]
+		}
+		c.elements = append(c.elements, e)
 	}
 	return c, nil
 }
@@ -160,6 +167,7 @@ admin { listen = %q }
 pool "demo" {
   policy  = "round_robin"
   mapping = "tcp"
+  chaos   = %t
   element "a" { address = %q }
   element "b" { address = %q }
 }
@@ -180,20 +188,21 @@ pool_user "demo" {
     attempts = 5
   }
 }
-`, c.admin, c.elements[0].listen, c.elements[1].listen, c.listen)
+`, c.admin, c.chaos, c.elements[0].listen, c.elements[1].listen, c.listen)
 }
 
 // config is the pool_element side.
 func (e *demoElement) config() string {
 	return fmt.Sprintf(`log { level = "info" }
-admin { listen = "off" }
+admin { listen = %q }
 
 pool_element %q {
   listen  = %q
   server  = %q
   mapping = "tcp"
+  chaos   = %t
 }
-`, e.name, e.listen, e.address)
+`, e.admin, e.name, e.listen, e.address, e.chaos)
 }
 
 // status asks the pool_user sidecar.

@@ -87,7 +87,18 @@ func (s *demoScreen) invite(c *demoCluster) {
 	for _, e := range c.elements {
 		s.line("  kill -9 %-7d # server %s        kill -9 %-7d # pool_element %s", e.server.pid(), e.name, e.sidecar.pid(), e.name)
 	}
-	s.line("  curl http://%s/v1/status\n\nCtrl-C ends it.", c.admin)
+	s.line("  curl http://%s/v1/status", c.admin)
+	s.line("\nOr have it pull the plugs (docs/chaos.md), -dry-run first:\n")
+	s.line("  poolproxy chaos%s -for 30s -dry-run\n\nCtrl-C ends it.", c.adminFlags())
+}
+
+// adminFlags are the flags of a command that asks all sidecars.
+func (c *demoCluster) adminFlags() string {
+	flags := " -admin " + c.admin
+	for _, e := range c.elements {
+		flags += " -admin " + e.admin
+	}
+	return flags
 }
 
 // judge compares what the client got with what it should have got, and shows the result.

@@ -136,7 +136,7 @@ func (f *field) aboutPool(b *strings.Builder, pool *poolField) {
 	}
 	living := 0
 	for _, e := range pool.elements {
-		if e.living {
+		if e.lives() {
 			living++
 		}
 	}

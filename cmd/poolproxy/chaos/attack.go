@@ -32,6 +32,8 @@ type Attack struct {
 	unsure  bool      // a process did not answer: it may be doing what it was asked for
 	stops   uint64    // how often others had everything undone, when this began
 	report  *tally
+
+	forgiven map[string]int // by address: how many failures in a row an element was found with because of what was done to it
 }
 
 // struck is a strike that was asked for.
@@ -109,6 +111,7 @@ func (a *Attack) Run(ctx, hard context.Context) (*Report, error) {
 		return nil, err
 	}
 	a.begun, a.report, a.stops = time.Now(), newTally(f), f.stopped
+	a.forgiven = make(map[string]int)
 	a.report.ended.begin = counted(ctx, a.Peers)
 	err = a.attack(ctx, hard)
 	if ctx.Err() != nil {
@@ -198,7 +201,32 @@ func (a *Attack) look(ctx context.Context) (*field, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	return newField(processes, a.Pool), nil
+	f := newField(processes, a.Pool)
+	a.forgive(f)
+	return f, nil
+}
+
+// forgive has elements live that were found dead while they were disturbed here, and not again since: pool users only find out that an element serves
+// again when they try it, and a session that stays where it is tries none.
+func (a *Attack) forgive(f *field) {
+	now := time.Now()
+	for _, s := range a.strikes {
+		recent := s.over.IsZero() || now.Sub(s.over) <= attributed
+		for _, was := range s.target.elements {
+			is := f.pools[was.pool.handle]
+			if is == nil || is.elements[was.name] == nil || is.elements[was.name].address != was.address {
+				continue
+			}
+			e := is.elements[was.name]
+			switch {
+			case recent:
+				a.forgiven[was.address] = max(a.forgiven[was.address], e.failures)
+			case !e.failed:
+				delete(a.forgiven, was.address)
+			}
+			e.failed = e.failed && e.failures > a.forgiven[was.address]
+		}
+	}
 }
 
 // each does something with all processes at once, and returns when all are done.

@@ -102,7 +102,8 @@ func (c *Settings) round(f *field, round, first int) []*strike {
 	return chosen
 }
 
-// choose chooses one: first the kind, so that each is as frequent as any other, then where. nil: there is nothing that may be hit.
+// choose chooses one: first the kind, so that each is as frequent as any other, then where, mostly
+// where there are sessions. nil: there is nothing that may be hit.
 func (c *Settings) choose(f *field, chance *rand.Rand) *strike {
 	at := make(map[string][]*target)
 	for _, t := range f.targets {
@@ -126,9 +127,12 @@ func (c *Settings) choose(f *field, chance *rand.Rand) *strike {
 		return nil
 	}
 	kind := kinds[chance.IntN(len(kinds))]
-	target := at[kind][chance.IntN(len(at[kind]))]
+	where := at[kind][chance.IntN(len(at[kind]))]
+	if serving := slices.DeleteFunc(slices.Clone(at[kind]), func(t *target) bool { return !t.serves }); len(serving) > 0 && chance.IntN(4) > 0 {
+		where = serving[chance.IntN(len(serving))]
+	}
 	hold := c.HoldMin + time.Duration(chance.Int64N(int64(c.HoldMax-c.HoldMin)+1)).Round(time.Millisecond)
-	return &strike{kind: kind, target: target, hold: hold, seed: 1 + uint64(chance.Uint32N(1<<31)), delay: min(c.Delay, hold), count: c.Count}
+	return &strike{kind: kind, target: where, hold: hold, seed: 1 + uint64(chance.Uint32N(1<<31)), delay: min(c.Delay, hold), count: c.Count}
 }
 
 // forbids says why nothing may be done at a target: the radius does not allow it. "": it does.
@@ -157,7 +161,7 @@ func (c *Settings) forbids(f *field, t *target) string {
 func (c *Settings) spares(e *element) string {
 	others := 0
 	for _, x := range e.pool.elements {
-		if x != e && x.living && !x.disturbed {
+		if x != e && x.lives() && !x.disturbed {
 			others++
 		}
 	}

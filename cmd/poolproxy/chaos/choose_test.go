@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/poolproxy/poolproxy/proxy"
 )
@@ -45,7 +47,7 @@ func TestRadius(t *testing.T) {
 		}
 		left := 0
 		for _, e := range f.pools["p"].elements {
-			if e.living && !e.disturbed {
+			if e.lives() && !e.disturbed {
 				left++
 			}
 		}
@@ -121,4 +123,42 @@ func TestElementOfTwoPools(t *testing.T) {
 	if len(f.targets) != 2 {
 		t.Errorf("%d targets", len(f.targets))
 	}
+}
+
+// An element that was found dead since it was disturbed here lives again when that is over, though its pool users have not found out; not one that is
+// found dead again. What its health check says counts more than what pool users believe.
+func TestForgiven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e events
+		user, all := deployment()
+		a := attackOn(all, &e)
+		a.forgiven = make(map[string]int)
+		lives := func(failures int, after time.Duration, health string) bool {
+			t.Helper()
+			time.Sleep(after)
+			user.status.Pools[0].Elements[0].Alive, user.status.Pools[0].Elements[0].Failures = failures == 0, failures
+			all[1].status.Elements[0].Health = health
+			f, err := a.look(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(a.strikes) == 0 {
+				a.strikes = []*struck{{strike: &strike{target: f.targets[0]}}}
+			}
+			return f.pools["p"].elements["a"].lives()
+		}
+		if lives(2, 0, "") || !lives(2, 0, "healthy") || lives(0, 0, "ill") {
+			t.Error("before")
+		}
+		a.strikes[0].over = time.Now()
+		for i, c := range []struct {
+			failures int
+			after    time.Duration
+			lives    bool
+		}{{3, time.Second, true}, {4, time.Second, true}, {4, time.Minute, true}, {5, 0, false}, {0, 0, true}, {1, 0, false}} {
+			if got := lives(c.failures, c.after, ""); got != c.lives {
+				t.Errorf("%d: %d failures: %v", i, c.failures, got)
+			}
+		}
+	})
 }

@@ -33,9 +33,14 @@ type element struct {
 	pool      *poolField
 	name      string
 	address   string
-	living    bool // everybody who knows it believes so
+	usable    bool // neither drained, nor found ill by its health check
+	failed    bool // somebody has found it dead
+	failures  int  // how often, in a row
 	disturbed bool // something is being done to it
 }
+
+// lives reports whether it is believed to do its work.
+func (e *element) lives() bool { return e.usable && !e.failed }
 
 // target is a place at which an element can be disturbed: the one that it has at a pool_user, or its own pool_element.
 type target struct {
@@ -44,6 +49,7 @@ type target struct {
 	elements []*element // one; more are the same server under several names, in several pools
 	allowed  bool
 	kinds    []string // for which there is something to hit now
+	serves   bool     // there are sessions
 }
 
 // newField puts together what processes say. only, if it is not "", is the pool that is of interest: what is of others is no target.
@@ -84,12 +90,14 @@ func (f *field) addPools(p *process) {
 		pool := f.pool(s.Handle)
 		pool.known = true
 		for _, e := range s.Elements {
-			alive := e.Alive && e.Draining == ""
-			if old := pool.elements[e.Name]; old != nil {
-				old.living = old.living && alive
-				continue
+			is := pool.elements[e.Name]
+			if is == nil {
+				is = &element{pool: pool, name: e.Name, address: e.Address, usable: true}
+				pool.elements[e.Name] = is
 			}
-			pool.elements[e.Name] = &element{pool: pool, name: e.Name, address: e.Address, living: alive}
+			is.usable = is.usable && e.Draining == ""
+			is.failed = is.failed || !e.Alive
+			is.failures = max(is.failures, e.Failures)
 		}
 	}
 }
@@ -130,6 +138,7 @@ func (f *field) addUsers(p *process) {
 
 // can sets the kinds that there is something for.
 func (t *target) can(associations, legs, freeze bool) {
+	t.serves = legs
 	if associations {
 		t.kinds = append(t.kinds, proxy.ChaosCut, proxy.ChaosStall, proxy.ChaosReset, proxy.ChaosDelay)
 	}
@@ -151,7 +160,8 @@ func (f *field) addElements(p *process) {
 		are := f.elementsOf(p, e)
 		t := &target{peer: p.peer, block: proxy.ChaosBlock{Side: sideElement, Name: e.Name, Pool: are[0].pool.handle}, elements: are, allowed: p.allows(sideElement, e.Name)}
 		for _, is := range are {
-			is.living = is.living && !e.Drained && (e.Health == "" || e.Health == "healthy")
+			is.usable = is.usable && !e.Drained && (e.Health == "" || e.Health == "healthy")
+			is.failed = is.failed && e.Health != "healthy" // pool users only find out when they try it again
 		}
 		t.can(p.associated(sideElement, e.Name, ""), e.Legs > 0, true)
 		f.targets = append(f.targets, t)
@@ -175,7 +185,7 @@ func (f *field) elementsOf(p *process, e *proxy.ElementStatus) (are []*element) 
 		return are
 	}
 	pool := f.pool(says)
-	is := &element{pool: pool, name: e.Name, address: e.Listen, living: !pool.known} // if the pool is known it is not in it now
+	is := &element{pool: pool, name: e.Name, address: e.Listen, usable: !pool.known} // if the pool is known it is not in it now
 	pool.elements[e.Name] = is
 	return []*element{is}
 }
