@@ -39,6 +39,7 @@ type session struct {
 
 	mu       sync.Mutex // of what follows
 	due      []*pending // sent, and neither answered nor refused; the oldest first
+	answered []Request  // some of the last that were
 	said     bool       // all that is to be said is
 	sent     int64
 	unsafe   []uint64
@@ -119,11 +120,13 @@ func (s *session) finish(ctx context.Context, err error) {
 		}
 	}
 	r.EndText = err.Error()
+	var doubled *twice
 	switch {
 	case ctx.Err() != nil:
 		r.End = EndStopped
-	case errors.Is(err, errDoubled):
+	case errors.As(err, &doubled):
 		r.End = EndFault
+		r.Faults = append(r.Faults, Fault{FaultDoubled, doubled.number, doubled.text})
 	case errors.Is(err, errWrong):
 		r.End = EndFault
 		r.Faults = append(r.Faults, Fault{FaultMixed, s.current(), err.Error()})

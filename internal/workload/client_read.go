@@ -1,8 +1,8 @@
 package workload
 
 import (
-	"errors"
 	"fmt"
+	"io"
 	"time"
 )
 
@@ -10,7 +10,7 @@ import (
 func (s *session) read() error {
 	in := newInput(s.conn)
 	for {
-		re, err := s.d.hear(in, s.oldest())
+		re, err := s.d.hear(in, s)
 		if err != nil {
 			return err
 		}
@@ -22,8 +22,9 @@ func (s *session) read() error {
 		if err != nil {
 			return err
 		}
-		if err := s.complete(&re, p); err != nil {
-			return err
+		s.complete(&re, p)
+		if re.closes {
+			return s.goodbye(in)
 		}
 	}
 }
@@ -36,6 +37,26 @@ func (s *session) oldest() *Request {
 		return nil
 	}
 	return &s.due[0].Request
+}
+
+// mostRemembered is how many answered requests are remembered, to recognise a second reply to them where replies have no names.
+const mostRemembered = 64
+
+// find is for dialects whose replies have no names.
+func (s *session) find(fits func(*Request) bool) *Request {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.due {
+		if fits(&p.Request) {
+			return &p.Request
+		}
+	}
+	for i := range s.answered {
+		if fits(&s.answered[i]) {
+			return &s.answered[i]
+		}
+	}
+	return nil
 }
 
 // whose finds the request that a reply answers. A second reply to the same request is noted, and read like the first one.
@@ -69,12 +90,16 @@ func (s *session) whose(re *reply) (*pending, error) {
 	if re.number > uint64(s.sent) || re.number == 0 {
 		return nil, wrong("the reply to request %d, which was never sent", re.number)
 	}
-	s.report.Faults = append(s.report.Faults, Fault{FaultDoubled, re.number, "its reply came a second time"})
-	return nil, errDoubled
+	return nil, &twice{re.number, "its reply came a second time"}
 }
 
-// errDoubled: a reply has come twice, which is noted already.
-var errDoubled = errors.New("workload: a reply has come twice")
+// twice: a reply has come twice, or says that its request was carried out twice.
+type twice struct {
+	number uint64
+	text   string
+}
+
+func (d *twice) Error() string { return d.text }
 
 // progress tells of the half, and puts off the end of patience.
 func (s *session) progress(p *pending, size int64) func(int64) {
@@ -89,7 +114,7 @@ func (s *session) progress(p *pending, size int64) func(int64) {
 }
 
 // complete takes p off those that wait.
-func (s *session) complete(re *reply, p *pending) error {
+func (s *session) complete(re *reply, p *pending) {
 	now := time.Now()
 	gap := now.Sub(p.sent)
 	if since := now.Sub(s.last); since < gap {
@@ -110,7 +135,15 @@ func (s *session) complete(re *reply, p *pending) error {
 	}
 	s.tell(kind, p.Request, gap)
 	s.release(p)
-	return nil
+}
+
+// goodbye reads to the end behind a reply that said that the connection ends: nobody looks at what comes.
+func (s *session) goodbye(in *input) error {
+	s.conn.SetReadDeadline(time.Now().Add(s.timeout()))
+	if _, err := io.Copy(io.Discard, in); err != nil {
+		return err
+	}
+	return io.EOF
 }
 
 // release makes room for another request.
@@ -119,6 +152,11 @@ func (s *session) release(p *pending) {
 	for at := range s.due {
 		if s.due[at] == p {
 			s.due = append(s.due[:at], s.due[at+1:]...)
+			if len(s.answered) < mostRemembered {
+				s.answered = append(s.answered, p.Request)
+			} else {
+				s.answered[p.Number%mostRemembered] = p.Request
+			}
 			break
 		}
 	}

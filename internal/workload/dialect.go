@@ -11,9 +11,8 @@ type dialect interface {
 	// ask appends a request.
 	ask(to []byte, r *Request) []byte
 
-	// hear reads the beginning of the next reply, up to its content. due is the oldest request that waits, nil if there is none. An
-	// end of file before the first byte is io.EOF.
-	hear(in *input, due *Request) (reply, error)
+	// hear reads the beginning of the next reply, up to its content. An end of file before the first byte is io.EOF.
+	hear(in *input, of waiting) (reply, error)
 
 	// content reads the rest of the reply, which answers of. progress is told how many bytes of content have come.
 	content(in *input, re *reply, of *Request, progress func(int64)) error
@@ -28,6 +27,15 @@ type dialect interface {
 	fail(out *bufio.Writer, reason string)
 }
 
+// waiting are the requests that a reply may be to.
+type waiting interface {
+	// oldest is the one that is to be answered next; nil if there is none.
+	oldest() *Request
+
+	// find returns the first that fits: of those that wait, then of those that were answered last; nil if none does.
+	find(fits func(*Request) bool) *Request
+}
+
 // reply is what the beginning of a reply says.
 type reply struct {
 	named   bool   // it says whose it is
@@ -38,8 +46,8 @@ type reply struct {
 	refused string // the protocol's own error, in place of the reply
 	undone  bool   // it says that the request was not carried out
 	closes  bool   // the connection ends behind it
-
-	detail any // the dialect's
+	chain   uint64 // of Stream: the sum of what the server was told
+	http    httpReply
 }
 
 // newDialect makes a kind's dialect for one connection.
@@ -47,6 +55,14 @@ func newDialect(kind Kind) (dialect, error) {
 	switch kind {
 	case Line:
 		return lineDialect{}, nil
+	case Length:
+		return lengthDialect{}, nil
+	case HTTP:
+		return httpDialect{}, nil
+	case Redis:
+		return redisDialect{}, nil
+	case Stream:
+		return &streamDialect{}, nil
 	}
 	return nil, fmt.Errorf("workload: kind %q is not known", kind)
 }

@@ -32,7 +32,7 @@ func carriedOut(reports []*Report, entries []Entry, v *Verdict) map[uint64]map[u
 			x.others = append(x.others, e.Server)
 		}
 		at := [2]any{e.Server, e.Session}
-		if e.Number < last[at] && e.Kind != Redis { // redis' data has no order
+		if e.Number < last[at] {
 			v.find(Reordered, e.Session, e.Number, "server %s carried it out behind request %d", e.Server, last[at])
 		}
 		last[at] = e.Number

@@ -4,9 +4,11 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 )
@@ -32,6 +34,7 @@ type said struct {
 type lie struct {
 	name   string
 	unsafe bool
+	only   Kind // "": all
 	do     func(l *liar, all []said) []byte
 	want   map[FindingKind]int64
 	early  bool // the server ends the connection
@@ -108,6 +111,14 @@ var lies = []lie{
 		all[victim].bytes = l.refusal("try later")
 		return whole(all)
 	}},
+	{name: "it is said that it was not carried out, and it was", unsafe: true, only: HTTP, do: func(_ *liar, all []said) []byte {
+		all[victim].bytes = []byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\n\r\n")
+		return whole(all)
+	}, want: map[FindingKind]int64{Mixed: 1}},
+	{name: "the sum of other requests", only: Stream, do: func(_ *liar, all []said) []byte {
+		all[victim].bytes[20] ^= 1
+		return whole(all)
+	}, want: map[FindingKind]int64{Mixed: 1, Lost: 6}},
 	{name: "carried out twice", unsafe: true, do: func(_ *liar, all []said) []byte { return whole(all) },
 		done: func(l *liar, r *Request) {
 			l.did(r)
@@ -141,6 +152,9 @@ var lies = []lie{
 
 // refusal is the protocol's error.
 func (l *liar) refusal(reason string) []byte {
+	if l.kind == HTTP { // the proxy's: our own server ends the connection
+		return fmt.Appendf(nil, "HTTP/1.1 502 Bad Gateway\r\nContent-Length: %d\r\nPoolproxy-Reason: %s\r\n\r\n%s", len(reason), reason, reason)
+	}
 	var b bytes.Buffer
 	out := bufio.NewWriter(&b)
 	l.d.fail(out, reason)
@@ -188,13 +202,17 @@ func tenRequests(unsafe bool) func(uint64) (Request, bool) {
 }
 
 func TestLiesAreNamed(t *testing.T) {
-	for _, kind := range []Kind{Line} {
+	for _, kind := range append([]Kind{"chunked"}, Kinds...) {
+		form := Plain
+		if kind == "chunked" {
+			kind, form = HTTP, Chunked
+		}
 		for _, how := range lies {
-			if how.unsafe && kind == Stream {
+			if how.only != "" && how.only != kind || kind == Stream && (how.unsafe || strings.Contains(how.name, "refused")) {
 				continue
 			}
-			t.Run(string(kind)+"/"+how.name, func(t *testing.T) {
-				verdict, report := hearLie(t, kind, how)
+			t.Run(fmt.Sprintf("%s/%d/%s", kind, form, how.name), func(t *testing.T) {
+				verdict, report := hearLie(t, kind, form, how)
 				for _, f := range []FindingKind{Lost, Doubled, Mixed, Reordered, Truncated, Broken} {
 					if verdict.Count(f) != how.want[f] {
 						t.Errorf("%d %s, not %d", verdict.Count(f), f, how.want[f])
@@ -209,7 +227,7 @@ func TestLiesAreNamed(t *testing.T) {
 }
 
 // hearLie runs a client against a liar, and judges.
-func hearLie(t *testing.T, kind Kind, how lie) (*Verdict, *Report) {
+func hearLie(t *testing.T, kind Kind, form Form, how lie) (*Verdict, *Report) {
 	path := filepath.Join(t.TempDir(), "journal")
 	journal, err := OpenJournal(path, "liar", kind)
 	if err != nil {
@@ -219,6 +237,9 @@ func hearLie(t *testing.T, kind Kind, how lie) (*Verdict, *Report) {
 	d, err := newDialect(kind)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if kind == Redis {
+		d = redisLiar{}
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -232,7 +253,12 @@ func hearLie(t *testing.T, kind Kind, how lie) (*Verdict, *Report) {
 		}
 		(&liar{t, kind, d, journal}).serve(conn, how)
 	}()
-	c := &Client{Kind: kind, Address: l.Addr().String(), Session: 0x1234567, Next: tenRequests(how.unsafe), Window: 10, Timeout: 30 * time.Second}
+	next := func(number uint64) (Request, bool) {
+		r, more := tenRequests(how.unsafe)(number)
+		r.Form = form
+		return r, more
+	}
+	c := &Client{Kind: kind, Address: l.Addr().String(), Session: lieSession, Next: next, Window: 10, Timeout: 30 * time.Second}
 	report := c.Run(context.Background())
 	entries, err := ReadJournal(path)
 	if err != nil {

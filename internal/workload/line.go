@@ -20,7 +20,7 @@ func (lineDialect) ask(to []byte, r *Request) []byte {
 	return append(to, '\n')
 }
 
-func (lineDialect) hear(in *input, _ *Request) (reply, error) {
+func (lineDialect) hear(in *input, _ waiting) (reply, error) {
 	word, err := in.word(' ', 8)
 	if err != nil {
 		return reply{}, err

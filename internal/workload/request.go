@@ -26,7 +26,9 @@ type Request struct {
 	// Split has the client write the first half, tell (HalfSent), and write the rest when its Events has returned.
 	Split bool `json:"split"`
 
-	chain uint64 // of Stream: the sum of all that the session has said up to here
+	chain    uint64 // of Stream: the sum of all that the session has said up to here
+	from, to int64  // of HTTP, at the server: what part of the content is to be sent
+	ranged   bool   // it was asked for by Range
 }
 
 // check tells what is out of bounds.
@@ -40,8 +42,8 @@ func (r *Request) check() error {
 		return fmt.Errorf("request %d: the %d bytes that it carries are not 0 to %d", r.Number, r.Carry, MaxContent)
 	case r.Hold.For < 0 || r.Hold.For > MaxHold || r.Hold.Where >= holdPlaces:
 		return fmt.Errorf("request %d: a hold is at most %v, at a place that there is", r.Number, MaxHold)
-	case r.Form >= forms:
-		return fmt.Errorf("request %d: there is no form %d", r.Number, r.Form)
+	case r.Form >= forms || r.Unsafe && r.Form > Chunked:
+		return fmt.Errorf("request %d: there is no form %d, or none that is unsafe", r.Number, r.Form)
 	}
 	return nil
 }

@@ -39,7 +39,7 @@ func startServer(t *testing.T, kind Kind, holds Holds) (address, journal string)
 
 // Sessions of all kinds and ways end in peace, and nothing is found.
 func TestPeace(t *testing.T) {
-	for _, kind := range []Kind{Line} {
+	for _, kind := range []Kind{Line, Length, HTTP, Stream} {
 		for _, window := range []int{1, 50} {
 			t.Run(fmt.Sprintf("%s/%d", kind, window), func(t *testing.T) {
 				address, journal := startServer(t, kind, Holds{})
@@ -68,7 +68,7 @@ func TestPeace(t *testing.T) {
 
 // An orchestrator learns where a request is, and everything waits for it.
 func TestEventsAndHolds(t *testing.T) {
-	for _, kind := range []Kind{Line} {
+	for _, kind := range []Kind{Line, Length, HTTP, Stream} {
 		t.Run(string(kind), func(t *testing.T) {
 			holds := Holds{t.TempDir()}
 			address, _ := startServer(t, kind, holds)
