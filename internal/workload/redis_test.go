@@ -71,7 +71,9 @@ func startRedis(t *testing.T) (address, folder string) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.Now().Add(30 * time.Second); ; <-tick.C {
 		if err := LoadRedis(context.Background(), address); err == nil {
 			return address, folder
 		} else if time.Now().After(deadline) {
