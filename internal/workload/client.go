@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
@@ -25,6 +26,7 @@ type Client struct {
 	Together bool                                                                 // requests are written together, as many as Window allows and 64 KiB hold; Next must not wait then
 	Events   func(Event)                                                          // nil: nobody is told. It is called by two goroutines, one at a time for each
 	Timeout  time.Duration                                                        // how long it waits for a byte while a reply is due; a minute if 0
+	Page     *Page                                                                // nil, or with kind HTTP: this page of any server is asked for, and what Next says of requests is of no matter
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error) // nil: a net.Dialer, 10 s
 }
 
@@ -43,9 +45,10 @@ type session struct {
 	said     bool       // all that is to be said is
 	sent     int64
 	unsafe   []uint64
-	writeErr error
+	invalid  error // why a request cannot be sent
 
 	// What follows is the reader's.
+	closing bool      // a reply has said that the connection ends, as its protocol has it
 	last    time.Time // when the last reply was complete
 	skipped []Fault   // replies that came before others: reordered, if those come yet
 }
@@ -67,7 +70,7 @@ func (c *Client) Run(ctx context.Context) *Report {
 
 func (s *session) run(ctx context.Context) {
 	var err error
-	if s.d, err = newDialect(s.Kind); err != nil {
+	if s.d, err = s.dialect(); err != nil {
 		s.report.End, s.report.EndText = EndError, err.Error()
 		return
 	}
@@ -92,9 +95,17 @@ func (s *session) run(ctx context.Context) {
 	s.finish(ctx, err)
 }
 
-func (s *session) tell(kind EventKind, r Request, gap time.Duration) {
+// dialect is the kind's, or that of a page.
+func (c *Client) dialect() (dialect, error) {
+	if c.Page != nil {
+		return c.Page, nil
+	}
+	return newDialect(c.Kind)
+}
+
+func (s *session) tell(kind EventKind, r Request, gap time.Duration, text ...string) {
 	if s.Events != nil {
-		s.Events(Event{kind, s.Session, r, time.Now(), gap})
+		s.Events(Event{kind, s.Session, r, time.Now(), gap, strings.Join(text, " ")})
 	}
 }
 
@@ -122,6 +133,8 @@ func (s *session) finish(ctx context.Context, err error) {
 	r.EndText = err.Error()
 	var doubled *twice
 	switch {
+	case s.invalid != nil:
+		r.End, r.EndText = EndError, s.invalid.Error()
 	case ctx.Err() != nil:
 		r.End = EndStopped
 	case errors.As(err, &doubled):
@@ -133,7 +146,7 @@ func (s *session) finish(ctx context.Context, err error) {
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		r.End = EndClosed
 		r.Faults = append(r.Faults, Fault{FaultTruncated, s.current(), "an end of file within the reply"})
-	case errors.Is(err, io.EOF) && s.said && len(s.due) == 0:
+	case errors.Is(err, io.EOF) && (s.said || s.closing) && len(s.due) == 0:
 		r.End, r.EndText = EndPeace, ""
 	case errors.Is(err, io.EOF):
 		r.End = EndClosed

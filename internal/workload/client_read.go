@@ -24,6 +24,7 @@ func (s *session) read() error {
 		}
 		s.complete(&re, p)
 		if re.closes {
+			s.closing = re.refused == ""
 			return s.goodbye(in)
 		}
 	}
@@ -133,8 +134,8 @@ func (s *session) complete(re *reply, p *pending) {
 		s.report.Answered++
 		s.report.Bytes += re.size
 	}
-	s.tell(kind, p.Request, gap)
-	s.release(p)
+	s.tell(kind, p.Request, gap, re.refused)
+	s.release(p, re.closes)
 }
 
 // goodbye reads to the end behind a reply that said that the connection ends: nobody looks at what comes.
@@ -146,8 +147,8 @@ func (s *session) goodbye(in *input) error {
 	return io.EOF
 }
 
-// release makes room for another request.
-func (s *session) release(p *pending) {
+// release makes room for another request, unless the connection ends.
+func (s *session) release(p *pending, closes bool) {
 	s.mu.Lock()
 	for at := range s.due {
 		if s.due[at] == p {
@@ -167,6 +168,9 @@ func (s *session) release(p *pending) {
 		s.conn.SetReadDeadline(time.Now().Add(s.timeout()))
 	}
 	s.mu.Unlock()
+	if closes {
+		return
+	}
 	<-s.slots
 	if over {
 		s.farewell()

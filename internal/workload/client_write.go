@@ -61,7 +61,11 @@ func (s *session) slot(b *batch) bool {
 // send has r written, together with others where there is more to send.
 func (s *session) send(b *batch, r Request) bool {
 	if err := r.check(); err != nil {
-		return s.failed(err)
+		s.mu.Lock()
+		s.invalid = err
+		s.mu.Unlock()
+		s.conn.Close() // so that nobody waits for what is not sent
+		return false
 	}
 	if r.Split && !s.flush(b) {
 		return false
@@ -74,7 +78,7 @@ func (s *session) send(b *batch, r Request) bool {
 	if r.Split {
 		half := before + (len(b.bytes)-before)/2
 		if _, err := s.conn.Write(b.bytes[:half]); err != nil {
-			return s.failed(err)
+			return false // the reader sees how the connection ended
 		}
 		s.tell(HalfSent, r, 0)
 		b.bytes = b.bytes[half:]
@@ -100,7 +104,7 @@ func (s *session) note(r Request) {
 func (s *session) flush(b *batch) bool {
 	if len(b.bytes) > 0 {
 		if _, err := s.conn.Write(b.bytes); err != nil {
-			return s.failed(err)
+			return false // the reader sees how the connection ended
 		}
 	}
 	for _, r := range b.requests {
@@ -108,14 +112,6 @@ func (s *session) flush(b *batch) bool {
 	}
 	b.bytes, b.requests = b.bytes[:0], b.requests[:0]
 	return true
-}
-
-// failed keeps why writing has ended. What the other side has said until then is still read.
-func (s *session) failed(err error) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.writeErr = err
-	return false
 }
 
 // farewell closes the client's side, once everything is said and answered: the server's end must follow.

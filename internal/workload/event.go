@@ -28,4 +28,5 @@ type Event struct {
 	Request Request // of Ended: none
 	At      time.Time
 	Gap     time.Duration // of Answered and Refused: how long the client had waited for anything
+	Text    string        // of Refused: the error
 }

@@ -9,8 +9,8 @@ import (
 
 // Bounds of a head.
 const (
-	mostHeadLines = 64
-	mostHeadLine  = 4 << 10
+	mostHeadLines = 100
+	mostHeadLine  = 8 << 10
 )
 
 // head is what stands before the content of a request or a reply of HTTP: its first line, and those of its fields that matter here.
@@ -71,13 +71,15 @@ func (in *input) headLine(inside bool) (string, error) {
 }
 
 // length is what Content-Length says; -1 if there is none.
-func (h *head) length() (int64, error) {
+func (h *head) length() (int64, error) { return h.lengthUpTo(MaxContent) }
+
+func (h *head) lengthUpTo(most uint64) (int64, error) {
 	text, given := h.field["content-length"]
 	if !given {
 		return -1, nil
 	}
 	n, err := strconv.ParseUint(text, 10, 63)
-	if err != nil || n > MaxContent {
+	if err != nil || n > most {
 		return -1, wrong("Content-Length: %.40s", text)
 	}
 	return int64(n), nil

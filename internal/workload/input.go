@@ -39,7 +39,7 @@ type input struct {
 	scratch [4096]byte
 }
 
-func newInput(r io.Reader) *input { return &input{Reader: bufio.NewReaderSize(r, 8<<10)} }
+func newInput(r io.Reader) *input { return &input{Reader: bufio.NewReaderSize(r, mostHeadLine)} }
 
 // word reads up to the byte stop, which is taken and not returned; at most longest bytes. An end of file within it is
 // io.ErrUnexpectedEOF, one before it io.EOF.

@@ -61,16 +61,21 @@ func (v *Verdict) Count(kind FindingKind) (n int64) {
 	return n
 }
 
-// String is one line: "0 lost, 0 doubled, 0 mixed", and what else there is.
+// String is one line: the summary and the figures.
 func (v *Verdict) String() string {
+	return fmt.Sprintf("%s (%d sessions, %d requests, %d answered, %d refused, %d unsafe ones carried out, %d bytes)",
+		v.Summary(), v.Sessions, v.Sent, v.Answered, v.Refused, v.CarriedOut, v.Bytes)
+}
+
+// Summary is "0 lost, 0 doubled, 0 mixed", and what else has gone wrong.
+func (v *Verdict) Summary() string {
 	text := fmt.Sprintf("%d lost, %d doubled, %d mixed", v.Count(Lost), v.Count(Doubled), v.Count(Mixed))
 	for _, kind := range []FindingKind{Reordered, Truncated, Broken} {
 		if n := v.Count(kind); n > 0 {
 			text += fmt.Sprintf(", %d %s", n, kind)
 		}
 	}
-	return text + fmt.Sprintf(" (%d sessions, %d requests, %d answered, %d refused, %d unsafe ones carried out, %d bytes)",
-		v.Sessions, v.Sent, v.Answered, v.Refused, v.CarriedOut, v.Bytes)
+	return text
 }
 
 // Add takes the findings and figures of another verdict in, of other sessions.

@@ -22,10 +22,18 @@ func (p Plan) Next(number uint64) (Request, bool) {
 	if number > 1 && p.Pause > 0 {
 		time.Sleep(p.Pause)
 	}
-	if p.Requests > 0 && number > p.Requests || number > MaxNumber || !p.Until.IsZero() && time.Now().After(p.Until) {
+	if number > p.most() || !p.Until.IsZero() && time.Now().After(p.Until) {
 		return Request{}, false
 	}
 	return p.Request(number), true
+}
+
+// most is the last request's number.
+func (p Plan) most() uint64 {
+	if p.Requests == 0 {
+		return MaxNumber
+	}
+	return min(p.Requests, MaxNumber)
 }
 
 // Request is the request with that number.
