@@ -27,7 +27,7 @@ const (
 var floors = map[string]int{
 	"asap": 0, "freeze": 0, "loop": 0, "whence": 0,
 	"heartbeat": 1, "retrieval": 1, "mapping": 1, "protocol": 1, "pool": 1,
-	"session": 2, "dns": 2, "etcd": 2, "handlespace": 2, "registrar": 2, "secure": 2,
+	"session": 2, "dns": 2, "etcd": 2, "handlespace": 2, "registrar": 2, "secure": 2, "rehearse": 2,
 	"proxy": 3, "admin": 3, "upgrade": 3,
 	"cmd":   4,
 	"bench": 5, "test": 5, "examples": 5, "deploy": 5,
