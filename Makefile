@@ -8,11 +8,16 @@ GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 SCHEDULES ?= 10000
 FUZZTIME  ?= 10m
 
+# How long make soak takes, and where it writes.
+DURATION ?= 1h
+OUT      ?= soak-results
+PAGES    ?=
+
 # When the tests of a package hang: far beyond what they take, also on a machine that others load. go test's own ten minutes are not.
 HANGS := -timeout 60m
 
 .NOTPARALLEL:
-.PHONY: check build dist package demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp
+.PHONY: check build dist package demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp soak
 
 check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp package bench-short
 	@echo "make check: all passed"
@@ -63,7 +68,7 @@ vulnerabilities:
 
 # Everything but the end-to-end tests, which have their own targets. Fuzz seeds run here.
 race:
-	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package)?$$')
+	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package|/soak)?$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:
@@ -81,7 +86,12 @@ e2e-race:
 	POOLPROXY_CHECK=1 go test $(HANGS) -race -count=1 ./test/
 
 e2e:
-	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/
+	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/ ./test/soak/
+
+# Both sidecars at work for as long as DURATION says, while something dies every two seconds: nothing may grow, nothing be lost. Writes
+# soak.json, soak.csv and logs to OUT, and with PAGES=docs docs/soak.md and its pictures. Status 1: something was found. Not a part of check.
+soak:
+	go run ./test/soak -duration $(DURATION) -out $(OUT) -write "$(PAGES)"
 
 # In a machine that has SCTP, which qemu emulates: see test/sctplab/README.md. It shall take less than five minutes; a machine that needs
 # more is told so, and nothing fails by that.
