@@ -18,12 +18,11 @@ import (
 
 // deployment is everything that runs: three hosts, which are loopback addresses, and the pool_user.
 type deployment struct {
-	o        options
-	kinds    []kind
-	hosts    []*host
-	user     *process
-	admin    string // of the pool_user
-	journals []string
+	o     options
+	kinds []kind
+	hosts []*host
+	user  *process
+	admin string // of the pool_user
 }
 
 // host is one sidecar with the servers behind it. The last one's sidecar is never killed.
@@ -63,10 +62,7 @@ func deploy(o options) (d *deployment, err error) {
 			return nil, err
 		}
 	}
-	d = &deployment{o: o, admin: at(base(1), adminPort)}
-	if d.kinds, err = kindsThatThereAre(o.log); err != nil {
-		return nil, err
-	}
+	d = &deployment{o: o, admin: at(base(1), adminPort), kinds: kindsThatThereAre(o.log)}
 	defer func() {
 		if err != nil {
 			d.close()
