@@ -6,7 +6,6 @@ import (
 	"net/netip"
 	"regexp"
 	"strings"
-	"testing"
 	"time"
 
 	"github.com/poolproxy/poolproxy/asap"
@@ -19,7 +18,7 @@ import (
 
 // rig is a User and some Elements in virtual time, joined by the TCP mapping. Clients and servers are ends that a test plays by hand.
 type rig struct {
-	t        *testing.T
+	t        tester
 	o        options
 	w        *looptest.World
 	host     *looptest.Host // the user's
@@ -51,12 +50,12 @@ type options struct {
 }
 
 // lines is the protocol of most tests: requests and replies are lines; GET is safe; TELL has no reply.
-func lines(t testing.TB) protocol.Protocol {
+func lines(t tester) protocol.Protocol {
 	return lineProtocol(t, protocol.LineConfig{Abort: []byte("ERR sorry\n"), Safe: []*regexp.Regexp{regexp.MustCompile("^GET")},
 		OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}})
 }
 
-func lineProtocol(t testing.TB, c protocol.LineConfig) protocol.Protocol {
+func lineProtocol(t tester, c protocol.LineConfig) protocol.Protocol {
 	p, err := protocol.NewLine(c)
 	if err != nil {
 		t.Fatal(err)
@@ -65,7 +64,7 @@ func lineProtocol(t testing.TB, c protocol.LineConfig) protocol.Protocol {
 }
 
 // defaults fills in what a test leaves out.
-func (o options) defaults(t testing.TB) options {
+func (o options) defaults(t tester) options {
 	if o.protocol == nil {
 		o.protocol = lines(t)
 	}
@@ -89,7 +88,20 @@ func (o options) defaults(t testing.TB) options {
 	return o
 }
 
-func newRig(t *testing.T, o options) *rig {
+// tester is what a rig needs of a *testing.T, or of a *rapid.T.
+type tester interface {
+	Helper()
+	Log(...any)
+	Logf(string, ...any)
+	Error(...any)
+	Errorf(string, ...any)
+	Fatal(...any)
+	Fatalf(string, ...any)
+	FailNow()
+	Failed() bool
+}
+
+func newRig(t tester, o options) *rig {
 	o = o.defaults(t)
 	r := &rig{t: t, o: o, w: looptest.NewWorld(o.seed)}
 	r.host = r.w.Host("user")
@@ -209,6 +221,7 @@ type station struct {
 	slow     time.Duration // of connecting
 	greeting string        // what new servers say at once
 	refuses  func() bool   // a new association; nil: none
+	court    *court        // judges what is said on its associations; nil: nobody does
 	unread   func() int    // what their processes have not read; less than 0: it cannot be known
 
 	fence func(*Leg, func(error)) // with options.fence
@@ -234,6 +247,9 @@ func (s *station) start(first byte) {
 	s.listener, err = mapping.TCPMapping{}.Listen(s.host, s.at(), s.r.association(), func(a mapping.Association) mapping.Handler {
 		if s.refuses != nil && s.refuses() {
 			return nil
+		}
+		if s.court != nil {
+			return s.court.accept(s.e, a)
 		}
 		if h := s.e.Accept(a); h != nil {
 			return h

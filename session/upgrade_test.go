@@ -5,7 +5,6 @@ import (
 	"flag"
 	"math/rand/v2"
 	"slices"
-	"testing"
 	"time"
 )
 
@@ -115,7 +114,7 @@ func (s *station) upgrade() {
 }
 
 // freezeTwice freezes, and sees to it that it changes nothing.
-func freezeTwice(t *testing.T, freeze func([]byte) ([]byte, error)) []byte {
+func freezeTwice(t tester, freeze func([]byte) ([]byte, error)) []byte {
 	t.Helper()
 	p, err := freeze(nil)
 	if err != nil {
