@@ -185,6 +185,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	e.config = session.ElementConfig{Loop: e.shard.loop, Name: e.name, Server: e.server, Memory: c.Memory,
 		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
+	e.config.Short = func() bool { return e.shard.full(false) }
 	if e.counts == nil {
 		e.config.Comeback = directComeback
 	}

@@ -30,6 +30,10 @@ type ElementConfig struct {
 
 	Full func() bool // reports that no more legs can be taken, whatever MaxLegs says; nil: it does not matter
 
+	// Short reports that memory is short (limits.memory): pool users that do not read what they are answered are cut off earlier, so that many
+	// of them together do not take much more than the limit. nil: it never is.
+	Short func() bool
+
 	// Ours reports whether the legs of this pool user are looked after by this Element. Where several share an address (shards), an
 	// association that has come to the wrong one is ended before it can say what is not known here. nil: all are.
 	Ours func(instance Token) bool
@@ -77,6 +81,8 @@ type Element struct {
 	full   bool // new legs are refused
 	closed bool
 
+	tomb Leg // stands on streams for legs that are over, until their users have said so, too: a user that never does costs no more than that
+
 	ended     endings
 	unhealthy error // what the health check has found
 
@@ -88,7 +94,7 @@ type Element struct {
 
 // NewElement returns an Element without legs.
 func NewElement(c ElementConfig) *Element {
-	e := &Element{c: &c, legs: make(map[Token]*Leg), links: make(map[*elementLink]bool)}
+	e := &Element{c: &c, legs: make(map[Token]*Leg), links: make(map[*elementLink]bool), tomb: Leg{over: true}}
 	e.acks = newAcks(c.Loop, (*Leg).ackDue)
 	return e
 }
@@ -224,7 +230,10 @@ func (l *elementLink) gone() {
 // Receive takes a message of the pool user (mapping.Handler).
 func (l *elementLink) Receive(m mapping.Message) {
 	l.take(m, l, &l.e.c.Trace)
-	if l.e.links[l] && l.a.Queued() > maxAnswers {
+	if !l.e.links[l] {
+		return
+	}
+	if n := l.a.Queued(); n > maxAnswers || n > fewAnswers && l.c.Short != nil && l.c.Short() {
 		l.violate("it does not read what it is answered")
 	}
 }
@@ -259,6 +268,10 @@ func (l *elementLink) control(stream uint16, leg *Leg, m *message) {
 		}
 	case leg == nil || leg.heard:
 		l.violate("a message on a stream that carries no leg")
+	case leg == &l.e.tomb:
+		if m.terminal() {
+			l.streams.remove(stream, false)
+		} // else the user did not know yet
 	default:
 		leg.receive(m)
 	}

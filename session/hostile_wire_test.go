@@ -187,7 +187,7 @@ func (w *wire) check(m spoken, v verdict) {
 	reset, refused := answered(typeReset, CodeProtocol), answered(typeRefused)
 	switch {
 	case v.forgive:
-	case v.what == endsAll && !w.ended, v.what != endsAll && w.ended && w.t.maxQueue < maxAnswers:
+	case v.what == endsAll && !w.ended, v.what != endsAll && w.ended && w.t.maxQueue < fewAnswers:
 		w.t.complain("%v: the association was ended: %v; the protocol: %v %s", m, w.ended, v.what, v.why)
 	case v.what == endsLeg && !reset && !v.maybe, v.what != endsLeg && reset:
 		w.t.complain("%v: the leg was reset: %v; the protocol: %v %s", m, reset, v.what, v.why)

@@ -2,7 +2,6 @@ package session
 
 import (
 	"fmt"
-	"slices"
 	"time"
 )
 
@@ -105,9 +104,10 @@ func (g *Leg) supersede() {
 // user's has come.
 func (g *Leg) finished(abort bool) {
 	g.drop(abort)
-	if g.link == nil || g.heard {
-		g.detach()
+	if g.link != nil && !g.heard && g.link.streams.get(g.stream) == g {
+		g.link.streams.replace(g.stream, &g.e.tomb)
 	}
+	g.detach()
 }
 
 // drop ends the server's connection and frees all memory.
@@ -132,9 +132,8 @@ func (g *Leg) detach() {
 	if g.link != nil && g.link.streams.get(g.stream) == g {
 		g.link.streams.remove(g.stream, false)
 	}
-	if g.waits {
-		g.link.waiting = slices.DeleteFunc(g.link.waiting, func(other *Leg) bool { return other == g })
-		g.waits = false
+	if g.link != nil {
+		g.link.passOver(g, &g.waits)
 	}
 	g.link = nil
 }

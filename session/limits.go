@@ -35,6 +35,9 @@ const (
 
 	// maxAnswers is how much may be queued for a peer that does not read, bytes: well above what a peer that reads can make us queue.
 	maxAnswers = 8 << 20
+
+	// fewAnswers is the same while memory is short: still well above maxQueued, which is what legs that send leave there.
+	fewAnswers = 1 << 20
 )
 
 // farBack reports whether so much of a window has been consumed that the peer should be told at once.

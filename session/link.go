@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/poolproxy/poolproxy/asap"
 	"github.com/poolproxy/poolproxy/loop"
@@ -92,6 +93,14 @@ func (l *link[T]) pump(t *T, waits *bool, piece func(*T) (more bool)) {
 		if !piece(t) {
 			return
 		}
+	}
+}
+
+// passOver takes a leg that is over off those who wait for their turn.
+func (l *link[T]) passOver(t *T, waits *bool) {
+	if *waits {
+		l.waiting = slices.DeleteFunc(l.waiting, func(other *T) bool { return other == t })
+		*waits = false
 	}
 }
 

@@ -54,6 +54,11 @@ func (t *table[T]) add(x *T) (stream uint16, ok bool) {
 	return uint16(next), true
 }
 
+// replace puts x on a stream on which something lives, in place of that.
+func (t *table[T]) replace(stream uint16, x *T) {
+	t.pages[stream>>pageBits][stream&(1<<pageBits-1)] = x
+}
+
 // remove frees the stream. Only streams that add chose are kept for reuse.
 func (t *table[T]) remove(stream uint16, reuse bool) {
 	if t.get(stream) == nil {

@@ -76,12 +76,14 @@ type User struct {
 	policySaid time.Time // when the application's policy was last said to have failed
 
 	thawing []*thawing // sessions that go on with Resume
+
+	tomb userLeg // stands on streams for legs that are over, until their element has said so, too: one that never does keeps no session
 }
 
 // NewUser returns a User without sessions.
 func NewUser(c UserConfig) *User {
 	u := &User{c: c, links: make(map[string][]*userLink), broke: make(map[string]time.Time), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
-		said: make(map[string]time.Time), left: make(map[string]time.Time)}
+		said: make(map[string]time.Time), left: make(map[string]time.Time), tomb: userLeg{over: true}}
 	u.drains.Func = u.Drains
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u

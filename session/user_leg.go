@@ -206,6 +206,8 @@ func (g *userLeg) last(m *message) {
 	g.over = true
 	if g.begun && g.link.streams.get(g.stream) == g {
 		g.link.tell(g.stream, m)
+		g.link.streams.replace(g.stream, &g.s.u.tomb)
+		g.link.passOver(g, &g.waits)
 		return
 	}
 	g.link.remove(g)
@@ -215,6 +217,9 @@ func (g *userLeg) last(m *message) {
 func (g *userLeg) detach() {
 	if g.link != nil && g.link.streams.get(g.stream) == g {
 		g.link.streams.remove(g.stream, true)
+	}
+	if g.link != nil {
+		g.link.passOver(g, &g.waits)
 	}
 	g.link = nil
 }

@@ -93,11 +93,16 @@ func (l *userLink) control(stream uint16, leg *userLeg, m *message) {
 		l.told(m)
 		return
 	}
-	if leg == nil || leg.heard {
+	switch {
+	case leg == nil || leg.heard:
 		l.violate("a message on a stream that carries no leg")
-		return
+	case leg == &l.u.tomb:
+		if m.terminal() {
+			l.streams.remove(stream, true)
+		} // else the element did not know yet
+	default:
+		leg.receive(m)
 	}
-	leg.receive(m)
 }
 
 // greeted takes the element's first message: the association is of use from here on.

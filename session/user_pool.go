@@ -80,7 +80,7 @@ func (u *User) moved(e pool.Element) {
 	}
 	u.links[name] = append(u.links[name], all...)
 	renamed := func(leg *userLeg) {
-		if s := leg.s; s.leg == leg {
+		if s := leg.s; s != nil && s.leg == leg {
 			s.from = name
 			if s.served == e.Name {
 				s.served = name
