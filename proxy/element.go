@@ -35,6 +35,7 @@ type elementSide struct {
 	sctp        mapping.SCTPMapping
 	newcomers   map[stranger]bool // of which it is not known yet which shard is to have them
 	probe       *probe
+	pace        *pace
 	health      *health        // nil: it is not checked, or by the first shard
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
@@ -76,7 +77,7 @@ func newElementSide(s *Shard, b *elementBlock) *elementSide {
 		e.before = s.element(b.before.serial)
 	}
 	if was := e.before; was != nil && was.server == c.Server {
-		e.probe = was.probe
+		e.probe, e.pace = was.probe, was.pace
 		if was.fence.as(c) {
 			e.fence = was.fence
 		}
@@ -173,6 +174,7 @@ func newDirectSide(u *userSide, direct *mapping.Direct, to pool.Element, n *nati
 func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	if e.probe == nil {
 		e.probe = newProbe(e.shard.loop, e.server, e.shard.kernel)
+		e.pace = newPace(e.shard.loop, e.probe.backlog, len(e.shard.common.loops))
 	}
 	if c.Native {
 		e.rules = newNativeElement(e, c)
@@ -241,14 +243,12 @@ type connecting interface {
 
 // dial begins to connect to the server for a leg, or for rules that have none (nil). ends are those of the client's connection.
 func (e *elementSide) dial(r connecting, leg *session.Leg, ends whence.Ends) *serverSocket {
-	header := e.header(ends)
 	s := e.newSocket(r, leg)
 	if e.counts != nil {
 		e.counts.begun.Add(1)
 	}
-	s.connect(r, header)
-	s.Conn = e.shard.dial(e.origin, e.server, header, s.local)
-	s.named() // before the server can ask, where the loop knows it so early
+	s.pend(r, e.header(ends))
+	e.pace.enter(&s.paced)
 	return s
 }
 
@@ -265,6 +265,25 @@ func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
 	return &serverSocket{local: c, limit: &loop.Timer{}, side: e, leg: leg, cookie: cookiePlace{shard: e.shard.index, holder: r}}
 }
 
+// pend has the socket wait for pace to let it connect. The header is what the server is told first (introduce).
+func (c *serverSocket) pend(r connecting, header []byte) {
+	c.Conn, c.waiter, c.header = notYet{c.side.server}, r, header
+	c.owner = c
+	c.moves = c.leg != nil && c.leg.Number > 1
+}
+
+// begin begins to connect.
+func (c *serverSocket) begin() {
+	header := c.header
+	c.connect(c.waiter, header)
+	c.waiter, c.header = nil, nil
+	c.Conn = c.shard.dial(c.side.origin, c.side.server, header, c.local)
+	c.named() // before the server can ask, where the loop knows it so early
+}
+
+// refused has the rules hear that it does not come to a connect.
+func (c *serverSocket) refused(err error) { c.waiter.ConnectFailed(err) }
+
 // connect has the rules hear how connecting ends. The header is what the server is told first (introduce).
 func (c *serverSocket) connect(r connecting, header []byte) {
 	l := c.shard.loop
@@ -274,9 +293,11 @@ func (c *serverSocket) connect(r connecting, header []byte) {
 			err = introduce(c.local, header)
 		}
 		if err != nil {
+			c.side.pace.failed(&c.paced, err)
 			r.ConnectFailed(err)
 			return
 		}
+		c.side.pace.connected(&c.paced)
 		c.named()
 		c.listener = c.side.probe.connected(c.Local().Addr())
 		c.side.fence.connected(c.leg)
@@ -284,6 +305,7 @@ func (c *serverSocket) connect(r connecting, header []byte) {
 	}
 	c.limit.Func = func() {
 		c.connected = nil
+		c.side.pace.failed(&c.paced, errServerTimeout)
 		r.ConnectFailed(errServerTimeout)
 	}
 	l.Schedule(c.limit, l.Now().Add(serverTimeout))
@@ -312,6 +334,10 @@ type serverSocket struct {
 	finished bool // our end has been sent
 	gone     bool // it does not count among the legs any more
 	cookie   cookiePlace
+
+	paced
+	waiter connecting // whose it is, until it begins to connect
+	header []byte     // likewise
 }
 
 // named makes the session's cookie to be had by the address of our end, once that is known.
@@ -333,6 +359,7 @@ func (c *serverSocket) Reset() {
 
 func (c *serverSocket) leave() {
 	c.shard.loop.Cancel(c.limit)
+	c.side.pace.left(&c.paced)
 	c.side.fence.closed(c.leg)
 	c.shard.common.cookies.remove(&c.cookie)
 	if !c.gone && c.side.counts != nil {
@@ -370,6 +397,7 @@ func (e *elementSide) dismantle() {
 	}
 	if !e.shared(func(x *elementSide) bool { return x.probe == e.probe }) {
 		e.probe.close()
+		e.pace.close()
 	}
 }
 

@@ -276,6 +276,10 @@ func (g *giver) element(e *elementSide, c carried) {
 			return
 		}
 		c.state, c.listener = state, server.listener
+		if server.inLine { // there is no connection yet
+			g.pass(&c, -1)
+			return
+		}
 		g.connection(c, server.local, fmt.Sprintf("leg %d of session %d at %s", leg.Number, leg.Session, e.name))
 	})
 }

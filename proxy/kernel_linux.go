@@ -74,6 +74,19 @@ func (k *kernel) listener(at netip.AddrPort) (inode uint32, err error) {
 	return msg.inode(), nil
 }
 
+// backlog is how many connections wait to be accepted by the socket that listens at the address, and how many may. Of several
+// that share the address (SO_REUSEPORT) it is one.
+func (k *kernel) backlog(at netip.AddrPort) (waiting, most int, err error) {
+	msg, err := k.ask(diagRequest(at, netip.AddrPortFrom(at.Addr(), 0), 0))
+	if err != nil {
+		return 0, 0, fmt.Errorf("proxy: sock_diag about %v: %w", at, err)
+	}
+	if msg == nil || msg.state() != tcpListen {
+		return 0, 0, fmt.Errorf("proxy: nobody listens at %v", at)
+	}
+	return int(msg.received()), int(msg.room()), nil
+}
+
 // ask returns what the kernel knows of one socket, nil if there is none. It is valid until the next question.
 func (k *kernel) ask(request []byte) (diagMessage, error) {
 	answer, err := k.exchange(request)
@@ -171,6 +184,7 @@ const (
 
 func (m diagMessage) state() byte      { return m[1] }
 func (m diagMessage) received() uint32 { return binary.NativeEndian.Uint32(m[56:]) } // idiag_rqueue
+func (m diagMessage) room() uint32     { return binary.NativeEndian.Uint32(m[60:]) } // idiag_wqueue, of a listening socket its backlog
 func (m diagMessage) inode() uint32    { return binary.NativeEndian.Uint32(m[68:]) }
 
 // is reports whether the message is about the socket at src that is connected to dst.

@@ -57,3 +57,7 @@ func (*owners) life() life { return present }
 func (*kernel) listener(netip.AddrPort) (uint32, error) { return 0, errors.ErrUnsupported }
 
 func (*kernel) queued(local, remote netip.AddrPort) (n int, ok bool, err error) { return 0, false, nil }
+
+func (*kernel) backlog(netip.AddrPort) (waiting, most int, err error) {
+	return 0, 0, errors.ErrUnsupported
+}

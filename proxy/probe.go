@@ -88,6 +88,15 @@ func (p *probe) connected(from netip.Addr) listenerID {
 	return p.listener
 }
 
+// backlog is how many connections wait for the server to accept them, and how many may; ok is false where the kernel does not know.
+func (p *probe) backlog() (waiting, most int, ok bool) {
+	if p.kernel == nil || !p.local {
+		return 0, 0, false
+	}
+	waiting, most, err := p.kernel.backlog(p.server)
+	return waiting, most, err == nil
+}
+
 // prepare looks at a server of this host before anybody has connected to it, so that its processes are known when it dies.
 func (p *probe) prepare() {
 	if p.kernel != nil && p.server.Addr().IsLoopback() {

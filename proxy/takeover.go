@@ -250,7 +250,13 @@ func (e *elementSide) take(c *carried, fd int) (err error) {
 	}
 	s.rules, s.leg, s.cookie.holder = leg, leg, leg
 	s.named()
-	if leg.Connecting() {
+	switch {
+	case leg.Connecting() && len(c.conn) == 0: // it has waited for its turn
+		s.pend(leg, e.header(leg.Ends))
+		e.pace.again(&s.paced)
+		return nil
+	case leg.Connecting():
+		e.pace.inherited(&s.paced)
 		s.connect(leg, e.header(leg.Ends))
 		return nil
 	}
