@@ -1,6 +1,7 @@
 // Package admin is what a running proxy tells of itself over HTTP: its status and its failovers as JSON, its metrics, and
 // whether it is alive; and the service primitives of nameservice mode. What a request can change is the cookie of a session, which is for
-// the scripts of its server, who is in a pool, which elements are drained, and what is disturbed on purpose. It knows nothing of the proxy but the functions it is given, and its handlespace.
+// the scripts of its server, who is in a pool, which elements are drained, and what is disturbed on purpose; and it can have sessions
+// rehearsed. It knows nothing of the proxy but the functions it is given, and its handlespace.
 package admin
 
 import (
@@ -38,6 +39,9 @@ type Options struct {
 
 	Drains *Drains // GET, PUT and DELETE /v1/drains/{element}
 	Chaos  *Chaos  // GET, POST and DELETE /v1/chaos
+
+	// Rehearse is POST /v1/rehearsals/{pool}: what it returns is made JSON. Its errors may wrap ErrNotRehearsed and pool.ErrUnknownPool.
+	Rehearse func(ctx context.Context, handle string, w Rehearse) (any, error)
 
 	// Handlespace is what /v1/pools/{handle}/primary, /v1/pools/{handle}/next and /v1/registrations ask and change.
 	Handlespace *handlespace.Handlespace
@@ -181,6 +185,9 @@ func routes(o Options) http.Handler {
 	}
 	if o.Chaos != nil {
 		o.Chaos.routes(mux)
+	}
+	if o.Rehearse != nil {
+		mux.HandleFunc("POST /v1/rehearsals/{pool}", rehearsals(o.Rehearse))
 	}
 	if o.Handlespace != nil {
 		(&primitives{o.Handlespace, o.Log}).routes(mux)

@@ -27,6 +27,7 @@ const (
 	Unauthorized   ErrorCode = "unauthorized"
 	NotReloaded    ErrorCode = "not_reloaded"
 	NeedsRestart   ErrorCode = "needs_restart"
+	NotRehearsed   ErrorCode = "not_rehearsed"
 
 	ChaosDenied  ErrorCode = "chaos_denied"
 	ChaosUnknown ErrorCode = "chaos_unknown"
@@ -51,6 +52,7 @@ var codes = []struct {
 }{
 	{ErrNotReloaded, NotReloaded, http.StatusUnprocessableEntity},
 	{ErrNeedsRestart, NeedsRestart, http.StatusConflict}, // these first: they may wrap others
+	{ErrNotRehearsed, NotRehearsed, http.StatusConflict},
 	{pool.ErrUnknownPool, UnknownPool, http.StatusNotFound},
 	{ErrUnauthorized, Unauthorized, http.StatusUnauthorized},
 	{ErrUnknownElement, UnknownElement, http.StatusNotFound},

@@ -316,6 +316,7 @@ func (s *Shard) abandon() {
 }
 
 func (u *userSide) leave() {
+	u.endRehearsal("another process has taken over")
 	var left []*clientSocket
 	u.rules.Sessions(func(s *session.Session) {
 		if c, ok := s.Socket().(*clientSocket); ok {

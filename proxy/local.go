@@ -217,6 +217,11 @@ func (s *Shard) share() int {
 func (s *Shard) starving() {
 	if now := s.loop.Now(); now.Sub(s.starved) > 10*time.Second {
 		s.starved = now
+		for _, u := range s.users {
+			if u.config.Rehearsal != nil {
+				u.rules.DropScripts()
+			}
+		}
 		s.log.Warn("limits.memory is reached: connections wait", "limit", s.config.Limits.Memory, "used", s.loop.Buffers().Total())
 	}
 }

@@ -95,8 +95,11 @@ func (u *userSide) measure(to gauges) {
 	s.add(clientMessages, int64(now.UnprotectedMessages-last.UnprotectedMessages), pool, name, "no")
 	s.add(clientBytes, int64(now.UnprotectedBytes-last.UnprotectedBytes), pool, name, "no")
 	found := map[session.Protection]int{session.Protected: 0, session.Degraded: 0, session.Unprotected: 0, session.Moving: 0}
-	judged, leaving := 0, 0
+	judged, leaving, recorded := 0, 0, 0
 	u.rules.Sessions(func(x *session.Session) {
+		if x.Script() != nil {
+			recorded++
+		}
 		if x.Leaving() {
 			leaving++
 		}
@@ -105,6 +108,9 @@ func (u *userSide) measure(to gauges) {
 		}
 	})
 	to[sessionsStay.of(pool, name)] += leaving
+	if u.config.Rehearsal != nil {
+		to[sessionsRecorded.of(pool, name)] += recorded
+	}
 	for p, n := range found {
 		to[sessionsBy.of(pool, name, string(p))] += n * judged / max(min(judged, mostJudged), 1)
 	}

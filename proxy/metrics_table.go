@@ -64,6 +64,10 @@ var (
 		"pool", "pool_user")
 	failoverLost = metric(Counter, "failover_lost_replies_total", "Requests that were answered by an error.", "pool", "pool_user")
 
+	sessionsRecorded = metric(Gauge, "sessions_recorded", "Sessions that are recorded, so that they can be rehearsed.", "pool", "pool_user")
+	rehearsals       = metric(Counter, "rehearsals_total", "Sessions that were rehearsed, by what came of it: same, joined, different, failed.",
+		"pool", "pool_user", "result")
+
 	poolElements = metric(Gauge, "pool_elements", "Elements that are known of a pool.", "pool")
 	poolAlive    = metric(Gauge, "pool_elements_alive", "Elements of a pool that are believed to be alive.", "pool")
 	poolAge      = metric(Gauge, "pool_age_seconds", "How old it is what the source of a pool has said last.", "pool", "source")

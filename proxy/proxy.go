@@ -38,6 +38,8 @@ type Proxy struct {
 	local       *pool.Local // of the pools without a source
 	handlespace *handlespace.Handlespace
 
+	rehearsing sync.Map // the handles of the pools of which sessions are being rehearsed
+
 	reloading sync.Mutex // held while another configuration is taken
 
 	moving sync.RWMutex // held for writing while the proxy is handed over, for reading while somebody changes what is

@@ -28,6 +28,9 @@ type userSide struct {
 	native   *native      // native elements; else nil
 	sweep    loop.Timer   // runs while something leads to elements that are gone
 	left     bool         // it is not configured any more, or otherwise
+
+	rehearsal *rehearsalSide // of one of its sessions; nil: there is none
+
 	prefaces map[*preface]bool
 	refused  [len(refusals)]uint64    // clients, by the reason
 	warned   [len(refusals)]time.Time // when that was last worth a warning
@@ -54,7 +57,8 @@ func newUserSide(s *Shard, b *userBlock) (*userSide, error) {
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: b.pool.pool, Dialer: dialer,
 		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
-		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Drained: u.drained, Trace: s.trace(c.Name)})
+		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Drained: u.drained, Trace: s.trace(c.Name),
+		Script: u.scripts()})
 	return u, nil
 }
 
@@ -282,8 +286,18 @@ func (u *userSide) stopAccepting() {
 	}
 }
 
+// scripts says which sessions are recorded; nil: none is.
+func (u *userSide) scripts() *session.ScriptConfig {
+	r := u.config.Rehearsal
+	if r == nil {
+		return nil
+	}
+	return &session.ScriptConfig{Memory: r.Memory, Sample: r.Sample, Scarce: func() bool { return u.shard.full(true) }}
+}
+
 func (u *userSide) close() {
 	u.stopAccepting()
+	u.endRehearsal("its pool_user has ended")
 	u.shard.loop.Cancel(&u.sweep)
 	for p := range u.prefaces {
 		p.end()

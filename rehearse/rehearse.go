@@ -206,3 +206,12 @@ func (t *Tally) difference(e *Exchange, at int) *Difference {
 	}
 	return d
 }
+
+// Sum is what all kinds come to.
+func (t *Tally) Sum() (sum Kind) {
+	for _, k := range t.order {
+		sum.Replies, sum.Same, sum.Different = sum.Replies+k.Replies, sum.Same+k.Same, sum.Different+k.Different
+		sum.Joined, sum.Bytes = sum.Joined+k.Joined, sum.Bytes+k.Bytes
+	}
+	return sum
+}

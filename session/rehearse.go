@@ -86,8 +86,7 @@ var (
 )
 
 // Rehearse repeats what was recorded of s. This User is not the one that has s: its pool is the element for rehearsals, alone, and it has
-// UserConfig.Once. done is called once, from the loop, unless the rehearsal is ended before; it may take as long as timeout. The error
-// wraps ErrNothing; then done is not called.
+// UserConfig.Once. done is called once, from the loop; that may take as long as timeout. The error wraps ErrNothing; then done is not called.
 func (u *User) Rehearse(s *Session, timeout time.Duration, done func(Rehearsed)) (*Rehearsal, error) {
 	x := s.script
 	if x == nil {
@@ -129,14 +128,8 @@ func (u *User) stage(socket Socket, id uint64, client string, ends whence.Ends, 
 // over reports whether it has ended.
 func (r *Rehearsal) over() bool { return r.done == nil }
 
-// End ends it early; done is not called. Twice is harmless.
-func (r *Rehearsal) End() {
-	if r.over() {
-		return
-	}
-	r.done = nil
-	r.leave()
-}
+// End ends it early: done is told what there is, within the call. Twice is harmless.
+func (r *Rehearsal) End(reason string) { r.finish(reason) }
 
 // leave lets go of everything: the server's connection is reset.
 func (r *Rehearsal) leave() {

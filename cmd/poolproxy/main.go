@@ -31,6 +31,7 @@ func commands() []command {
 		{"reload", "read the configuration again: [-admin ADDRESS]", reloadCommand},
 		{"drain", "have the sessions of an element leave it: ELEMENT [-timeout DURATION]", drainCommand},
 		{"undrain", "have it get sessions again: ELEMENT", undrainCommand},
+		{"rehearse", "repeat recorded sessions at the pool's element for rehearsals, say what differs: POOL", rehearseCommand},
 		{"resolve", "name the primary server of a pool: POOL", resolveCommand},
 		{"next", "a server has failed, name the next one: POOL LAST [-refresh]", nextCommand},
 		{"register", "put a server into a pool, print the registration's id: POOL -address IP:PORT", registerCommand},

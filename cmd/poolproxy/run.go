@@ -122,6 +122,7 @@ type running interface {
 	Disturb(a proxy.Attack) (proxy.Disturbance, error)
 	Undisturb(id string) error
 	Chaos() proxy.ChaosStatus
+	Rehearse(ctx context.Context, handle string, w proxy.RehearsalWish) (proxy.RehearsalReport, error)
 	Stop(ctx context.Context)
 }
 
@@ -171,6 +172,7 @@ func adminOptions(a *around, started time.Time, again *reloader) admin.Options {
 		Cookies:   cookies(p),
 		Drains:    drains(p),
 		Chaos:     chaosAPI(p),
+		Rehearse:  rehearsals(p),
 		Upgrade:   replace.asked(p),
 		Successor: replace.succeeds(),
 		Reload:    again.wanted(),

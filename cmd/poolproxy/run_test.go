@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -63,6 +64,10 @@ func (p *standIn) Undrain(string) error { return nil }
 
 func (p *standIn) Draining(name string) (proxy.Draining, error) {
 	return proxy.Draining{Element: name, Sessions: []proxy.StayingHere{{ID: 7, Client: "10.0.0.1:5", Reason: "in a transaction"}}}, nil
+}
+
+func (p *standIn) Rehearse(_ context.Context, handle string, w proxy.RehearsalWish) (proxy.RehearsalReport, error) {
+	return proxy.RehearsalReport{}, fmt.Errorf("%w: pool %q has no element for rehearsals", proxy.ErrNotRehearsed, handle)
 }
 
 func (p *standIn) Stop(ctx context.Context) {
