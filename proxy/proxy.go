@@ -154,6 +154,7 @@ func (p *Proxy) Status() Status {
 		}
 	}
 	s.finish()
+	s.Disturbances, _ = p.common.chaos.list()
 	return s
 }
 

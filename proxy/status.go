@@ -21,6 +21,7 @@ type Status struct {
 	Reload       *ReloadStatus       `json:"reload"`          // null: nobody has asked for one
 
 	Registrations []RegistrationStatus `json:"registrations"` // of the pool_elements
+	Disturbances  []Disturbance        `json:"disturbances"`  // that go on because they were asked for
 
 	serving map[[2]string]*int // while it is made: the sessions of an element, by pool and name
 }

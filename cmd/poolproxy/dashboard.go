@@ -20,6 +20,13 @@ func dashboard(s proxy.Status, a proxy.Admin) board.View {
 		v.Sides = append(v.Sides, board.Side{Side: "pool_element", Name: e.Name, Listen: e.Listen, To: e.Server, What: health(e),
 			Well: e.Health == "" || e.Health == "healthy", Sessions: e.Legs, Held: e.Held, Drained: e.Drained})
 	}
+	for _, d := range s.Disturbances {
+		for i := range v.Sides {
+			if x := &v.Sides[i]; x.Side == d.Side && x.Name == d.Name {
+				x.What, x.Well = x.What+", disturbed on purpose: "+d.Kind, false
+			}
+		}
+	}
 	for _, x := range s.Sessions {
 		v.Sessions = append(v.Sessions, board.Session{ID: x.ID, User: x.User, Client: x.Client, Element: x.Element, Leg: x.Leg, State: x.State,
 			Since: x.Since, Up: x.FromClient, Down: x.ToClient, Retained: x.Retained, Protection: x.Protection, Reason: x.Reason,

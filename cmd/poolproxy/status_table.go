@@ -23,6 +23,7 @@ const (
 func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
 	fmt.Fprintf(w, "poolproxy %s, running for %s\n", s.Version, shortDuration(now.Sub(s.Started)))
 	printReload(w, s.Reload, now)
+	printChaos(w, s.Disturbances, now)
 	printPools(w, s.Pools)
 	printSources(w, s.Pools)
 	printSides(w, s)
@@ -46,6 +47,18 @@ func printReload(w io.Writer, s *proxy.ReloadStatus, now time.Time) {
 	if s.Error != "" && s.Failed != nil {
 		fmt.Fprintf(w, "THE LAST RELOAD FAILED %s ago, and has changed nothing: %s\n", shortDuration(now.Sub(*s.Failed)), strings.Map(printable, s.Error))
 	}
+}
+
+// printChaos says, in a line, what is disturbed because somebody has asked for it.
+func printChaos(w io.Writer, active []proxy.Disturbance, now time.Time) {
+	if len(active) == 0 {
+		return
+	}
+	var all []string
+	for _, d := range active {
+		all = append(all, fmt.Sprintf("%s of %s %s for %s more (%s)", d.Kind, d.Side, d.Name, shortDuration(max(0, d.Until.Sub(now))), d.ID))
+	}
+	fmt.Fprintf(w, "DISTURBED ON PURPOSE: %s\n", strings.Map(printable, strings.Join(all, ", ")))
 }
 
 // table writes a title and rows in columns, if there are rows.
