@@ -31,7 +31,7 @@ type bulkRig struct {
 	servers       chan *net.TCPConn
 }
 
-// newBulkRig starts all with protocol stream; pipes is limits.pipes of either sidecar.
+// newBulkRig starts all with protocol stream; pipes is limits.pipes of either sidecar. Both are permitted to be disturbed.
 func newBulkRig(t *testing.T, pipes int) *bulkRig {
 	r := &bulkRig{t: t, servers: make(chan *net.TCPConn, 4)}
 	server := listenLocal(t)
@@ -48,10 +48,10 @@ func newBulkRig(t *testing.T, pipes int) *bulkRig {
 	limits := Limits{Shards: 1, Pipes: pipes}
 	anywhere := netip.MustParseAddrPort("127.0.0.1:0")
 	r.element = r.start(Config{Limits: limits, Elements: []Element{{Name: "e", Listen: anywhere, Server: addrOf(server), Mapping: mapping.TCP,
-		Heartbeat: beat, Memory: 1 << 20, Hold: 30 * time.Second}}})
+		Heartbeat: beat, Memory: 1 << 20, Hold: 30 * time.Second, Chaos: true}}})
 	r.path = newBulkPath(t, r.element.Status().Elements[0].Listen)
 	r.user = r.start(Config{Limits: limits,
-		Pools: []Pool{{Handle: "p", Mapping: mapping.TCP, Elements: []pool.Element{{Name: "e", Address: addrOf(r.path.listener)}}}},
+		Pools: []Pool{{Handle: "p", Chaos: true, Mapping: mapping.TCP, Elements: []pool.Element{{Name: "e", Address: addrOf(r.path.listener)}}}},
 		Users: []User{{Name: "u", Listen: anywhere, Pool: "p", Heartbeat: beat, Memory: 1 << 20,
 			Protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
 			Failover: session.Failover{Resume: 30 * time.Second, Deadline: 30 * time.Second, Attempts: 3}}}})

@@ -63,6 +63,10 @@ func sampleStatus(now time.Time) *proxy.Status {
 				FromUser: 812, ToUser: 2 << 10, Held: 12, Outstanding: 1, Cookie: 16},
 			{ID: 19, Element: "pingpong", User: "10.0.0.22:41000", State: "waiting", Since: now.Add(-time.Second)},
 		},
+		Disturbances: []proxy.Disturbance{
+			{ID: "c7", Kind: "cut", Side: "pool_user", Name: "web", Until: now.Add(12 * time.Second)},
+			{ID: "c8", Kind: "freeze", Side: "pool_element", Name: "a\x1b", Until: now.Add(-time.Second)},
+		},
 		Failovers: []proxy.Record{{User: "web", Record: session.Record{
 			Time: now.Add(-5 * time.Second), Session: 17, Leg: 2, From: "a", To: "b", Kind: session.KindMoved,
 			Cause:   "the server reset its connection",
