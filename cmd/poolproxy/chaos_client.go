@@ -76,11 +76,6 @@ func chaosClientCommand(args []string, stdout, stderr io.Writer) int {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if c.duration > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, c.duration)
-		defer cancel()
-	}
 	run := c.workload
 	if len(c.command) > 0 {
 		run = c.repeat
@@ -106,7 +101,7 @@ func (c *chaosClient) flags(stderr io.Writer) *flag.FlagSet {
 	flags.DurationVar(&c.duration, "for", 0, "how long it goes on; by default until it is interrupted")
 	flags.IntVar(&c.pipeline, "pipeline", 1, "how many requests of a session may wait for their replies at once")
 	flags.Uint64Var(&c.requests, "requests", 1000, "how many requests there are in a session; then another one begins")
-	flags.DurationVar(&c.pause, "pause", 10*time.Millisecond, "how long a session, or a command, waits before the next request or run")
+	flags.DurationVar(&c.pause, "pause", 10*time.Millisecond, "how long a session waits before the next request, or the next pipeline, and a command before its next run")
 	flags.Var(&c.unsafe, "unsafe", "`share` of requests that must not be carried out twice")
 	flags.BoolVar(&c.small, "small", false, "no content longer than 4 KiB: less load, and less is tried")
 	flags.DurationVar(&c.timeout, "timeout", time.Minute, "how long a reply, or a run of the command, may take")
@@ -170,6 +165,14 @@ func (c *chaosClient) checkWorkload(kind workload.Kind, given map[string]bool) e
 	return nil
 }
 
+// begin begins what -for says, when all is prepared.
+func (c *chaosClient) begin(ctx context.Context) (context.Context, context.CancelFunc) {
+	if c.duration > 0 {
+		return context.WithTimeout(ctx, c.duration)
+	}
+	return context.WithCancel(ctx)
+}
+
 // workload runs the built-in one.
 func (c *chaosClient) workload(ctx context.Context) (bool, error) {
 	kind := workload.Kind(c.kind)
@@ -197,6 +200,8 @@ func (c *chaosClient) workload(ctx context.Context) (bool, error) {
 		}
 		fleet.Client.Page, fleet.Plan.Unsafe = page, 0
 	}
+	ctx, cancel := c.begin(ctx)
+	defer cancel()
 	reports := fleet.Run(ctx)
 	entries, err := c.entries()
 	if err != nil {

@@ -37,13 +37,15 @@ func (c *chaosClient) repeat(ctx context.Context) (bool, error) {
 	if err := c.once(ctx, 0, first); err != nil {
 		return false, fmt.Errorf("the first run, to which the others are compared: %w", err)
 	}
+	ctx, cancel := c.begin(ctx)
+	defer cancel()
 	told := newTeller(c)
 	out := &repeated{}
 	var wait sync.WaitGroup
 	var number int64
 	for range c.sessions {
 		wait.Go(func() {
-			for ctx.Err() == nil {
+			for {
 				out.mu.Lock()
 				number++
 				n := number
@@ -51,6 +53,7 @@ func (c *chaosClient) repeat(ctx context.Context) (bool, error) {
 				c.run(ctx, n, first.Bytes(), out, told)
 				select {
 				case <-ctx.Done():
+					return
 				case <-time.After(c.pause):
 				}
 			}

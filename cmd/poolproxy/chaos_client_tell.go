@@ -58,7 +58,7 @@ func (t *teller) event(e workload.Event) {
 		if e.Request.Unsafe {
 			how = "unsafe"
 		}
-		t.line("session %x: request %d (%s) was refused after %v: %s", e.Session, e.Request.Number, how, e.Gap.Round(time.Millisecond), e.Text)
+		t.line("session %x: request %d (%s) was refused: %s", e.Session, e.Request.Number, how, e.Text)
 	case e.Kind == workload.Answered && e.Gap >= toldWait:
 		t.line("session %x: the reply to request %d came after %v", e.Session, e.Request.Number, e.Gap.Round(time.Millisecond))
 	}

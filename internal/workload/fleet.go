@@ -61,10 +61,11 @@ func (f *Fleet) one(ctx context.Context) *Report {
 	f.mu.Lock()
 	c.Session += f.begun
 	plan.Seed = mix(plan.Seed + f.begun)
+	c.Together = c.Window > 1 // nothing waits to be written when Next does: then a whole window is
 	f.begun++
 	f.mu.Unlock()
 	c.Next = func(number uint64) (Request, bool) {
-		if number > 1 && plan.Pause > 0 {
+		if burst := uint64(max(c.Window, 1)); number > 1 && number%burst == 1%burst && plan.Pause > 0 {
 			select {
 			case <-ctx.Done():
 			case <-time.After(plan.Pause):

@@ -66,7 +66,7 @@ func (re *reply) name(text string, of waiting) error {
 // refuse reads the rest of an error.
 func (re *reply) refuse(in *input, due *Request) error {
 	h := &re.http
-	re.refused = fmt.Sprintf("%d %s", h.status, h.head.field["poolproxy-reason"])
+	re.refused = fmt.Sprint(h.status)
 	re.undone = h.status == 503
 	if due != nil && due.method() == "HEAD" {
 		return nil // none of the content that its length speaks of
@@ -78,7 +78,7 @@ func (re *reply) refuse(in *input, due *Request) error {
 	if _, err := io.ReadFull(in, text); err != nil {
 		return within(err, true)
 	}
-	re.refused += fmt.Sprintf(" %.200s", text)
+	re.refused += fmt.Sprintf(" %.200s", strings.TrimSpace(string(text)))
 	return nil
 }
 
