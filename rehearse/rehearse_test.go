@@ -95,6 +95,7 @@ func TestHTTP(t *testing.T) {
 		"date":            {httpReply(monday, "ETag: \"a\"\r\n", "hello"), httpReply(tuesday, "ETag: \"a\"\r\n", "hello"), true, "Mon", "the field Date: each server tells its own time"},
 		"body":            {httpReply(monday, "", "hello 1 and more"), httpReply(monday, "", "hello 2 and more"), false, "1 and", aNumber},
 		"etag":            {httpReply(monday, "ETag: \"abc\"\r\n", "hello"), httpReply(monday, "ETag: \"abd\"\r\n", "hello"), false, "c\"", "the field ETag"},
+		"same etag":       {httpReply(monday, "ETag: \"abc\"\r\n", "hello you"), httpReply(tuesday, "ETag: \"abc\"\r\n", "hello Mia"), false, "Mon", "the field Date: each server tells its own time"},
 		"status":          {httpReply(monday, "", "hello"), strings.Replace(httpReply(monday, "", "hello"), "200 OK", "404 Not Found", 1), false, "200", "the status line"},
 		"order":           {httpReply(monday, "X-A: 1\r\nX-B: 1\r\n", "hello"), httpReply(monday, "X-B: 1\r\nX-A: 1\r\n", "hello"), true, "A: 1", "the fields of the head: their order, or which there are"},
 		"no date changes": {httpReply(monday, "Expires: "+monday+"\r\n", "x"), httpReply(monday, "Expires: "+tuesday+"\r\n", "x"), true, "", "the field Expires: a time"},
@@ -107,6 +108,9 @@ func TestHTTP(t *testing.T) {
 		}
 		if k.First.Cause != c.cause || !strings.HasPrefix(c.client[k.First.Offset:], c.at) {
 			t.Errorf("%s: %+v", name, k.First)
+		}
+		if strings.Contains(k.First.NotJoined, "mixture") != (name == "same etag") {
+			t.Errorf("%s: %s", name, k.First.NotJoined)
 		}
 		if strings.Contains(k.First.Request, "secret") {
 			t.Errorf("%s: the query is told", name)

@@ -1,6 +1,7 @@
 package rehearse
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"regexp"
@@ -20,7 +21,18 @@ type walk struct {
 // maxHead is how much of a request is handed to the protocol to be rewritten.
 const maxHead = 64 << 10
 
-var errShort = errors.New("it did not come in full")
+var (
+	errShort = errors.New("it did not come in full")
+
+	// errValidator is what http does not find out: it asks for the rest only, and what it gets is compared for 4 KiB before the cut.
+	errValidator = errors.New("both have the same validator (ETag, Last-Modified) and different bodies: the rest would be asked for with Range, and the client get a mixture")
+)
+
+// behindHead reports whether the offset is behind the head of a reply of http.
+func behindHead(reply []byte, at int) bool {
+	end := bytes.Index(reply, []byte("\r\n\r\n"))
+	return end >= 0 && at >= end+4
+}
 
 // request is what the protocol says of a message; nil if it does not understand it.
 func (w *walk) request(said []byte) (req *protocol.Request) {
@@ -68,14 +80,18 @@ func (w *walk) join(req *protocol.Request, e *Exchange, delivered protocol.Deliv
 	if len(head) > maxHead {
 		head = nil
 	}
-	_, joiner, err := w.protocol.Join(req, head, delivered)
+	rest, joiner, err := w.protocol.Join(req, head, delivered)
 	if err != nil {
 		return err
 	}
 	end := false
 	for p := e.Again; len(p) > 0 && !end; {
 		var n int
-		if n, _, end, err = joiner.Next(p); err != nil {
+		n, _, end, err = joiner.Next(p)
+		switch {
+		case err != nil && rest != nil && w.protocol.Name() == "http" && behindHead(e.Again, len(e.Again)-len(p)):
+			return fmt.Errorf("%w, %w", errValidator, err)
+		case err != nil:
 			return err
 		}
 		p = p[n:]

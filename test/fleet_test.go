@@ -39,6 +39,8 @@ type fleet struct {
 	admin    string // of the pool_user sidecar
 	user     *process
 	elements []*element
+
+	rehearsals int // for the names of logs
 }
 
 // element is one pool element of a fleet.
