@@ -51,7 +51,7 @@ var guarded = map[string]string{
 }
 
 // timeless folders are the core, to which time is an argument.
-var timeless = []string{"freeze", "heartbeat", "retrieval", "protocol", "session", "mapping", "pool"}
+var timeless = []string{"freeze", "heartbeat", "retrieval", "protocol", "session", "mapping", "pool", "rehearse"}
 
 // source is one Go file of the repository.
 type source struct {
