@@ -68,7 +68,7 @@ vulnerabilities:
 
 # Everything but the end-to-end tests, which have their own targets. Fuzz seeds run here.
 race:
-	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package|/soak)?$$')
+	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package|/soak|/chaos)?$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:

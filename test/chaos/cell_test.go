@@ -1,0 +1,262 @@
+//go:build linux
+
+package chaos
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/poolproxy/poolproxy/internal/workload"
+)
+
+// outcome is what became of one column when a failure struck it.
+type outcome struct {
+	column  *column
+	failure failure
+	state   state
+	struck  int  // sessions that were at the target, in that state, when it struck; without any the cell was missed
+	good    bool // nothing is to be held against it
+	verdict *workload.Verdict
+	gaps    []time.Duration
+
+	protected, unprotected int // sessions
+}
+
+// step is one failure that strikes columns whose sessions are in a state.
+type step struct {
+	target
+	failure  failure
+	state    state
+	subjects []*subject
+	heals    []heal // of what was done before the failure, to be in that state
+}
+
+// play brings sessions of the columns into the state, lets the failure strike, heals it, and judges.
+func (s *step) play() ([]outcome, error) {
+	if err := s.prepare(); err != nil {
+		return nil, err
+	}
+	struck, err := s.aim()
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lead(); err != nil {
+		return nil, err
+	}
+	for _, b := range s.subjects {
+		b.hit(time.Now())
+	}
+	cure, err := s.failure.strike(&s.target)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", s.failure.name, err)
+	}
+	s.release()
+	time.Sleep(s.between(s.failure.lasts))
+	for _, h := range append([]heal{cure}, s.heals...) {
+		if err := h(); err != nil {
+			return nil, fmt.Errorf("healing %s: %w", s.failure.name, err)
+		}
+	}
+	return s.judge(struck)
+}
+
+// between is a time between two others.
+func (s *step) between(t [2]time.Duration) time.Duration {
+	return t[0] + time.Duration(s.random.Int64N(int64(t[1]-t[0])+1))
+}
+
+// prepare begins three sessions in each column, of which one is to send something unsafe, and waits until all are warm; then they come into
+// their state.
+func (s *step) prepare() error {
+	if err := s.world.settle(s.columns); err != nil {
+		return err
+	}
+	for _, c := range s.columns {
+		for i := range 3 {
+			s.subjects = append(s.subjects, c.begin(s.state, i == 2, s.random))
+		}
+	}
+	for _, b := range s.subjects {
+		if !within(b.ready, patience) {
+			return fmt.Errorf("%s: a session does not come to life", b.column.name)
+		}
+	}
+	for _, b := range s.subjects {
+		close(b.set)
+	}
+	for _, b := range s.subjects {
+		within(b.armed, held) // who is not in its state was not struck
+	}
+	return nil
+}
+
+// within waits until a channel is closed.
+func within(c <-chan struct{}, limit time.Duration) bool {
+	select {
+	case <-c:
+		return true
+	default:
+	}
+	select {
+	case <-c:
+		return true
+	case <-time.After(limit):
+		return false
+	}
+}
+
+// aim chooses the host that most sessions are at, and says which these are.
+func (s *step) aim() (struck map[*subject]bool, err error) {
+	at, err := s.world.serving()
+	if err != nil {
+		return nil, err
+	}
+	struck = make(map[*subject]bool)
+	votes := make([]int, len(s.world.hosts))
+	for _, b := range s.subjects {
+		if i, known := at[b.address()]; known {
+			votes[i]++
+		}
+	}
+	for i := range votes {
+		if votes[i] > votes[s.at] {
+			s.at = i
+		}
+	}
+	for _, b := range s.subjects {
+		i, known := at[b.address()]
+		struck[b] = known && i == s.at && within(b.armed, 0)
+	}
+	return struck, nil
+}
+
+// lead does what comes before the failure in some states.
+func (s *step) lead() error {
+	switch s.state {
+	case stateFailover: // the failure strikes where the sessions go
+		first := s.target
+		cure, err := killServers(&first)
+		s.heals = append(s.heals, func() error { _ = cure; return first.restartServers() })
+		s.at = (s.at + 1) % len(s.world.hosts)
+		time.Sleep(s.between([2]time.Duration{0, 15 * time.Millisecond}))
+		return err
+	case stateDrain:
+		at := s.at
+		s.heals = append(s.heals, func() error { return s.each(func(c *column) error { return c.undrain(at) }) })
+		err := s.each(func(c *column) error { return c.drain(at) })
+		time.Sleep(s.between([2]time.Duration{0, 15 * time.Millisecond}))
+		return err
+	case stateUpgrade:
+		s.replace()
+		time.Sleep(s.between([2]time.Duration{0, 150 * time.Millisecond}))
+	}
+	return nil
+}
+
+// replace begins to replace the sidecar of the host, the pool_user's, or both, and sees to it that there are sidecars behind it. An upgrade
+// may fail, since the failure strikes it; nothing may come of that but that the old process goes on.
+func (s *step) replace() {
+	which := [][]int{{s.at}, {-1}, {s.at, -1}}[s.random.IntN(3)]
+	for _, i := range which {
+		p, done := s.world.sidecar(i), make(chan struct{})
+		go func() { // ended by the answer, or by the end of who should give it; the heal waits for it
+			defer close(done)
+			if pid, err := p.host.upgrade(); err == nil {
+				p.current.Store(int64(pid))
+			}
+		}()
+		s.heals = append(s.heals, func() error {
+			<-done
+			if p != s.world.sidecar(i) || p.lives() {
+				return nil // it has been started again already, or need not be
+			}
+			p.kill()
+			if i < 0 {
+				return s.world.startUser()
+			}
+			return s.world.startSidecar(i)
+		})
+	}
+}
+
+func (b *subject) address() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.client
+}
+
+// release lets the sessions go on that wait in their state.
+func (s *step) release() {
+	for _, b := range s.subjects {
+		close(b.struck)
+	}
+}
+
+// judge waits for the ends of all sessions.
+//
+// A session of which half of an unsafe reply was delivered is not protected: what cannot be repeated cannot be joined. Nor is any whose
+// pool_user died.
+func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
+	var all []outcome
+	var errs []error
+	for _, c := range s.columns {
+		var kept, open []*workload.Report
+		o := outcome{column: c, failure: s.failure, state: s.state}
+		for _, b := range s.subjects {
+			if b.column != c {
+				continue
+			}
+			r := <-b.report
+			if struck[b] {
+				o.struck++
+				o.gaps = append(o.gaps, b.gapSeen()...)
+			}
+			if s.failure.endsAll || c.dialect.unprotected || b.unsafe && s.state == stateHalfReply {
+				open = append(open, r)
+			} else {
+				kept = append(kept, r)
+			}
+		}
+		entries, err := c.written()
+		errs = append(errs, err)
+		o.verdict = workload.Judge(kept, entries, workload.Promise{Protected: true, Journals: true})
+		o.verdict.Add(workload.Judge(open, entries, workload.Promise{Journals: true}))
+		o.protected, o.unprotected = len(kept), len(open)
+		if s.failure.endsAll { // the kernel ends the connections of a process that was killed, as it ends others
+			o.verdict.Findings = slices.DeleteFunc(o.verdict.Findings, func(f workload.Finding) bool { return f.Kind == workload.Truncated })
+		}
+		o.good = o.verdict.Good()
+		all = append(all, o)
+	}
+	return all, errors.Join(errs...)
+}
+
+// gapSeen is how long the session had no answer behind the strike; nothing if it never had one.
+func (b *subject) gapSeen() []time.Duration {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.gap == 0 {
+		return nil
+	}
+	return []time.Duration{b.gap}
+}
+
+// written are the entries of all servers.
+func (c *column) written() (all []workload.Entry, err error) {
+	for i, h := range c.world.hosts {
+		entries, err := workload.ReadJournal(h.outer(c.journal(i)))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, entries...)
+	}
+	return all, nil
+}
+
+// newStep makes one, with a seed of its own.
+func newStep(w *world, columns []*column, f failure, s state, seed uint64) *step {
+	return &step{target: target{world: w, columns: columns, random: rand.New(rand.NewPCG(seed, 8))}, failure: f, state: s}
+}
