@@ -84,11 +84,36 @@ func (s *step) prepare() error {
 			return fmt.Errorf("%s: a session does not come to life", b.column.name)
 		}
 	}
+	if err := s.holdRedis(); err != nil {
+		return err
+	}
 	for _, b := range s.subjects {
 		close(b.set)
 	}
 	for _, b := range s.subjects {
 		within(b.armed, held) // who is not in its state was not struck
+	}
+	return nil
+}
+
+// holdRedis has redis servers hold requests, who cannot be told so by the requests.
+func (s *step) holdRedis() error {
+	for _, c := range s.columns {
+		if c.dialect.kind != workload.Redis || s.state == stateIdle || s.state == stateHalfSent || s.state == stateHalfReply {
+			continue
+		}
+		at, err := s.world.serving()
+		if err != nil {
+			return err
+		}
+		for _, b := range s.subjects {
+			if i, known := at[b.address()]; known && b.column == c {
+				if err := c.holdRedis(i); err != nil {
+					return err
+				}
+				break
+			}
+		}
 	}
 	return nil
 }
@@ -197,8 +222,7 @@ func (s *step) release() {
 
 // judge waits for the ends of all sessions.
 //
-// A session of which half of an unsafe reply was delivered is not protected: what cannot be repeated cannot be joined. Nor is any whose
-// pool_user died.
+// A session whose pool_user died is not protected.
 func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 	var all []outcome
 	var errs []error
@@ -214,16 +238,17 @@ func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 				o.struck++
 				o.gaps = append(o.gaps, b.gapSeen()...)
 			}
-			if s.failure.endsAll || c.dialect.unprotected || b.unsafe && s.state == stateHalfReply {
+			if s.failure.endsAll || c.dialect.unprotected || b.unsafe && !c.repeats(s.state) {
 				open = append(open, r)
 			} else {
 				kept = append(kept, r)
 			}
 		}
-		entries, err := c.written()
+		entries, wrong, err := c.written()
 		errs = append(errs, err)
 		o.verdict = workload.Judge(kept, entries, workload.Promise{Protected: true, Journals: true})
 		o.verdict.Add(workload.Judge(open, entries, workload.Promise{Journals: true}))
+		o.verdict.Findings = append(o.verdict.Findings, wrong...)
 		o.protected, o.unprotected = len(kept), len(open)
 		if s.failure.endsAll { // the kernel ends the connections of a process that was killed, as it ends others
 			o.verdict.Findings = slices.DeleteFunc(o.verdict.Findings, func(f workload.Finding) bool { return f.Kind == workload.Truncated })
@@ -234,6 +259,12 @@ func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 	return all, errors.Join(errs...)
 }
 
+// repeats reports whether a session survives in whose unsafe request the failure struck. Not if half of the reply was delivered: what
+// cannot be repeated cannot be joined. Nor if it is http's, and half of it was sent: a server may act on a head.
+func (c *column) repeats(s state) bool {
+	return s != stateHalfReply && (s != stateHalfSent || c.dialect.kind != workload.HTTP)
+}
+
 // gapSeen is how long the session had no answer behind the strike; nothing if it never had one.
 func (b *subject) gapSeen() []time.Duration {
 	b.mu.Lock()
@@ -242,18 +273,6 @@ func (b *subject) gapSeen() []time.Duration {
 		return nil
 	}
 	return []time.Duration{b.gap}
-}
-
-// written are the entries of all servers.
-func (c *column) written() (all []workload.Entry, err error) {
-	for i, h := range c.world.hosts {
-		entries, err := workload.ReadJournal(h.outer(c.journal(i)))
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, entries...)
-	}
-	return all, nil
 }
 
 // newStep makes one, with a seed of its own.

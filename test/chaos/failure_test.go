@@ -32,6 +32,9 @@ func (t *target) each(do func(c *column) error) error {
 	return errors.Join(errs...)
 }
 
+// shared reports whether it is one thing that fails, for all these columns, and not one of each.
+func (f *failure) shared(columns []*column) bool { return f.wide || f.onCable && len(columns) > 1 }
+
 // heal makes everything as it was before the failure.
 type heal = func() error
 
@@ -42,11 +45,15 @@ type failure struct {
 	// wide: it strikes a host, or a process that all columns have in common. Others can strike one column alone.
 	wide bool
 
+	needsEtcd bool // it is etcd that fails
+
 	// endsAll: no session survives it, and none is said to.
 	endsAll bool
 
 	// strike strikes, and returns what makes all as it was.
 	strike func(t *target) (heal, error)
+
+	onCable bool // it is the host's cable that is concerned, or one column's packets on it
 
 	// lasts is how long it is until it is healed: at least, and at most.
 	lasts [2]time.Duration
@@ -69,16 +76,16 @@ var failures = []failure{
 	{id: "server-oom", name: "server out of memory", lasts: briefly, strike: starveServers},
 	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, senseless: noSidecar},
 	{id: "user-kill", name: "pool_user kill -9", wide: true, endsAll: true, lasts: briefly, strike: killUser},
-	{id: "cut", name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, fault{from: true, to: true, lose: 1}), nil }},
-	{id: "one-way", name: "one direction cut", lasts: silently, strike: func(t *target) (heal, error) {
+	{id: "cut", onCable: true, name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, fault{from: true, to: true, lose: 1}), nil }},
+	{id: "one-way", onCable: true, name: "one direction cut", lasts: silently, strike: func(t *target) (heal, error) {
 		from := t.random.IntN(2) == 0
 		return disturb(t, fault{from: from, to: !from, lose: 1}), nil
 	}},
 	{id: "reset", name: "reset injected", lasts: briefly, strike: injectResets},
-	{id: "delay-loss", name: "delay and loss", lasts: [2]time.Duration{200 * time.Millisecond, time.Second}, strike: func(t *target) (heal, error) {
+	{id: "delay-loss", onCable: true, name: "delay and loss", lasts: [2]time.Duration{200 * time.Millisecond, time.Second}, strike: func(t *target) (heal, error) {
 		return disturb(t, fault{from: true, to: true, lose: 0.02 + t.random.Float64()/5, delay: time.Duration(t.random.IntN(50)) * time.Millisecond}), nil
 	}},
-	{id: "etcd-leader", name: "etcd leader lost", wide: true, lasts: [2]time.Duration{200 * time.Millisecond, 1500 * time.Millisecond}, strike: killLeader},
+	{id: "etcd-leader", name: "etcd leader lost", wide: true, needsEtcd: true, lasts: [2]time.Duration{200 * time.Millisecond, 1500 * time.Millisecond}, strike: killLeader},
 	{id: "clock", name: "clock jump", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: jumpClocks},
 	{id: "disk", name: "disk full", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: fillDisks},
 	{id: "descriptors", name: "no descriptors", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: takeDescriptors},

@@ -38,6 +38,9 @@ const (
 	held = 400 * time.Millisecond // how long a server holds a request in whose middle the failure is to strike
 )
 
+// redisReads is what a request may take to a redis that does nothing.
+const redisReads = 5 * time.Millisecond
+
 // sessions numbers them over the whole run; runNumber is in the upper bits, so that journals of another run are seen to be that.
 var (
 	sessions  atomic.Uint64
@@ -123,6 +126,9 @@ func (b *subject) central(random *rand.Rand) workload.Request {
 		r.Hold.Where = []workload.HoldPlace{workload.HoldBeforeDoing, workload.HoldBeforeAnswer}[random.IntN(2)]
 	case stateHalfReply:
 		r.Size = 64 + random.IntN(100_000)
+		if p.Kind == workload.Redis {
+			r.Size += 200_000
+		}
 		r.Hold.Where = workload.HoldHalfAnswered
 	case stateHalfSent:
 		r.Split = true
@@ -166,7 +172,7 @@ func (b *subject) next(number uint64) (workload.Request, bool) {
 
 // wait arms the session when a server holds its request. It ends with that, or with the session.
 func (b *subject) wait() {
-	if b.request.Hold.Where == workload.HoldNowhere {
+	if b.request.Hold.Where == workload.HoldNowhere || b.column.dialect.kind == workload.Redis {
 		return
 	}
 	ctx, stop := context.WithTimeout(context.Background(), held)
@@ -189,6 +195,13 @@ func (b *subject) event(e workload.Event) {
 	case workload.HalfReceived:
 		if central && b.state == stateHalfReply {
 			b.arm()
+			if b.column.dialect.kind == workload.Redis { // which does not hold: the client does not take the rest
+				<-b.struck
+			}
+		}
+	case workload.Sent:
+		if central && b.column.dialect.kind == workload.Redis && b.state != stateHalfReply {
+			time.AfterFunc(redisReads, b.arm)
 		}
 	case workload.HalfSent:
 		if central && b.state == stateHalfSent {

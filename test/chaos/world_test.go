@@ -48,6 +48,7 @@ type column struct {
 	number  int
 	servers []*process // of the world's hosts
 	holds   workload.Holds
+	seen    ledger
 }
 
 // port is the column's own of a range.
@@ -77,7 +78,8 @@ func newWorld(p plan) (*world, error) {
 	}
 	for i, d := range p.dialects {
 		for _, m := range p.mappings {
-			c := &column{world: w, name: d.name + "-" + m, dialect: d, mapping: m, number: i, servers: make([]*process, len(hostNames))}
+			c := &column{world: w, name: d.name + "-" + m, dialect: d, mapping: m, number: i, servers: make([]*process, len(hostNames)),
+				seen: ledger{read: map[string]int64{}, done: map[[2]uint64]string{}}}
 			c.holds.Dir = filepath.Join(w.dir, "holds-"+c.name)
 			w.columns = append(w.columns, c)
 			if err := os.MkdirAll(c.holds.Dir, 0o755); err != nil {
@@ -142,11 +144,17 @@ func (c *column) startServer(i int) error {
 		return err
 	}
 	c.servers[i] = p
-	return p.up(c.port(portServer))
+	if err := p.up(c.port(portServer)); err != nil || c.dialect.kind != workload.Redis {
+		return err
+	}
+	return c.loadRedis(i)
 }
 
 // serverArgs is its command line.
 func (c *column) serverArgs(i int) ([]string, error) {
+	if c.dialect.kind == workload.Redis {
+		return c.redisArgs(i), nil
+	}
 	b, err := binaries()
 	if err != nil {
 		return nil, err
@@ -207,6 +215,12 @@ func (w *world) say(failure, how string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.said[failure] = how
+}
+
+func (w *world) how(failure string) string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.said[failure]
 }
 
 // run starts poolproxy on a host.
