@@ -158,7 +158,7 @@ func (p *Pool) goBack(now time.Time, w Wish) *member {
 	if w.Back == "" {
 		return nil
 	}
-	if m := p.find(w.Back); m != nil && !m.idle(p.policy) && !w.refuses(m) && (m.failures == 0 || !m.retry.After(now)) {
+	if m := p.find(w.Back); m != nil && !m.idle(p.policy) && !w.refuses(m) && !m.full(now) && (m.failures == 0 || !m.retry.After(now)) {
 		return m
 	}
 	return nil
@@ -169,5 +169,5 @@ func (p *Pool) Usable(now time.Time, name string) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.find(name)
-	return m != nil && !m.unused(p.policy) && (m.failures == 0 || !m.retry.After(now))
+	return m != nil && !m.unused(p.policy) && !m.full(now) && (m.failures == 0 || !m.retry.After(now))
 }

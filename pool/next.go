@@ -11,7 +11,7 @@ func (p *Pool) Next(now time.Time, last string) (c Choice, ok bool) {
 	names, err := p.ask(now, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.wished(w); ok {
+	if c, ok := p.wished(now, w); ok {
 		return c, true
 	}
 	r := p.round(now, &w, names)

@@ -17,6 +17,7 @@ type Wish struct {
 type Choice struct {
 	Element
 	Wait  time.Duration
+	Full  bool  // there is none because those that are alive have all the sessions that they take
 	Back  bool  // it is Wish.Back
 	Asked bool  // by the failover order of Wish.After, and not by the policy
 	Err   error // the application's policy failed, see NewSorted; the element was chosen by round robin. To be told an operator
@@ -37,7 +38,7 @@ const (
 // may reports whether an element of that health is of use.
 func (w *Wish) may(m *member, h health, now time.Time) bool {
 	switch {
-	case w.refuses(m):
+	case w.refuses(m), h != either && m.full(now):
 		return false
 	case h == alive:
 		return m.failures == 0
@@ -89,13 +90,13 @@ func (e *Element) at(to netip.AddrPort) bool {
 
 // preferred is the first element of the order that After has asked for which is believed alive, nil if there is none. It is called
 // with p.mu held.
-func (p *Pool) preferred(w Wish) *member {
+func (p *Pool) preferred(now time.Time, w Wish) *member {
 	after := p.find(w.After)
 	if after == nil {
 		return nil
 	}
 	for _, name := range after.order {
-		if m := p.find(name); m != nil && !m.unused(p.policy) && m.failures == 0 && !w.refuses(m) {
+		if m := p.find(name); m != nil && !m.unused(p.policy) && m.failures == 0 && !m.full(now) && !w.refuses(m) {
 			return m
 		}
 	}

@@ -22,6 +22,8 @@ type Element struct {
 	Load        uint32 // how much it is used: 0xffffffff is 100 % (RFC 5356 §3.1)
 	Degradation uint32 // the load that one more session adds
 
+	MaxSessions uint32 // how many sessions of this process it takes at once; 0: no more is said than that it may refuse them
+
 	Revision int64 // of its registration, as its source counts: another one is a new registration, also with the same values
 }
 
@@ -63,6 +65,10 @@ type member struct {
 	retry    time.Time // with failures: not before
 	serves   bool      // it has carried a session since it last failed
 	drained  bool      // it gets no new sessions (Pool.Drain)
+	sessions int       // of this process, that are at it or go there
+	refusals int       // in a row, because it was full
+	room     time.Time // with refusals: it is not asked before
+	refused  time.Time // when it did so last
 	order    []string  // who should be tried first for its sessions if it fails; not changed, only replaced
 	orderBy  [16]byte  // the incarnation of it that has said so
 	given    uint32    // how often it was handed out since its values were told: the degradation counter of RFC 5356 §5.2.2
@@ -79,6 +85,7 @@ type State struct {
 	Retry    time.Time // with Failures: when it may be tried again
 	Order    []string  // who should be tried first for its sessions if it fails, as it has asked for; not to be changed
 	Draining string    // why sessions should leave it; "": they should not
+	Full     bool      // it has all the sessions that it takes, or has said so when it was asked last
 }
 
 // New makes a pool of the elements. The order of round robin is theirs. Policies that draw want a Seed.
@@ -124,7 +131,7 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 	names, err := p.ask(now, w)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c, ok := p.wished(w); ok {
+	if c, ok := p.wished(now, w); ok {
 		return c, true
 	}
 	r := p.round(now, &w, names)
@@ -133,11 +140,14 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 		if m := p.goBack(now, w); m != nil {
 			return Choice{Element: m.Element, Asked: true, Back: true}, true
 		}
-		return Choice{Wait: p.wait(now, w)}, false
+		return Choice{Wait: p.wait(now, w), Full: p.full(now, w)}, false
 	}
 	r.took(i)
 	p.next = r.head
 	m := &p.elements[i]
+	if m.refusals > 0 {
+		m.room = now.Add(pause(m.refusals))
+	}
 	if m.failures > 0 { // one try at a time: the next one waits for this one's outcome, or a pause
 		m.retry = now.Add(pause(m.failures))
 	}
@@ -145,8 +155,8 @@ func (p *Pool) ChooseFor(now time.Time, w Wish) (c Choice, ok bool) {
 }
 
 // wished is the element that somebody's wish names, which hands it out. It is called with p.mu held.
-func (p *Pool) wished(w Wish) (c Choice, ok bool) {
-	m := p.preferred(w)
+func (p *Pool) wished(now time.Time, w Wish) (c Choice, ok bool) {
+	m := p.preferred(now, w)
 	if m == nil {
 		return Choice{}, false
 	}
@@ -185,8 +195,15 @@ func (p *Pool) round(now time.Time, w *Wish, names []string) round {
 func (p *Pool) wait(now time.Time, w Wish) time.Duration {
 	wait := LastPause
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && m.retry.After(now) && !m.unused(p.policy) && !w.refuses(m) {
+		m := &p.elements[i]
+		if m.unused(p.policy) || w.refuses(m) {
+			continue
+		}
+		if m.failures > 0 && m.retry.After(now) {
 			wait = min(wait, m.retry.Sub(now))
+		}
+		if m.room.After(now) {
+			wait = min(wait, m.room.Sub(now))
 		}
 	}
 	return wait
@@ -198,7 +215,7 @@ func (p *Pool) Suspect(now time.Time) (e Element, ok bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range p.elements {
-		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.unused(p.policy) {
+		if m := &p.elements[i]; m.failures > 0 && !m.retry.After(now) && !m.unused(p.policy) && !m.full(now) {
 			m.retry = now.Add(pause(m.failures))
 			return m.Element, true
 		}
@@ -260,7 +277,8 @@ func (p *Pool) States() []State {
 	defer p.mu.Unlock()
 	states := make([]State, len(p.elements))
 	for i, m := range p.elements {
-		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry, Order: m.order, Draining: p.drains[m.Name].why()}
+		states[i] = State{Element: m.Element, Failures: m.failures, Retry: m.retry, Order: m.order, Draining: p.drains[m.Name].why(),
+			Full: m.crowded() || m.refusals > 0}
 	}
 	return states
 }
@@ -286,7 +304,7 @@ func (p *Pool) Others(now time.Time, name string) bool {
 	defer p.mu.Unlock()
 	for i := range p.elements {
 		m := &p.elements[i]
-		if m.Name != name && !m.unused(p.policy) && (m.failures == 0 || !m.retry.After(now)) {
+		if m.Name != name && !m.unused(p.policy) && !m.full(now) && (m.failures == 0 || !m.retry.After(now)) {
 			return true
 		}
 	}

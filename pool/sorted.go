@@ -74,7 +74,7 @@ func call(sort func([]Values) []Values, values []Values) (sorted []Values, err e
 func (p *Pool) values(now time.Time, w Wish) (values []Values) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.preferred(w) != nil {
+	if p.preferred(now, w) != nil {
 		return nil
 	}
 	for _, h := range []health{alive, again} {

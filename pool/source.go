@@ -44,7 +44,7 @@ type Change struct {
 	Gone  []string // there is none any more: it gets no new sessions
 	Moved []string // it is at another address now, which is another element: nothing is known of its health
 
-	Valued []string // it is the same, with other policy values
+	Valued []string // it is the same, with other policy values, or takes more sessions, or fewer
 }
 
 // None reports whether the same elements are where they were; their policy values may be others.
@@ -75,7 +75,7 @@ func (p *Pool) Learn(now time.Time, n News) Change {
 
 // same reports whether nothing is different.
 func (e Element) same(other Element) bool {
-	return e.Name == other.Name && !e.Elsewhere(other) && e.Mapping == other.Mapping && e.values() == other.values() && e.Revision == other.Revision
+	return e.Name == other.Name && !e.Elsewhere(other) && e.Mapping == other.Mapping && e.values() == other.values() && e.MaxSessions == other.MaxSessions && e.Revision == other.Revision
 }
 
 // Follow has told called with what the source says of the pool from now on (Source.Follow), for whoever called it to Learn it; and if the source
@@ -193,7 +193,7 @@ func (p *Pool) stays(was *member, e Element, c *Change) member {
 	case m.Elsewhere(e):
 		c.Moved = append(c.Moved, m.Name)
 		m = member{total: m.total + 1, credit: m.credit, joins: m.joins} // what was learned of it is outdated (Failures)
-	case m.values() != e.values():
+	case m.values() != e.values() || m.MaxSessions != e.MaxSessions:
 		c.Valued = append(c.Valued, m.Name)
 	}
 	m.take(e)

@@ -202,6 +202,8 @@ type Element struct {
 	Memory    int           // bytes of one session's buffers
 	Hold      time.Duration // the longest that a leg is kept for a pool user out of touch
 
+	MaxSessions int // how many its server takes at once; 0: as many as the process
+
 	FenceExec    []string      // a program's path and its arguments, which makes certain that the server is dead; nil: there is none
 	FenceTimeout time.Duration // how long it may take; 0: 10 s
 	Health       *HealthCheck  // nil: the server is not checked

@@ -127,6 +127,7 @@ var settings = map[string]setting{
 	"Callback.Exec":       {hidden: true}, // the arguments of programs may be passwords
 
 	"Element.Memory":         {word: "retrieval.memory"},
+	"Element.MaxSessions":    {word: "max_sessions"},
 	"Element.UDPPort":        {word: "udp_port"},
 	"Element.PPID":           {word: "ppid"},
 	"Element.Native":         {word: "peer", values: peerWords},

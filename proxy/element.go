@@ -185,7 +185,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 		e.probe.dial = e.lookAtNative
 	}
 	e.config = session.ElementConfig{Loop: e.shard.loop, Name: e.name, Server: e.server, Memory: c.Memory,
-		Hold: c.Hold, MaxLegs: e.shard.maxLegs(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
+		Hold: c.Hold, MaxLegs: e.most(), Connect: e.connect, Listening: e.listening, Unread: e.unread,
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	e.config.Short = func() bool { return e.shard.full(false) }
 	if e.counts == nil {
@@ -198,7 +198,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	}
 	if e.counts != nil && e.shard.spreads() {
 		e.config.Ours = e.shard.ours
-		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.shard.maxLegs()) }
+		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.most()) }
 	}
 	if e.fence != nil {
 		e.config.Fence = e.fence.ask
@@ -410,6 +410,14 @@ func (e *elementSide) shared(has func(*elementSide) bool) bool {
 // ours reports whether the legs of a pool user are this shard's.
 func (s *Shard) ours(instance session.Token) bool {
 	return instance.Spread(len(s.common.loops)) == s.index
+}
+
+// most is how many sessions the element takes.
+func (e *elementSide) most() int {
+	if e.block != nil && e.block.config.MaxSessions > 0 {
+		return min(e.block.config.MaxSessions, e.shard.maxLegs())
+	}
+	return e.shard.maxLegs()
 }
 
 func (s *Shard) maxLegs() int {

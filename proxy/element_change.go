@@ -88,8 +88,8 @@ func (s *Shard) limitLegs() {
 }
 
 func (e *elementSide) limit() {
-	if r, is := e.rules.(*session.Element); is && e.config.MaxLegs != e.shard.maxLegs() {
-		e.config.MaxLegs = e.shard.maxLegs()
+	if r, is := e.rules.(*session.Element); is && e.config.MaxLegs != e.most() {
+		e.config.MaxLegs = e.most()
 		r.Change(e.config)
 	}
 }

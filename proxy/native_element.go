@@ -34,7 +34,7 @@ func newNativeElement(e *elementSide, c Element) *nativeElement {
 // Why a native association is refused.
 var (
 	errNativeStopping = errors.New("poolproxy is stopping")
-	errNativeFull     = errors.New("limits.sessions is reached")
+	errNativeFull     = errors.New("max_sessions, or limits.sessions, is reached")
 	errNativePause    = errors.New("this mapping cannot have a pool user wait")
 )
 
@@ -53,7 +53,7 @@ func (n *nativeElement) Accept(a mapping.Association) mapping.Handler {
 		err = errNativePause
 	case n.refuse || n.drains:
 		err = errNativeStopping
-	case len(n.sessions) >= n.element.shard.maxLegs():
+	case len(n.sessions) >= n.element.most():
 		err = errNativeFull
 	}
 	if err != nil { // the pool user comes again, often: only what an operator can change is worth more than debug

@@ -44,6 +44,7 @@ type PoolElement struct {
 	Failures int    `json:"failures"` // in a row
 	Sessions int    `json:"sessions"` // of this sidecar
 	Draining string `json:"draining"` // why its sessions should leave it; "": they should not
+	Full     bool   `json:"full"`     // it has all the sessions that it takes, or has said so when it was asked last
 
 	Load *float64 `json:"load"` // as its source or the configuration says, 1 is 100 %; null: the policy does not read it
 

@@ -173,7 +173,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 			load = &share
 		}
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
-			Failures: e.Failures, Load: load, Order: append([]string{}, e.Order...), Draining: e.Draining})
+			Failures: e.Failures, Load: load, Order: append([]string{}, e.Order...), Draining: e.Draining, Full: e.Full})
 	}
 	p.Source = s.sourceStatus(c)
 	return p

@@ -57,7 +57,7 @@ func newUserSide(s *Shard, b *userBlock) (*userSide, error) {
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: b.pool.pool, Dialer: dialer,
 		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
-		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Drained: u.drained, Trace: s.trace(c.Name),
+		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Room: u.room, Drained: u.drained, Trace: s.trace(c.Name),
 		Script: u.scripts()})
 	return u, nil
 }
@@ -260,6 +260,11 @@ func (c *clientSocket) leave() {
 // found has the other shards' sessions that wait for an element look again.
 func (u *userSide) found() {
 	u.elsewhere((*session.User).Wake)
+}
+
+// room has a session of each other shard that waits for room look for it.
+func (u *userSide) room() {
+	u.elsewhere((*session.User).LookForRoom)
 }
 
 // drained has the other shards look which elements are drained.

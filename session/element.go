@@ -300,7 +300,7 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 		return
 	}
 	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed || l.e.c.Full != nil && l.e.c.Full() {
-		leg.refuse("leg", CodeBusy, "")
+		leg.refuse("leg", CodeBusy, l.e.whyFull())
 		return
 	}
 	if err := l.e.unhealthy; err != nil {
@@ -318,6 +318,14 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 		l.e.c.Cookie(leg, leg.cookie.bytes)
 	}
 	leg.out.socket = leg.c.Connect(leg)
+}
+
+// whyFull is what is said of a refusal with CodeBusy.
+func (e *Element) whyFull() string {
+	if e.full || e.closed {
+		return "it is stopping"
+	}
+	return fmt.Sprintf("it takes %d sessions at once (max_sessions, limits.sessions)", e.c.MaxLegs)
 }
 
 // resume attaches a leg that lost its association to this one.

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/mapping"
-	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/retrieval"
 )
@@ -26,6 +25,8 @@ type failure struct {
 
 // legOpen notes that the leg's server is connected.
 func (s *Session) legOpen() {
+	s.gotIn()
+	s.u.c.Pool.HasRoom(s.leg.link.element.Name, s.placed)
 	s.u.found(s.leg.link.element.Name)
 	s.heard = s.u.c.Loop.Now()
 	if s.record != nil {
@@ -129,6 +130,11 @@ func (s *Session) elementFailed(code Code) {
 	switch code {
 	case CodeServer, CodeServerEnded, CodeServerReset:
 		s.u.c.Pool.Unreachable(s.u.c.Loop.Now(), s.from)
+	case CodeBusy:
+		if s.entered != "" {
+			s.u.c.Pool.Full(s.u.c.Loop.Now(), s.entered)
+			s.entered = ""
+		}
 	default:
 		s.u.c.Pool.Failed(s.u.c.Loop.Now(), s.from)
 	}
@@ -218,6 +224,7 @@ func (s *Session) failed(f failure) {
 	leg := s.leg
 	leg.over = true
 	s.leg = nil
+	s.exit()
 	s.failedOver = s.failedOver || leg.open || leg.highest > 0
 	if next.whole {
 		s.rewind()
@@ -271,67 +278,6 @@ func (s *Session) rewind() {
 	}
 }
 
-// place looks for an element that carries on what next says.
-func (s *Session) place(next *plan) {
-	s.next = next
-	now := s.u.c.Loop.Now()
-	if !now.Before(s.deadline) {
-		s.tooLate()
-		return
-	}
-	if now.Before(s.notYet) {
-		s.u.c.Loop.Schedule(&s.timer, earlier(s.notYet, s.deadline))
-		return
-	}
-	choice, ok := s.u.c.Pool.ChooseFor(now, pool.Wish{After: s.served, Not: s.shuns(now), Back: s.back})
-	if !ok {
-		s.u.waiting[s] = true
-		s.u.c.Loop.Schedule(&s.timer, earlier(now.Add(choice.Wait), s.deadline))
-		return
-	}
-	if choice.Err != nil {
-		s.u.policyFailed(choice.Err)
-	}
-	e := choice.Element
-	delete(s.u.waiting, s)
-	if choice.Back {
-		s.goesBack(now)
-	}
-	if suspect, ok := s.u.c.Pool.Suspect(now); ok && s.u.lookAt(suspect) && !choice.Asked && s.shunned == nil {
-		e = suspect
-	}
-	s.u.c.Loop.Schedule(&s.timer, s.deadline)
-	s.legs++
-	s.placed = now
-	leg := &userLeg{s: s, number: s.legs, spans: next.spans, joiner: next.joiner}
-	if !s.opaque {
-		leg.replies = s.u.c.Protocol.Replies()
-	}
-	if s.whole && s.history.Bytes() > 0 {
-		leg.verifier = s.history.Verify()
-	}
-	leg.restore = newRestore(leg)
-	s.leg, s.from = leg, e.Name
-	if s.record != nil {
-		s.record.Messages, s.record.Bytes = next.messages, next.bytes
-		s.record.Choose = now.Sub(s.record.Time)
-		s.record.Tried++
-	}
-	s.u.linkTo(e).add(leg)
-}
-
-// tooLate ends the search for an element: with the protocol's own error for what waits, if it has one, and then the search goes on.
-func (s *Session) tooLate() {
-	reason := fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline)
-	switch {
-	case !s.expired(reason):
-		s.refuse(reason)
-	case !s.done && !s.closing:
-		s.deadline = s.u.c.Loop.Now().Add(s.u.c.Failover.Deadline)
-		s.place(s.next)
-	}
-}
-
 // wake runs when it is time to look for an element again, when the deadline has passed, and when closing has taken too long.
 func (s *Session) wake() {
 	switch {
@@ -339,6 +285,7 @@ func (s *Session) wake() {
 	case s.closing:
 		s.over(s.out.spill.Len() > 0)
 	case s.leg == nil:
+		s.leaveLine()
 		s.place(s.next)
 	case s.leg.gaveUp != "":
 		leg := s.leg

@@ -11,6 +11,7 @@ import (
 var notFrozen = map[string]string{
 	"Session.u": "the new process's", "Session.requests": "", "Session.opaque": "the protocol says it", "Session.done": "who has ended is not frozen",
 	"Session.silence": "", "Session.script": "it is dropped: whoever is served by another process is not recorded from the beginning", "Session.out": "",
+	"Session.entered": "ThawSession finds it", "Session.inLine": "it looks for an element anew", "Session.letIn": "it loses its turn",
 	"userLeg.s": "", "userLeg.link": "legPlace", "userLeg.stream": "of the association", "userLeg.waits": "of the association", "userLeg.owes": "of the association",
 	"userLeg.lastUnsafe": "goOn finds it", "userLeg.leaving": "User.Drains finds it", "userLeg.stays": "User.Drains finds it", "userLeg.inVain": "User.Drains finds it",
 	"userLeg.stuck": "User.Drains finds it", "userLeg.heldSince": "User.Drains finds it", "userLeg.over": "the session's leg is not over", "userLeg.heard": "the session's leg is not over",

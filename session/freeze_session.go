@@ -76,7 +76,7 @@ func (t *thawing) search(c *freeze.Coder) {
 	if !c.Thaws() {
 		t.timer, t.silence, t.waiting = s.timer.At(), s.silence.At(), s.u.waiting[s]
 	}
-	freezeTimer(c, s.timer.Armed(), &t.timer)
+	freezeTimer(c, s.timer.Armed() && !s.inLine, &t.timer) // who waits for room looks for an element anew
 	freezeTimer(c, s.silence.Armed(), &t.silence)
 	c.Bool(&t.waiting)
 }

@@ -70,7 +70,7 @@ func (g *Leg) terminal(m *message) {
 func (g *Leg) refuse(what string, code Code, text string) {
 	level := byte('i')
 	switch code {
-	case CodeServer, CodeHealth:
+	case CodeServer, CodeHealth, CodeBusy:
 		level = 'd' // the pool user says it, and tries again often
 	case CodeUnauthorized, CodeProtocol, CodeCookie:
 		level = 'w'

@@ -64,6 +64,8 @@ func (u *User) ThawSession(p []byte, socket Socket) (*Session, error) {
 	u.sessions[s.ID] = s
 	if s.leg != nil {
 		s.leg.thaw(&t.place)
+		s.entered = s.leg.link.element.Name
+		u.c.Pool.Stay(s.entered)
 	}
 	u.thawing = append(u.thawing, t)
 	return s, nil
@@ -204,4 +206,6 @@ func (u *User) Leave() {
 	clear(u.links)
 	u.acks.stop()
 	u.c.Loop.Cancel(&u.drains)
+	u.c.Loop.Cancel(&u.room.timer)
+	u.closed = true
 }

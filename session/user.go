@@ -54,6 +54,10 @@ type UserConfig struct {
 	// Once: a leg that fails ends its session, in a rehearsal.
 	Once bool
 
+	// Room is told when a session has left an element that was full: others that share the pool may have sessions that wait for that
+	// (LookForRoom). nil: there are none.
+	Room func()
+
 	Trace Trace
 }
 
@@ -67,6 +71,7 @@ type User struct {
 	acks     *acks[userLeg]
 	traffic  Traffic
 	waiting  map[*Session]bool    // for an element that may be tried
+	room     queues               // for one that has room
 	said     map[string]time.Time // when an element was last said not to be reached, by its name
 
 	drains loop.Timer           // runs while sessions should leave their elements
@@ -75,6 +80,7 @@ type User struct {
 
 	policySaid time.Time // when the application's policy was last said to have failed
 
+	closed  bool
 	thawing []*thawing // sessions that go on with Resume
 
 	tomb userLeg // stands on streams for legs that are over, until their element has said so, too: one that never does keeps no session
@@ -85,6 +91,8 @@ func NewUser(c UserConfig) *User {
 	u := &User{c: c, links: make(map[string][]*userLink), broke: make(map[string]time.Time), sessions: make(map[uint64]*Session), waiting: make(map[*Session]bool),
 		said: make(map[string]time.Time), left: make(map[string]time.Time), tomb: userLeg{over: true}}
 	u.drains.Func = u.Drains
+	u.room.timer.Func = u.lookForRoom
+	u.room.later = u.roomNow
 	u.acks = newAcks(c.Loop, (*userLeg).ackDue)
 	return u
 }
@@ -121,6 +129,7 @@ func (u *User) accept(socket Socket, client string, ends whence.Ends) *Session {
 
 // Close resets all clients and ends all associations. Nothing is called afterwards. Twice is harmless.
 func (u *User) Close() {
+	u.closed = true
 	for _, s := range u.sessions {
 		s.because(EndStopped, "the pool_user's sidecar was stopped")
 		if s.leg != nil {
@@ -135,6 +144,7 @@ func (u *User) Close() {
 	clear(u.links)
 	u.acks.stop()
 	u.c.Loop.Cancel(&u.drains)
+	u.c.Loop.Cancel(&u.room.timer)
 }
 
 // Sessions calls f for every session.
@@ -180,11 +190,21 @@ func (u *User) found(element string) {
 	if news := u.c.Pool.Serves(element); news && u.c.Found != nil {
 		u.c.Found()
 	}
-	u.Wake()
+	u.wakeWaiting()
+	u.letIn(2)
 }
 
 // Wake has sessions that wait for an element look at once whether there is one.
 func (u *User) Wake() {
+	u.wakeWaiting()
+	u.letIn(u.room.len())
+}
+
+// LookForRoom has one of the sessions that wait for room look whether there is any.
+func (u *User) LookForRoom() { u.letIn(1) }
+
+// wakeWaiting has those look that wait for an element that may be tried.
+func (u *User) wakeWaiting() {
 	if len(u.waiting) == 0 {
 		return
 	}

@@ -81,7 +81,7 @@ func (u *User) moved(e pool.Element) {
 	u.links[name] = append(u.links[name], all...)
 	renamed := func(leg *userLeg) {
 		if s := leg.s; s != nil && s.leg == leg {
-			s.from = name
+			s.from, s.entered = name, "" // the element that has the name now is another one
 			if s.served == e.Name {
 				s.served = name
 			}

@@ -89,6 +89,9 @@ type Session struct {
 	next          *plan                // what the coming leg has to send
 	deadline      time.Time
 	placed        time.Time  // when the leg was begun
+	entered       string     // the element among whose sessions it counts; "": none
+	inLine        bool       // it waits for room (queues)
+	letIn         bool       // it was the first in its line, and has not been taken yet
 	back          string     // the element that it has left because that is drained; "" once another one serves it
 	returns       int        // how often it has gone back there
 	departs       time.Time  // it does not leave before
@@ -378,4 +381,6 @@ func (s *Session) over(abort bool) {
 	s.awaiting = queue[*retrieval.Message[*request]]{}
 	delete(s.u.sessions, s.ID)
 	delete(s.u.waiting, s)
+	s.leaveLine()
+	s.exit()
 }

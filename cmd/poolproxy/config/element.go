@@ -39,6 +39,8 @@ func (r *reader) readElement(b *hclsyntax.Block) {
 			"mapping": r.elementMapping(&e.Mapping),
 			"hold":    r.duration(&e.Hold, 0, mostTime),
 
+			"max_sessions": r.integer(&e.MaxSessions, 1, 1_000_000),
+
 			"paths":    r.paths(&e.Paths),
 			"udp_port": r.port(&e.UDPPort),
 			"peer":     word(r, &e.Native, peers),

@@ -97,7 +97,7 @@ func (p *poolBlock) allowed() (all []proxy.ElementName) {
 func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 	e := poolElement{at: b.DefRange()}
 	e.Name = label(b)
-	priority, weight, rehearsal := 0, 1, false
+	priority, weight, most, rehearsal := 0, 1, 0, false
 	e.seen = r.block(b, &shape{
 		what:   "an element of a pool",
 		labels: []string{"name"},
@@ -106,6 +106,8 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 			"paths":    r.paths(&e.Paths),
 			"priority": r.integer(&priority, 0, math.MaxInt32),
 			"weight":   r.integer(&weight, 0, math.MaxInt32),
+
+			"max_sessions": r.integer(&most, 1, 1_000_000),
 
 			"load":        r.share(&e.Load),
 			"degradation": r.share(&e.Degradation),
@@ -118,6 +120,7 @@ func (r *reader) readPoolElement(p *poolBlock, b *hclsyntax.Block) {
 		misplaced: map[string]string{"health_check": inElement, "peer": inPool, "ppid": inPool, "chaos": inPool},
 	})
 	e.Priority, e.Weight = uint32(priority), uint32(weight)
+	e.MaxSessions = uint32(most)
 	if rehearsal {
 		p.rehearsals = append(p.rehearsals, e)
 		return

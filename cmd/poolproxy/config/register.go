@@ -81,7 +81,7 @@ func (r *reader) checkRegisters(e *elementBlock) {
 		}
 		r.checkRegistry(g)
 		r.settlePolicy(g)
-		r.checkLoad(g)
+		r.checkLoad(g, e.MaxSessions)
 		r.checkRegistered(e, g)
 		r.checkValues(g)
 		e.Register = append(e.Register, g.Register)
@@ -118,8 +118,8 @@ func (r *reader) settlePolicy(g *registerBlock) {
 	g.Policy = p.Policy
 }
 
-// checkLoad finds out where the load is known from, and what contradicts that.
-func (r *reader) checkLoad(g *registerBlock) {
+// checkLoad finds out where the load is known from, and what contradicts that. most is how many sessions the pool_element takes; 0: it does not say.
+func (r *reader) checkLoad(g *registerBlock, most int) {
 	exec, program := g.seen["load_exec"]
 	if program {
 		g.LoadFrom = proxy.LoadExec
@@ -135,6 +135,9 @@ func (r *reader) checkLoad(g *registerBlock) {
 	}
 	if g.MaxSessions == 0 {
 		g.MaxSessions = r.config.Limits.Sessions
+		if most > 0 {
+			g.MaxSessions = min(g.MaxSessions, most)
+		}
 	}
 	if g.LoadFrom == proxy.LoadSessions && !given(g.seen, "degradation") {
 		g.Degradation = uint32(math.MaxUint32 / g.MaxSessions)

@@ -1,0 +1,82 @@
+package pool
+
+import (
+	"testing"
+	"time"
+)
+
+// An element with all the sessions that it takes is not chosen; nothing is held against it, and it is chosen again when one has left.
+func TestFullByCount(t *testing.T) {
+	p := New("things", RoundRobin, []Element{{Name: "a", MaxSessions: 1}, {Name: "b", MaxSessions: 2}})
+	now := time.Unix(1000, 0)
+	count := map[string]int{}
+	for range 3 {
+		c, ok := p.ChooseFor(now, Wish{})
+		if !ok || !p.Enter(c.Element.Name) {
+			t.Fatalf("%+v, %v", c, ok)
+		}
+		count[c.Element.Name]++
+	}
+	if count["a"] != 1 || count["b"] != 2 {
+		t.Errorf("%v", count)
+	}
+	if c, ok := p.ChooseFor(now, Wish{}); ok || !c.Full || p.Enter("a") {
+		t.Errorf("a fourth one: %+v, %v", c, ok)
+	}
+	if p.Others(now, "a") || p.Usable(now, "b") {
+		t.Error("a full element is believed to be of use")
+	}
+	if !p.Exit("b") {
+		t.Error("it was not full")
+	}
+	if c, ok := p.ChooseFor(now, Wish{}); !ok || c.Element.Name != "b" {
+		t.Errorf("behind that %+v, %v", c, ok)
+	}
+	for _, s := range p.States() {
+		if s.Failures != 0 || s.Full != (s.Name == "a") {
+			t.Errorf("%+v", s)
+		}
+	}
+}
+
+// One that has refused is asked by one session at a time, less and less often, until it takes one that went there later than the refusal.
+func TestFullByRefusal(t *testing.T) {
+	p := New("things", RoundRobin, []Element{{Name: "a"}})
+	now := time.Unix(1000, 0)
+	asked := 0
+	for range 1000 { // a second
+		if c, ok := p.ChooseFor(now, Wish{}); ok {
+			p.Enter(c.Element.Name)
+			p.Full(now, c.Element.Name)
+			asked++
+		} else if !c.Full || c.Wait > LastPause {
+			t.Fatalf("%+v", c)
+		}
+		now = now.Add(time.Millisecond)
+	}
+	if asked < 5 || asked > 8 {
+		t.Errorf("it was asked %d times within a second", asked)
+	}
+	p.HasRoom("a", now.Add(-time.Second))
+	if !p.States()[0].Full {
+		t.Error("one that went there before the refusal says nothing")
+	}
+	p.HasRoom("a", now)
+	if _, ok := p.ChooseFor(now, Wish{}); !ok || p.States()[0].Full {
+		t.Error("it is not chosen, though it has room")
+	}
+}
+
+// Sessions of an element that has left the pool and come back, or was never in it, do no harm.
+func TestFullOfStrangers(t *testing.T) {
+	p := New("things", RoundRobin, []Element{{Name: "a", MaxSessions: 1}})
+	p.Stay("a")
+	p.Update(nil)
+	if p.Exit("a") || !p.Enter("a") {
+		t.Error("one that is not there is full")
+	}
+	p.Update([]Element{{Name: "a", MaxSessions: 1}})
+	if p.Exit("a") || !p.Enter("a") || p.Enter("a") {
+		t.Error("it does not begin anew")
+	}
+}
