@@ -25,6 +25,9 @@ type answer struct {
 	whole bool // nothing was left out of its additional section for want of room
 }
 
+// asks is how one server is asked one question: askServer.
+type asks func(ctx context.Context, server netip.AddrPort, timeout time.Duration, name string, kind uint16) (answer, error)
+
 // ask puts one question to the servers, one after another, until one of them knows: that there are no such records is knowledge too.
 func (l *lookup) ask(name string, kind uint16) (answer, error) {
 	ctx := l.ctx
@@ -38,7 +41,7 @@ func (l *lookup) ask(name string, kind uint16) (answer, error) {
 	var why []string
 	for round := range rounds {
 		for _, server := range servers {
-			a, problem := askServer(ctx, server, l.c.Timeout, name, kind)
+			a, problem := l.put(ctx, server, l.c.Timeout, name, kind)
 			if problem == nil {
 				l.knows = server
 				return a, nil

@@ -25,12 +25,19 @@ type lookup struct {
 	ttl      uint32 // the least of what has been used, in seconds
 	elements map[netip.AddrPort]pool.Element
 	hosts    map[string][]wire.RR // the addresses of those that were found, by their names in small letters
+	put      asks                 // how one server is asked
 	knows    netip.AddrPort       // the server that has answered last: it is asked first from then on. A dead one is waited for once
 }
 
 // look finds the elements that DNS has under the name.
 func look(ctx context.Context, c *Config, name string) ([]pool.Element, time.Duration, error) {
-	l := &lookup{ctx: ctx, c: c, ttl: math.MaxUint32, elements: make(map[netip.AddrPort]pool.Element), hosts: make(map[string][]wire.RR)}
+	l := &lookup{ctx: ctx, c: c, put: askServer, ttl: math.MaxUint32, elements: make(map[netip.AddrPort]pool.Element), hosts: make(map[string][]wire.RR)}
+	return l.look(name)
+}
+
+// look is look.
+func (l *lookup) look(name string) ([]pool.Element, time.Duration, error) {
+	c := l.c
 	var err error
 	if c.Port == 0 {
 		err = l.services(name)

@@ -90,10 +90,16 @@ func (k *kernel) backlog(at netip.AddrPort) (waiting, most int, err error) {
 // ask returns what the kernel knows of one socket, nil if there is none. It is valid until the next question.
 func (k *kernel) ask(request []byte) (diagMessage, error) {
 	answer, err := k.exchange(request)
-	switch {
-	case err != nil:
+	if err != nil {
 		k.reopen()
 		return nil, err
+	}
+	return answered(answer)
+}
+
+// answered is what an answer says, nil if there is no such socket.
+func answered(answer netlink.Message) (diagMessage, error) {
+	switch {
 	case answer.Header.Type == netlink.Error && len(answer.Data) >= 4:
 		errno := syscall.Errno(-int32(binary.NativeEndian.Uint32(answer.Data)))
 		if errno == syscall.ENOENT {
@@ -125,11 +131,16 @@ func (k *kernel) exchange(request []byte) (answer netlink.Message, err error) {
 	if err = errors.Join(closed, err); err != nil {
 		return answer, err
 	}
-	if err := answer.UnmarshalBinary(k.buf[:n]); err != nil {
+	return parseAnswer(k.buf[:n], k.sequence)
+}
+
+// parseAnswer reads what the kernel has written. The answer's data lies in b.
+func parseAnswer(b []byte, sequence uint32) (answer netlink.Message, err error) {
+	if err := answer.UnmarshalBinary(b); err != nil {
 		return answer, err
 	}
-	if answer.Header.Sequence != k.sequence {
-		return answer, fmt.Errorf("answer number %d to question number %d", answer.Header.Sequence, k.sequence)
+	if answer.Header.Sequence != sequence {
+		return answer, fmt.Errorf("answer number %d to question number %d", answer.Header.Sequence, sequence)
 	}
 	return answer, nil
 }

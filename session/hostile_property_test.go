@@ -137,45 +137,7 @@ func TestSimulationOfLyingUser(t *testing.T) {
 	schedules(t)
 	var counts = map[judgement]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		r := newRig(rt, options{seed: rapid.Uint64().Draw(rt, "seed"), reads: true, cookies: keyed(1), failover: quick})
-		s := r.stations[0]
-		s.unread = func() int { return 0 }
-		p := &plot{T: rt, r: r, t: newCourt(r), host: s.host, liar: r.w.Host("liar")}
-		p.t.judge, s.court = p.t.ofUser, p.t
-		p.t.liars[p.liar.Addr(0).Addr()] = true
-		h := r.honest()
-		p.tokens = append(p.tokens, h.c.session.token)
-
-		config := r.userConfig(0x66)
-		config.Loop, config.Trace = p.liar, Trace{Log: r.log("liar")}
-		config.Failover.Ack = oneOf(p, "ack", AckDelivered, AckRead, AckReply)
-		config.Pool = pool.New("things", pool.RoundRobin, []pool.Element{{Name: s.name, Address: s.at()}})
-		c := &crowd{p: p, user: NewUser(config)}
-		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch n := p.pick("who", 10); {
-			case n < 5:
-				c.step()
-			case n < 6:
-				p.world(s)
-			case n < 7:
-				h.ask()
-			case n < 8:
-				p.remember()
-			default:
-				p.lie()
-			}
-			live, held := s.e.Legs()
-			p.bounded(live + held)
-		}
-		r.w.RunFor(time.Second)
-		h.unharmed()
-		if len(r.records) > 0 || r.logged(" user w association lost") {
-			p.t.complain("the honest pool user has lost its element: %v", r.records)
-		}
-		c.user.Close()
-		r.close()
-		p.sentence()
-		for k, n := range p.t.counts {
+		for k, n := range lyingUser(rt) {
 			counts[k] += n
 		}
 	})
@@ -187,63 +149,61 @@ func TestSimulationOfLyingUser(t *testing.T) {
 	}
 }
 
+// lyingUser is one conversation. It returns how often what was judged.
+func lyingUser(rt *rapid.T) map[judgement]int {
+	r := newRig(rt, options{seed: rapid.Uint64().Draw(rt, "seed"), reads: true, cookies: keyed(1), failover: quick})
+	s := r.stations[0]
+	s.unread = func() int { return 0 }
+	p := &plot{T: rt, r: r, t: newCourt(r), host: s.host, liar: r.w.Host("liar")}
+	p.t.judge, s.court = p.t.ofUser, p.t
+	p.t.liars[p.liar.Addr(0).Addr()] = true
+	h := r.honest()
+	p.tokens = append(p.tokens, h.c.session.token)
+
+	config := r.userConfig(0x66)
+	config.Loop, config.Trace = p.liar, Trace{Log: r.log("liar")}
+	config.Failover.Ack = oneOf(p, "ack", AckDelivered, AckRead, AckReply)
+	config.Pool = pool.New("things", pool.RoundRobin, []pool.Element{{Name: s.name, Address: s.at()}})
+	c := &crowd{p: p, user: NewUser(config)}
+	for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+		switch n := p.pick("who", 10); {
+		case n < 5:
+			c.step()
+		case n < 6:
+			p.world(s)
+		case n < 7:
+			h.ask()
+		case n < 8:
+			p.remember()
+		default:
+			p.lie()
+		}
+		live, held := s.e.Legs()
+		p.bounded(live + held)
+	}
+	r.w.RunFor(time.Second)
+	h.unharmed()
+	if len(r.records) > 0 || r.logged(" user w association lost") {
+		p.t.complain("the honest pool user has lost its element: %v", r.records)
+	}
+	c.user.Close()
+	r.close()
+	p.sentence()
+	return p.t.counts
+}
+
 // The same of an element, seen from a pool user: it does with each message what docs/protocol.md says; sessions at another element are served to the
 // byte and notice nothing; memory stays within credit; and when the liar is gone its own sessions have ended, or go on elsewhere.
 func TestSimulationOfLyingElement(t *testing.T) {
 	schedules(t)
 	var counts, fates = map[judgement]int{}, map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		r := newRig(rt, options{seed: rapid.Uint64().Draw(rt, "seed"), reads: true, cookies: keyed(1), failover: quick, elements: 2, priority: true})
-		evil := r.stations[0]
-		for _, s := range r.stations {
-			s.unread = func() int { return 0 }
-		}
-		p := &plot{T: rt, r: r, t: newCourt(r), host: r.host, liar: evil.host}
-		p.t.judge = p.t.ofElement
-		p.t.liars[evil.at().Addr()] = true
-		config := r.userConfig(1)
-		config.Dialer = p.t
-		config.Failover.Ack = oneOf(p, "ack", AckDelivered, AckRead, AckReply)
-		r.user = NewUser(config)
-		r.pool.Failed(r.w.Now(), evil.name)
-		h := r.honest()
-		r.w.RunFor(time.Second)
-		r.pool.Alive(evil.name)
-		p.tokens = append(p.tokens, h.c.session.token)
-		c := &crowd{p: p, user: r.user}
-		for range rapid.IntRange(1, 40).Draw(rt, "steps") {
-			switch n := p.pick("who", 10); {
-			case n < 5:
-				c.step()
-			case n < 6:
-				p.world(evil)
-			case n < 7:
-				h.ask()
-			case n < 8:
-				p.remember()
-			default:
-				p.lie()
-			}
-			p.bounded(r.user.Count())
-		}
-		r.w.RunFor(time.Second)
-		h.unharmed()
-		for _, w := range p.t.wires {
-			if !w.liar && w.down {
-				p.t.complain("the association with the honest element was lost")
-			}
-		}
-		evil.host.Kill()
-		r.stations = r.stations[1:] // there is nothing to be closed
-		r.w.RunFor(10 * time.Second)
-		for _, e := range c.clients {
-			fates[e.fate()]++
-		}
-		h.unharmed()
-		r.close()
-		p.sentence()
-		for k, n := range p.t.counts {
+		judged, became := lyingElement(rt)
+		for k, n := range judged {
 			counts[k] += n
+		}
+		for fate, n := range became {
+			fates[fate] += n
 		}
 	})
 	t.Log(counts, fates)
@@ -255,6 +215,61 @@ func TestSimulationOfLyingElement(t *testing.T) {
 	if fates["goes on"] == 0 {
 		t.Errorf("no session of the liar's has survived it: %v", fates)
 	}
+}
+
+// lyingElement is one conversation. It returns how often what was judged, and what became of the sessions of the liar.
+func lyingElement(rt *rapid.T) (judged map[judgement]int, fates map[string]int) {
+	fates = make(map[string]int)
+	r := newRig(rt, options{seed: rapid.Uint64().Draw(rt, "seed"), reads: true, cookies: keyed(1), failover: quick, elements: 2, priority: true})
+	evil := r.stations[0]
+	for _, s := range r.stations {
+		s.unread = func() int { return 0 }
+	}
+	p := &plot{T: rt, r: r, t: newCourt(r), host: r.host, liar: evil.host}
+	p.t.judge = p.t.ofElement
+	p.t.liars[evil.at().Addr()] = true
+	config := r.userConfig(1)
+	config.Dialer = p.t
+	config.Failover.Ack = oneOf(p, "ack", AckDelivered, AckRead, AckReply)
+	r.user = NewUser(config)
+	r.pool.Failed(r.w.Now(), evil.name)
+	h := r.honest()
+	r.w.RunFor(time.Second)
+	r.pool.Alive(evil.name)
+	p.tokens = append(p.tokens, h.c.session.token)
+	c := &crowd{p: p, user: r.user}
+	for range rapid.IntRange(1, 40).Draw(rt, "steps") {
+		switch n := p.pick("who", 10); {
+		case n < 5:
+			c.step()
+		case n < 6:
+			p.world(evil)
+		case n < 7:
+			h.ask()
+		case n < 8:
+			p.remember()
+		default:
+			p.lie()
+		}
+		p.bounded(r.user.Count())
+	}
+	r.w.RunFor(time.Second)
+	h.unharmed()
+	for _, w := range p.t.wires {
+		if !w.liar && w.down {
+			p.t.complain("the association with the honest element was lost")
+		}
+	}
+	evil.host.Kill()
+	r.stations = r.stations[1:] // there is nothing to be closed
+	r.w.RunFor(10 * time.Second)
+	for _, e := range c.clients {
+		fates[e.fate()]++
+	}
+	h.unharmed()
+	r.close()
+	p.sentence()
+	return p.t.counts, fates
 }
 
 // fate has a client of the crowd, whose element was killed, ask once more, and says what has become of its session.

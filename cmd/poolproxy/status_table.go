@@ -21,7 +21,7 @@ const (
 
 // printStatus writes a status as tables for people. What is empty is left out.
 func printStatus(w io.Writer, s *proxy.Status, now time.Time) {
-	fmt.Fprintf(w, "poolproxy %s, running for %s\n", s.Version, shortDuration(now.Sub(s.Started)))
+	fmt.Fprintf(w, "poolproxy %s, running for %s\n", strings.Map(printable, s.Version), shortDuration(now.Sub(s.Started)))
 	printReload(w, s.Reload, now)
 	printChaos(w, s.Disturbances, now)
 	printPools(w, s.Pools)
