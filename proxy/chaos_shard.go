@@ -171,7 +171,7 @@ func (u *userSide) targets(a *Attack) (all []target) {
 	}
 	u.rules.Links(func(e pool.Element, x mapping.Association, up bool, legs int) {
 		if up && (a.Element == "" || e.Name == a.Element) {
-			all = append(all, ofAssociation(a, x, fmt.Sprintf("the association with %s at %v, %d sessions", e.Name, x.Remote(), legs))...)
+			all = append(all, ofAssociation(a, x, fmt.Sprintf("the association with %s at %v, sessions: %d", e.Name, x.Remote(), legs))...)
 		}
 	})
 	return all
@@ -187,7 +187,7 @@ func (e *elementSide) targets(a *Attack) (all []target) {
 	}
 	e.rules.Links(func(x mapping.Association, up bool, legs int) {
 		if up || a.Kind == ChaosFreeze {
-			all = append(all, ofAssociation(a, x, fmt.Sprintf("the association with the pool user at %v, %d sessions", x.Remote(), legs))...)
+			all = append(all, ofAssociation(a, x, fmt.Sprintf("the association with the pool user at %v, sessions: %d", x.Remote(), legs))...)
 		}
 	})
 	return all

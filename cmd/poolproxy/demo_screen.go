@@ -88,7 +88,8 @@ func (s *demoScreen) invite(c *demoCluster) {
 		s.line("  kill -9 %-7d # server %s        kill -9 %-7d # pool_element %s", e.server.pid(), e.name, e.sidecar.pid(), e.name)
 	}
 	s.line("  curl http://%s/v1/status", c.admin)
-	s.line("\nOr have it pull the plugs (docs/chaos.md), -dry-run first:\n")
+	s.line("\nOr have the plugs pulled while clients are at work (docs/chaos.md); without -dry-run it is done:\n")
+	s.line("  poolproxy chaos client -compare -for 1m -- sh -c 'curl -sS -r 0-33554431 --limit-rate 8M http://%s/demo.bin | sha256sum'", c.listen)
 	s.line("  poolproxy chaos%s -for 30s -dry-run\n\nCtrl-C ends it.", c.adminFlags())
 }
 

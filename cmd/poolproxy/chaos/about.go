@@ -115,7 +115,7 @@ func (a *Attack) about(f *field) {
 	} else {
 		at += ", never the last living one of a pool"
 	}
-	fmt.Fprintf(&b, "%s; at most %s each time\n", at, plural(a.Count, "association or leg"))
+	fmt.Fprintf(&b, "%s; at most %s each time (a freeze is for all of an element)\n", at, plural(a.Count, "association or leg"))
 	for _, handle := range slices.Sorted(maps.Keys(f.pools)) {
 		f.aboutPool(&b, f.pools[handle])
 	}

@@ -96,9 +96,15 @@ func (a *Attack) DryRun(ctx context.Context) error {
 // atMost is how many rounds there are at most.
 func (a *Attack) atMost() int { return max(1, int((a.For+a.Every-1)/a.Every)) }
 
+// mostShown is how much of what was hit people are shown; -json has all that the process tells.
+const mostShown = 3
+
 func orNothing(hit []string) string {
-	if len(hit) == 0 {
+	switch {
+	case len(hit) == 0:
 		return "nothing"
+	case len(hit) > mostShown:
+		return fmt.Sprintf("%s, and %d more", list(hit[:mostShown]), len(hit)-mostShown)
 	}
 	return list(hit)
 }
