@@ -203,12 +203,16 @@ func (c *chaosClient) workload(ctx context.Context) (bool, error) {
 	ctx, cancel := c.begin(ctx)
 	defer cancel()
 	reports := fleet.Run(ctx)
-	entries, err := c.entries()
-	if err != nil {
+	entries, unknown := c.entries()
+	promise := workload.Promise{Protected: !c.unprotected, Journals: unknown == nil && len(c.journals)+len(c.redis) > 0}
+	verdict := workload.Judge(reports, entries, promise)
+	if err := c.verdict(verdict, reports); err != nil {
 		return false, err
 	}
-	verdict := workload.Judge(reports, entries, workload.Promise{Protected: !c.unprotected, Journals: len(c.journals)+len(c.redis) > 0})
-	return verdict.Good(), c.verdict(verdict, reports)
+	if unknown != nil {
+		return false, fmt.Errorf("what servers have carried out is not known, so what was done twice is not found: %w", unknown)
+	}
+	return verdict.Good(), nil
 }
 
 // entries are what the servers have carried out.
@@ -221,11 +225,24 @@ func (c *chaosClient) entries() (all []workload.Entry, err error) {
 		all = append(all, entries...)
 	}
 	for _, address := range c.redis {
-		entries, err := workload.LoadedRedis(context.Background(), address, address)
+		entries, err := askRedis(address)
 		if err != nil {
 			return nil, err
 		}
 		all = append(all, entries...)
 	}
 	return all, nil
+}
+
+// redisPatience is how long a redis server that has just been killed may take to serve again.
+const redisPatience = 10 * time.Second
+
+// askRedis asks a server what it has carried out.
+func askRedis(address string) ([]workload.Entry, error) {
+	for deadline := time.Now().Add(redisPatience); ; time.Sleep(redisPatience / 100) {
+		entries, err := workload.LoadedRedis(context.Background(), address, address)
+		if err == nil || time.Now().After(deadline) {
+			return entries, err
+		}
+	}
 }

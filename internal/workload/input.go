@@ -2,7 +2,6 @@ package workload
 
 import (
 	"bufio"
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -36,10 +35,9 @@ func (f *foreign) Unwrap() error { return errWrong }
 // input reads what a peer says, with bounds. There is one for each connection and side; it is used by one goroutine.
 type input struct {
 	*bufio.Reader
-	scratch [4096]byte
 }
 
-func newInput(r io.Reader) *input { return &input{Reader: bufio.NewReaderSize(r, mostHeadLine)} }
+func newInput(r io.Reader) *input { return &input{bufio.NewReaderSize(r, mostHeadLine)} }
 
 // word reads up to the byte stop, which is taken and not returned; at most longest bytes. An end of file within it is
 // io.ErrUnexpectedEOF, one before it io.EOF.
@@ -97,34 +95,40 @@ func (in *input) expect(text string) error {
 
 // content reads n bytes that must be those of p from off on. What is told of progress, after each piece, is how many have come.
 func (in *input) content(p pattern, off, n int64, progress func(int64)) error {
-	for done := int64(0); done < n; {
-		piece := in.scratch[:min(int64(len(in.scratch)), n-done)]
-		got, err := in.Read(piece)
-		if at := p.diff(piece[:got], off+done); at >= 0 {
-			return in.foreign(p, off+done+int64(at), piece[at:got])
+	done := int64(0)
+	return in.pieces(n, func(piece []byte) error {
+		if at := p.diff(piece, off+done); at >= 0 {
+			return in.foreign(p, off+done+int64(at), at)
 		}
-		done += int64(got)
-		if got > 0 && progress != nil {
+		done += int64(len(piece))
+		if progress != nil {
 			progress(done)
 		}
-		if err != nil && done < n {
+		return nil
+	})
+}
+
+// pieces reads n bytes: take gets them in pieces, as they come, each valid until it returns.
+func (in *input) pieces(n int64, take func([]byte) error) error {
+	for n > 0 {
+		if _, err := in.Peek(1); err != nil {
 			return within(err, true)
 		}
+		piece, _ := in.Peek(int(min(int64(in.Buffered()), n))) // they are there
+		if err := take(piece); err != nil {
+			return err
+		}
+		in.Discard(len(piece))
+		n -= int64(len(piece))
 	}
 	return nil
 }
 
-// foreign makes the error for content that differs at a place; got are the bytes from there on, as far as they are known. It looks at
-// what has come behind them, but does not wait.
-func (in *input) foreign(p pattern, at int64, got []byte) error {
-	sample := bytes.Clone(got)
-	if more := in.Buffered(); len(sample) < 64 && more > 0 {
-		next, err := in.Peek(min(more, 64))
-		if err == nil {
-			sample = append(sample, next...)
-		}
-	}
-	return &foreign{fmt.Sprintf("content %s", p.direction), at, p.whence(sample)}
+// foreign makes the error for content that differs at a place of the reply or request, skip bytes from here. It looks at what has come
+// behind that, but does not wait.
+func (in *input) foreign(p pattern, at int64, skip int) error {
+	sample, _ := in.Peek(min(in.Buffered(), skip+64)) // they are there
+	return &foreign{fmt.Sprintf("content %s", p.direction), at, p.whence(sample[skip:])}
 }
 
 func (d direction) String() string {

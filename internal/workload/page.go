@@ -197,22 +197,6 @@ func (h *httpReply) each(in *input, take func([]byte) error) error {
 	return err
 }
 
-// pieces reads n bytes.
-func (in *input) pieces(n int64, take func([]byte) error) error {
-	for n > 0 {
-		got, err := in.Read(in.scratch[:min(int64(len(in.scratch)), n)])
-		if got > 0 {
-			if err := take(in.scratch[:got]); err != nil {
-				return err
-			}
-		}
-		if n -= int64(got); err != nil && n > 0 {
-			return within(err, true)
-		}
-	}
-	return nil
-}
-
 // trailers reads what may stand behind the last chunk, up to the empty line.
 func (in *input) trailers() error {
 	for range mostHeadLines {

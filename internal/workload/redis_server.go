@@ -204,7 +204,7 @@ func readAOF(path, name string) (entries []Entry, err error) {
 
 // parseAOF reads commands to the end; the last may be cut. A preamble in RDB's format has no command in it.
 func parseAOF(r io.Reader, name string) (entries []Entry, err error) {
-	in := &input{Reader: bufio.NewReaderSize(r, 64<<10)}
+	in := &input{bufio.NewReaderSize(r, 64<<10)}
 	if start, _ := in.Peek(5); string(start) == "REDIS" {
 		return nil, nil
 	}

@@ -90,7 +90,7 @@ func (s *Server) handle(conn net.Conn) {
 	if err != nil {
 		return // Serve has asked
 	}
-	out := bufio.NewWriterSize(conn, 8<<10)
+	out := bufio.NewWriterSize(conn, 4<<10)
 	in := newInput(flushing{conn, out})
 	for {
 		r, err := d.read(in)
