@@ -283,3 +283,16 @@ func TestChaosClientUsage(t *testing.T) {
 		}
 	}
 }
+
+// The configuration of the page is one.
+func TestChaosClientPage(t *testing.T) {
+	page := read(t, "../../docs/chaos-client.md")
+	_, rest, _ := strings.Cut(page, "```hcl\n")
+	text, _, found := strings.Cut(rest, "```\n")
+	path := filepath.Join(t.TempDir(), "try.hcl")
+	write(t, path, text)
+	var said bytes.Buffer
+	if status := validateCommand([]string{"-config", path}, io.Discard, &said); !found || status != exitOK {
+		t.Errorf("status %d: %s", status, said.String())
+	}
+}

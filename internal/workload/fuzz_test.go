@@ -178,7 +178,7 @@ func FuzzReply(f *testing.F) {
 
 // Journals and append-only files may be cut and spoilt anywhere.
 func FuzzJournal(f *testing.F) {
-	f.Add("did a line 1700000000 1f 12\nbad b http 1700000000 wrong\ndid a li\ndid a redis 1 1 2\n")
+	f.Add("did a line 1700000000 1f 12 .\nbad b http 1700000000 wrong .\ndid a li\ndid a redis 1 1 2 .\n")
 	f.Fuzz(func(t *testing.T, text string) {
 		entries, err := readJournal(strings.NewReader(text))
 		if err == nil && len(entries) > strings.Count(text, "\n") {

@@ -54,10 +54,13 @@ func printable(r rune) rune {
 	return r
 }
 
+// lineEnd is what no line is whole without: a number that was cut is a number, too.
+const lineEnd = " ."
+
 func (j *Journal) line(what string, rest ...string) error {
 	line := make([]byte, 0, 128)
 	if j.short.Load() {
-		line = append(line, '\n') // behind what was cut, so that it spoils nothing else
+		line = append(line, "!\n"...) // behind what was cut, so that it spoils nothing else, and is not taken for whole
 	}
 	line = append(line, what...)
 	line = append(line, ' ')
@@ -70,6 +73,7 @@ func (j *Journal) line(what string, rest ...string) error {
 		line = append(line, ' ')
 		line = append(line, word...)
 	}
+	line = append(line, lineEnd...)
 	n, err := j.file.Write(append(line, '\n'))
 	if err != nil {
 		j.short.Store(n > 0 || j.short.Load())
@@ -127,12 +131,13 @@ func readJournal(r io.Reader) (entries []Entry, err error) {
 
 // parseEntry reads a line. One that was cut is an empty Entry: whatever it was about was not carried out.
 func parseEntry(line string) (Entry, error) {
-	words := strings.SplitN(line, " ", 5)
-	if len(words) < 5 || !strings.Contains("did bad", words[0]) {
-		if strings.HasPrefix("did ", line[:min(4, len(line))]) || strings.HasPrefix("bad ", line[:min(4, len(line))]) {
-			return Entry{}, nil
-		}
+	if !strings.HasPrefix("did ", line[:min(4, len(line))]) && !strings.HasPrefix("bad ", line[:min(4, len(line))]) {
 		return Entry{}, fmt.Errorf("%.100q is not what a server of this workload writes", line)
+	}
+	line, whole := strings.CutSuffix(line, lineEnd)
+	words := strings.SplitN(line, " ", 5)
+	if !whole || len(words) < 5 {
+		return Entry{}, nil
 	}
 	kind, err := ParseKind(words[2])
 	if err != nil {
@@ -147,10 +152,7 @@ func parseEntry(line string) (Entry, error) {
 		e.Bad = words[4]
 		return e, nil
 	}
-	session, number, whole := strings.Cut(words[4], " ")
-	if !whole {
-		return Entry{}, nil
-	}
+	session, number, _ := strings.Cut(words[4], " ")
 	var errs [2]error
 	e.Session, errs[0] = strconv.ParseUint(session, 16, 64)
 	e.Number, errs[1] = strconv.ParseUint(number, 10, 64)
