@@ -206,6 +206,13 @@ func (s *Shard) full(client bool) bool {
 	return s.loop.Buffers().Total() >= limit
 }
 
+// scarce reports whether so much memory is used that nothing is recorded of sessions: from half of the limit on. The rest is for those who
+// need it to go on.
+func (s *Shard) scarce() bool {
+	limit := s.config.Limits.Memory
+	return limit > 0 && s.loop.Buffers().Total() >= limit/2
+}
+
 // share is what each connection may hold also when the limit is reached, so that those who do not read never stop the others:
 // its part of the limit if all sessions that are allowed were there, at least a small block.
 func (s *Shard) share() int {
@@ -215,13 +222,11 @@ func (s *Shard) share() int {
 
 // starving says, not too often, that the limit is reached.
 func (s *Shard) starving() {
+	for _, u := range s.users {
+		u.rules.DropScripts()
+	}
 	if now := s.loop.Now(); now.Sub(s.starved) > 10*time.Second {
 		s.starved = now
-		for _, u := range s.users {
-			if u.config.Rehearsal != nil {
-				u.rules.DropScripts()
-			}
-		}
 		s.log.Warn("limits.memory is reached: connections wait", "limit", s.config.Limits.Memory, "used", s.loop.Buffers().Total())
 	}
 }

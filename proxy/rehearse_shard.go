@@ -63,7 +63,7 @@ func (r *rehearsalSide) makeRules(b poolBlock) error {
 		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, Callbacks: callbacks, Associations: 1, Once: true,
 		Failover: session.Failover{Replay: session.ReplayNone, Ack: session.AckDelivered, Attempts: 1, Deadline: time.Hour, Fence: c.Failover.Fence},
 		Random:   s.random, Number: s.nextNumber, Trace: s.rehearsalTrace(c.Name, e.Name),
-		Script: &session.ScriptConfig{Memory: 2 * c.Rehearsal.Memory, Scarce: func() bool { return s.full(false) }}})
+		Script: &session.ScriptConfig{Memory: 2 * c.Rehearsal.Memory, Scarce: func() bool { return s.full(true) }}})
 	return nil
 }
 

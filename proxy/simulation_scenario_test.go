@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"strings"
 	"time"
@@ -56,6 +57,8 @@ type scenario struct {
 
 	header  whence.Version // of the PROXY protocol, that servers want
 	proxied bool           // clients send one, too
+
+	recorded *Rehearsal // of sessions; nil: nothing
 }
 
 // faultTime is how long faults happen. After it everything is healed.
@@ -90,6 +93,9 @@ func draw(seed uint64) *scenario {
 	}
 	s.spread = 1 + int(seed%3)
 	s.header, s.proxied = whence.Version(seed/7%3), seed/11%2 == 0
+	if seed/13%3 == 0 { // nothing may depend on it
+		s.recorded = &Rehearsal{Memory: 4 << 10 << (seed % 9), Sample: math.MaxUint32}
+	}
 	s.beats = s.heartbeat
 	s.hold = pick(r, time.Minute, time.Minute, 300*time.Millisecond)
 	s.limit = pick[int64](r, 0, 0, 0, 0, 1<<20, 4<<20, 4<<20)

@@ -183,7 +183,7 @@ func (m *simulation) startUser() {
 	var err error
 	m.userShard, err = NewVirtualShard(m.user, Config{Limits: Limits{Memory: m.limit}, Pools: []Pool{p}, Users: []User{{Name: "user", Listen: m.user.Addr(clientPort),
 		Pool: "pool", Protocol: m.dialect.protocol(), Heartbeat: m.heartbeat, Memory: m.memory, Accept: m.accept(),
-		Failover: m.failover, Callbacks: callbacks, Associations: m.spread}}}, m.log.Named("user"), nil, m.random)
+		Failover: m.failover, Callbacks: callbacks, Associations: m.spread, Rehearsal: m.recorded}}}, m.log.Named("user"), nil, m.random)
 	if err != nil {
 		panic(err)
 	}

@@ -117,7 +117,7 @@ func (u *User) stage(socket Socket, id uint64, client string, ends whence.Ends, 
 	u.c.Random(s.token[:])
 	s.out = outlet{socket: socket, pool: u.c.Loop.Buffers(), open: true}
 	s.timer.Func, s.silence.Func = s.wake, s.listen
-	s.script = &Script{c: u.c.Script, pool: u.c.Loop.Buffers(), opaque: s.opaque, holders: 2} // the rehearsal's, too
+	s.script = &Script{c: u.c.Script, pool: u.c.Loop.Buffers(), opaque: s.opaque, holders: 2, count: &u.scripts} // the rehearsal's, too
 	s.life = &life{}
 	u.sessions[s.ID] = s
 	s.deadline = s.began.Add(u.c.Failover.Deadline)

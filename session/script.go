@@ -43,6 +43,7 @@ type Script struct {
 	pushed    bool   // what comes answers no request
 	stopped   string // why nothing more is recorded; "": it is
 	holders   int
+	count     *int // of scripts that hold memory; this one is among them if it does
 }
 
 // lostReply is why nothing is recorded behind an answer of ours.
@@ -59,7 +60,7 @@ func (u *User) newScript(opaque bool) *Script {
 	if n := uint32(draw[0])<<24 | uint32(draw[1])<<16 | uint32(draw[2])<<8 | uint32(draw[3]); n > c.Sample || c.Sample == 0 {
 		return nil
 	}
-	return &Script{c: c, pool: u.c.Loop.Buffers(), opaque: opaque, holders: 1}
+	return &Script{c: c, pool: u.c.Loop.Buffers(), opaque: opaque, holders: 1, count: &u.scripts}
 }
 
 // Script is what was recorded of the session; nil: nothing is.
@@ -82,6 +83,9 @@ func (x *Script) drop() {
 }
 
 func (x *Script) clear() {
+	if x.size() > 0 {
+		*x.count--
+	}
 	x.pool.Charge(-messageBytes * len(x.exchanges))
 	x.said.Clear()
 	x.heard.Clear()
@@ -104,6 +108,9 @@ func (x *Script) room(n, messages int) bool {
 	if x.size()+n+messages*messageBytes > x.c.Memory {
 		x.stop(fmt.Sprintf("it passed rehearsal.memory at %d bytes", x.c.Memory))
 		return false
+	}
+	if x.size() == 0 {
+		*x.count++
 	}
 	return true
 }
@@ -215,8 +222,11 @@ func (x *Script) Recorded() Recorded {
 
 // DropScripts gives back the memory of all scripts: it is short, and sessions need it more.
 func (u *User) DropScripts() {
+	if u.scripts == 0 {
+		return
+	}
 	for _, s := range u.sessions {
-		if x := s.script; x != nil && x.holders == 1 && len(x.exchanges) > 0 {
+		if x := s.script; x != nil && x.holders == 1 && x.size() > 0 {
 			x.clear()
 			x.stopped = "limits.memory was short: what was recorded was given back"
 		}

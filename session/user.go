@@ -83,7 +83,8 @@ type User struct {
 	closed  bool
 	thawing []*thawing // sessions that go on with Resume
 
-	tomb userLeg // stands on streams for legs that are over, until their element has said so, too: one that never does keeps no session
+	tomb    userLeg // stands on streams for legs that are over, until their element has said so, too: one that never does keeps no session
+	scripts int     // that hold memory
 }
 
 // NewUser returns a User without sessions.
