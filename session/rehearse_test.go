@@ -319,3 +319,65 @@ func TestScriptEndsAtLostReply(t *testing.T) {
 	}
 	s.close()
 }
+
+// What is recorded is what the client got, also of a reply that two servers have given.
+func TestScriptAcrossFailover(t *testing.T) {
+	for name, replay := range map[string]Replay{"unacked": ReplayUnacked, "session": ReplaySession} {
+		t.Run(name, func(t *testing.T) {
+			s := newTheatre(t, options{elements: 2, priority: true, failover: Failover{Replay: replay, Resume: time.Second, Deadline: 30 * time.Second, Attempts: 5}}, everySession)
+			c := s.client()
+			c.says("GET 1\n", false)
+			c.sometime("re GET 1\n")
+			s.stations[0].server().app = silent
+			c.says("GET 2\n", false)
+			s.until("it is there", func() bool { return strings.Contains(string(s.stations[0].server().got), "GET 2") })
+			s.stations[0].server().says("re GE", false)
+			c.sometime("re GET 1\nre GE")
+			s.stations[0].die(true)
+			c.sometime("re GET 1\nre GET 2\n")
+			c.says("GET 3\n", false)
+			c.sometime("re GET 1\nre GET 2\nre GET 3\n")
+			if x := s.rehearse(c); x.Reason != "" || string(x.Heard) != string(c.got) || string(x.HeardNow) != string(c.got) || len(x.Exchanges) != 3 ||
+				x.Exchanges[1].Heard != [2]int64{9, 18} {
+				t.Errorf("%+v", x)
+			}
+			s.close()
+		})
+	}
+}
+
+// A part of a transaction is not safe, also where its text would be.
+func TestRehearseStopsAtTransaction(t *testing.T) {
+	p := lineProtocol(t, protocol.LineConfig{Safe: []*regexp.Regexp{re("^GET")}, Begin: re("^BEGIN"), End: re("^COMMIT")})
+	s := newTheatre(t, options{protocol: p}, everySession)
+	c := s.client()
+	c.says("GET 1\nBEGIN\nGET 2\nCOMMIT\nGET 3\n", false)
+	c.sometime("re GET 1\nre BEGIN\nre GET 2\nre COMMIT\nre GET 3\n")
+	if x := s.rehearse(c); string(x.Said) != "GET 1\n" || !strings.HasPrefix(x.Stopped, "message 2 ") {
+		t.Errorf("%+v", x)
+	}
+	s.close()
+}
+
+// A rehearsal that is ended early tells what there is, and lets go of all.
+func TestRehearsalIsEnded(t *testing.T) {
+	s := newTheatre(t, options{}, everySession)
+	s.at.app = silent
+	c := s.client()
+	c.says("GET 1\nGET 2\n", false)
+	c.sometime("re GET 1\nre GET 2\n")
+	again, err := s.rules.Rehearse(c.session, time.Minute, func(x Rehearsed) { s.told = append(s.told, x) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.until("it is said again", func() bool { return s.at.server() != nil && len(s.at.server().got) > 0 })
+	s.at.server().says("re GET 1\n", false)
+	s.until("the first is answered", func() bool { return again.session.script.heard.End() > 0 })
+	again.End("nobody waits")
+	again.End("twice")
+	if len(s.told) != 1 || s.told[0].Reason != "nobody waits" || string(s.told[0].HeardNow) != "re GET 1\n" || !s.told[0].Again[0].Answered {
+		t.Errorf("%+v", s.told)
+	}
+	s.until("the server's connection is reset", func() bool { return s.at.server().reset })
+	s.close()
+}
