@@ -46,6 +46,7 @@ type session struct {
 	sent     int64
 	unsafe   []uint64
 	invalid  error // why a request cannot be sent
+	reset    bool  // the writer was told of a reset
 
 	// What follows is the reader's.
 	closing bool      // a reply has said that the connection ends, as its protocol has it
@@ -143,11 +144,15 @@ func (s *session) finish(ctx context.Context, err error) {
 	case errors.Is(err, errWrong):
 		r.End = EndFault
 		r.Faults = append(r.Faults, Fault{FaultMixed, s.current(), err.Error()})
+	case errors.Is(err, io.ErrUnexpectedEOF) && s.reset:
+		r.End, r.EndText = EndReset, "connection reset by peer, as the writer was told"
 	case errors.Is(err, io.ErrUnexpectedEOF):
 		r.End = EndClosed
 		r.Faults = append(r.Faults, Fault{FaultTruncated, s.current(), "an end of file within the reply"})
 	case errors.Is(err, io.EOF) && (s.said || s.closing) && len(s.due) == 0:
 		r.End, r.EndText = EndPeace, ""
+	case errors.Is(err, io.EOF) && s.reset:
+		r.End, r.EndText = EndReset, "connection reset by peer, as the writer was told"
 	case errors.Is(err, io.EOF):
 		r.End = EndClosed
 	case errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):

@@ -1,6 +1,10 @@
 package workload
 
-import "time"
+import (
+	"errors"
+	"syscall"
+	"time"
+)
 
 // mostTogether is how many bytes of requests are written at once at most, when more may be sent.
 const mostTogether = 64 << 10
@@ -78,7 +82,7 @@ func (s *session) send(b *batch, r Request) bool {
 	if r.Split {
 		half := before + (len(b.bytes)-before)/2
 		if _, err := s.conn.Write(b.bytes[:half]); err != nil {
-			return false // the reader sees how the connection ended
+			return s.cut(err)
 		}
 		s.tell(HalfSent, r, 0)
 		b.bytes = b.bytes[half:]
@@ -104,7 +108,7 @@ func (s *session) note(r Request) {
 func (s *session) flush(b *batch) bool {
 	if len(b.bytes) > 0 {
 		if _, err := s.conn.Write(b.bytes); err != nil {
-			return false // the reader sees how the connection ended
+			return s.cut(err)
 		}
 	}
 	for _, r := range b.requests {
@@ -120,4 +124,15 @@ func (s *session) farewell() {
 		half.CloseWrite() // if that fails, reading says why
 	}
 	s.conn.SetReadDeadline(time.Now().Add(s.timeout()))
+}
+
+// cut ends the writing side. The reader sees how the connection ended, but for a reset, which the kernel tells only the first who asks: then
+// reading is at an end of file. (After an end of file it would have been EPIPE.)
+func (s *session) cut(err error) bool {
+	if errors.Is(err, syscall.ECONNRESET) {
+		s.mu.Lock()
+		s.reset = true
+		s.mu.Unlock()
+	}
+	return false
 }
