@@ -47,7 +47,7 @@ var dialects = []dialect{
   }`},
 	{name: "http", kind: workload.HTTP, protocol: `protocol "http" {}`},
 	{name: "redis", kind: workload.Redis, protocol: `protocol "redis" {}`},
-	{name: "stream+session", kind: workload.Stream, protocol: `protocol "stream" {}`, failover: "    replay = \"session\"\n"},
+	{name: "stream+session", kind: workload.Stream, protocol: `protocol "stream" {}`, failover: "    replay = \"session\"\n    on_server_close = \"failover\"\n"},
 	{name: "stream", kind: workload.Stream, protocol: `protocol "stream" {}`, unprotected: true},
 }
 

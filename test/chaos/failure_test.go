@@ -68,7 +68,10 @@ var briefly = [2]time.Duration{5 * time.Millisecond, 60 * time.Millisecond}
 // silently is for those that have to be noticed by silence: longer, and sometimes shorter, than that takes.
 var silently = [2]time.Duration{silence / 4, silence + 2*resumes + 200*time.Millisecond}
 
-// everything, as far as this can be said: what strikes, and how long it lasts.
+var etcdLost = failure{id: "etcd-leader", name: "etcd leader lost", wide: true, needsEtcd: true,
+	lasts: [2]time.Duration{200 * time.Millisecond, 1500 * time.Millisecond}, strike: killLeader}
+
+// failures are everything, as far as this can be said: what strikes, and how long it lasts.
 var failures = []failure{
 	{id: "server-kill", name: "server kill -9", lasts: briefly, strike: killServers},
 	{id: "server-stop", name: "server SIGSTOP", lasts: [2]time.Duration{50 * time.Millisecond, replyTimeout + 300*time.Millisecond}, strike: freezeServers},
@@ -85,7 +88,7 @@ var failures = []failure{
 	{id: "delay-loss", onCable: true, name: "delay and loss", lasts: [2]time.Duration{200 * time.Millisecond, time.Second}, strike: func(t *target) (heal, error) {
 		return disturb(t, fault{from: true, to: true, lose: 0.02 + t.random.Float64()/5, delay: time.Duration(t.random.IntN(50)) * time.Millisecond}), nil
 	}},
-	{id: "etcd-leader", name: "etcd leader lost", wide: true, needsEtcd: true, lasts: [2]time.Duration{200 * time.Millisecond, 1500 * time.Millisecond}, strike: killLeader},
+	etcdLost,
 	{id: "clock", name: "clock jump", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: jumpClocks},
 	{id: "disk", name: "disk full", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: fillDisks},
 	{id: "descriptors", name: "no descriptors", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: takeDescriptors},

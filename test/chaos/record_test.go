@@ -53,6 +53,9 @@ type failureRecord struct {
 	Gaps    map[string]*workload.Histogram `json:"gaps"`
 }
 
+// none is the verdict on nothing.
+var none = &workload.Verdict{}
+
 // run is a run of the tests: what it has seen so far.
 type run struct {
 	mu     sync.Mutex
