@@ -6,6 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
 )
 
 // measure is one of the things that must not grow.
@@ -83,7 +85,7 @@ func (r *result) judge() error {
 		r.found("nothing was killed")
 	}
 	for _, p := range processes {
-		if err := settled(p.name, *p.of(&r.Before), *p.of(&r.After)); err != nil {
+		if err := settled(p.name, *p.of(&r.Before), *p.of(&r.After), r.Processors); err != nil {
 			r.found("when all sessions had ended: %v", err)
 		}
 	}
@@ -112,9 +114,10 @@ func (r *result) found(format string, args ...any) {
 }
 
 // settled tells what of a process is left over when all sessions have ended.
-func settled(name string, before, after look) error {
+func settled(name string, before, after look, shards int) error {
 	// The associations are the same; besides there are the connections of who looks, and helpers of the runtime.
-	const goroutines, descriptors, buffers = 5, 5, 64 << 10
+	const goroutines, descriptors = 5, 5
+	buffers := float64(shards) * loop.LargeBuffer // each shard keeps the one that it reads into
 	switch {
 	case after.Sessions > 0:
 		return fmt.Errorf("%s has %.0f sessions or legs", name, after.Sessions)

@@ -30,6 +30,7 @@ type options struct {
 	out      string        // folder for soak.json, soak.csv and the logs
 	write    string        // folder for the page and its pictures; "" is none
 	binary   string        // poolproxy; "": it is built
+	only     string        // of the kinds of kills and cuts; "": all
 	log      func(format string, args ...any)
 }
 
@@ -49,6 +50,7 @@ func main() {
 	flag.StringVar(&o.out, "out", "soak-results", "folder for soak.json, soak.csv and logs")
 	flag.StringVar(&o.write, "write", "", "folder of docs: writes soak.md and its pictures there")
 	flag.StringVar(&o.binary, "binary", "", "poolproxy; by default it is built")
+	flag.StringVar(&o.only, "only", "", "one kind of kill or cut, as the result names it; by default all, in turn")
 	again := flag.String("again", "", "run nothing: judge this soak.json, and with -write write the page from it")
 	flag.Parse()
 	o.log = func(format string, args ...any) {

@@ -28,6 +28,7 @@ const back = 500 * time.Millisecond
 type strikes struct {
 	d     *deployment
 	every time.Duration
+	only  string
 	ended chan struct{} // run has ended
 	whole sync.WaitGroup
 
@@ -37,7 +38,7 @@ type strikes struct {
 }
 
 func newStrikes(d *deployment, o options) *strikes {
-	return &strikes{d: d, every: o.every, ended: make(chan struct{}), busy: make(map[*host]bool), done: make(map[string]int)}
+	return &strikes{d: d, every: o.every, only: o.only, ended: make(chan struct{}), busy: make(map[*host]bool), done: make(map[string]int)}
 }
 
 // run strikes until ctx ends; wait waits for it.
@@ -50,7 +51,9 @@ func (s *strikes) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			s.strike(order[i%len(order)])
+			if what := order[i%len(order)]; s.only == "" || s.only == what {
+				s.strike(what)
+			}
 		}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -86,7 +87,7 @@ func (w *watch) settle(before sample) (s sample, err error) {
 		if s, err = w.look(); err != nil || time.Now().After(limit) {
 			return s, err
 		}
-		if settled("pool_user", before.User, s.User) == nil && settled("pool_element", before.Element, s.Element) == nil {
+		if settled("pool_user", before.User, s.User, runtime.NumCPU()) == nil && settled("pool_element", before.Element, s.Element, runtime.NumCPU()) == nil {
 			return s, nil
 		}
 	}
