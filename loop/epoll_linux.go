@@ -27,6 +27,7 @@ type Epoll struct {
 	iovecs [maxIovecs]unix.Iovec // for the Write in progress; empty between
 	more   uintptr               // MSG_MORE while WriteMore is in progress
 	pipes  *pipes
+	ration ration
 }
 
 // batch is how many events are taken from the kernel at once.
@@ -66,6 +67,7 @@ func NewEpoll() (*Epoll, error) {
 		return nil, fmt.Errorf("loop: eventfd: %w", err)
 	}
 	e := &Epoll{epfd: epfd, eventfd: eventfd, events: make([]unix.EpollEvent, batch)}
+	e.ration.ask()
 	e.start(e.wake, e.closeAll)
 	e.pipes = newPipes(e)
 	e.pool.pages = e.pipes

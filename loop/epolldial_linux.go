@@ -18,6 +18,7 @@ func (e *Epoll) Dial(to netip.AddrPort, h Handler) Conn {
 	fd, err := newSocket(to.Addr())
 	if err == nil {
 		c.fd = fd
+		e.ration.last = fd
 		unpaced(fd, to.Addr())
 		err = c.connect()
 	}

@@ -12,7 +12,7 @@ import (
 // again in the next turn: a listener is registered level-triggered.
 const acceptBatch = 64
 
-// acceptPause is how long a listener rests when the process has no descriptors or memory left. The connections wait in the
+// acceptPause is how long a listener rests when the process has no descriptors or memory left (ration). The connections wait in the
 // kernel; asking for them again at once would only spin.
 const acceptPause = 100 * time.Millisecond
 
@@ -25,6 +25,8 @@ type epollListener struct {
 	slot   int32
 	addr   netip.AddrPort
 	resume Timer
+
+	resting bool // it has too few descriptors
 }
 
 // Listen accepts connections at the address; see Loop. Of an IPv4 wildcard only IPv4 is accepted, of an IPv6 wildcard both.
@@ -46,7 +48,7 @@ func (e *Epoll) listen(at netip.AddrPort, how Interception, take func(Accepted))
 		return nil, fmt.Errorf("listen %v: %w", at, err)
 	}
 	l := &epollListener{loop: e, take: take, how: how, fd: fd, addr: localAddr(fd)}
-	l.resume.Func = func() { l.interest(unix.EPOLLIN) }
+	l.resume.Func = l.rested
 	if l.slot, err = e.register(l, fd, unix.EPOLLIN); err != nil {
 		unix.Close(fd)
 		return nil, fmt.Errorf("listen %v: %w", at, err)
@@ -78,12 +80,18 @@ func (l *epollListener) ready(uint32) {
 			if !l.addr.Addr().IsLoopback() { // else it has been inherited
 				unpaced(fd, from.Addr())
 			}
+			l.loop.ration.last = fd
 			l.take(Accepted{fd, from, l.how})
+			if fd >= l.loop.ration.from && l.fd >= 0 && l.loop.Scarce() {
+				l.rest()
+				return
+			}
 		case unix.EAGAIN:
 			return
 		case unix.EMFILE, unix.ENFILE, unix.ENOBUFS, unix.ENOMEM:
-			l.interest(0)
-			l.loop.Schedule(&l.resume, l.loop.now.Add(acceptPause))
+			l.loop.ration.ask()
+			l.loop.ration.last = l.loop.ration.most
+			l.rest()
 			return
 		default: // the error is that connection's (accept(2), "Error handling"), or EINTR: on to the next
 		}

@@ -24,6 +24,8 @@ func failure(what string, with netip.AddrPort, err error) error {
 		err = ErrReset
 	case isOneOf(err, syscall.ECONNREFUSED, wsaConnRefused):
 		err = ErrRefused
+	case isOneOf(err, syscall.EMFILE, syscall.ENFILE):
+		err = fmt.Errorf("%w: %w", ErrScarce, err)
 	}
 	return fmt.Errorf("%s %v: %w", what, with, err)
 }

@@ -198,7 +198,9 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	}
 	if e.counts != nil && e.shard.spreads() {
 		e.config.Ours = e.shard.ours
-		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.most()) }
+		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.most()) || e.shard.scarce() }
+	} else if e.counts != nil {
+		e.config.Full = e.shard.scarce
 	}
 	if e.fence != nil {
 		e.config.Fence = e.fence.ask

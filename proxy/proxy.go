@@ -284,6 +284,7 @@ func NewVirtualShard(l loop.Loop, c Config, log hclog.Logger, m *metrics.Metrics
 // begin begins with the first layout.
 func (s *Shard) begin(first *layout) error {
 	s.sweep.Func = s.sweepLeft
+	s.watchDescriptors()
 	s.config = first.config
 	t, err := s.prepare(first)
 	if err != nil {

@@ -24,6 +24,7 @@ type spread struct {
 	cookies   cookies       // of sessions, by their connections to servers
 	observers []Observer    // of what becomes of sessions
 	chaos     chaosBook     // what is disturbed
+	scarce    atomic.Int64  // when it was last said that there are too few descriptors
 	slack     int64         // bytes to be left of limits.memory, because memory is not exact
 }
 

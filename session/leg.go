@@ -118,6 +118,10 @@ func (g *Leg) ConnectFailed(err error) {
 	if g.over {
 		return
 	}
+	if errors.Is(err, loop.ErrScarce) { // that is no fault of the server
+		g.refuse("leg", CodeBusy, err.Error())
+		return
+	}
 	g.refuse("leg", CodeServer, err.Error())
 }
 

@@ -162,7 +162,11 @@ func (l *userLink) Down(err error) {
 	now := l.u.c.Loop.Now()
 	l.u.broke[l.element.Name] = now
 	alone := l.alone(wasUp, err)
-	if !alone {
+	switch {
+	case alone:
+	case errors.Is(err, loop.ErrScarce): // that is nothing that others should know of the element
+		l.u.c.Pool.Failed(now, l.element.Name)
+	default:
 		l.u.c.Pool.Unreachable(now, l.element.Name)
 	}
 	if wasUp {

@@ -1,0 +1,20 @@
+package loop
+
+import "errors"
+
+// ErrScarce is wrapped by the errors of Dial where the process has no descriptor left for the connection: it says nothing of the peer.
+var ErrScarce = errors.New("this process has no descriptors left")
+
+// Rationed is a Loop that knows when the descriptors of its process run out: Epoll. Some are kept back, for what is more important than those
+// who come anew: the connections by which sessions move to another server. When there are only these left listeners rest; who wants to come in
+// waits in the kernel until there are more.
+type Rationed interface {
+	Loop
+
+	// Scarce reports whether only those are left that are kept back. It belongs to the loop's goroutine.
+	Scarce() bool
+
+	// OnScarce has told called each time that a listener begins to rest because descriptors are scarce; most is how many the process may
+	// have. It is called on the loop's goroutine.
+	OnScarce(told func(most int))
+}

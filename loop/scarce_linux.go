@@ -1,0 +1,75 @@
+package loop
+
+import (
+	"errors"
+
+	"golang.org/x/sys/unix"
+)
+
+var _ Rationed = (*Epoll)(nil)
+
+// The kernel gives each new descriptor the lowest number that is free. So the number of a new one tells how many there are at least, without
+// asking: with one that is beyond the limit less the reserve, all but the reserve are in use.
+
+// The part of the descriptors that is kept back, and its bounds.
+const (
+	reserveShare = 16
+	leastReserve = 32
+	mostReserve  = 1024
+)
+
+// ration is what a loop knows of the process's descriptors.
+type ration struct {
+	last int            // the number of the one that was made last
+	from int            // where the reserve begins
+	most int            // how many there may be
+	told func(most int) // nil: nobody wants to know
+}
+
+// ask looks how many descriptors the process may have: that may be changed while it runs (prlimit(2)).
+func (r *ration) ask() {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil || limit.Cur > 1<<30 {
+		limit.Cur = 1 << 30
+	}
+	r.most = int(limit.Cur)
+	r.from = r.most - min(max(r.most/reserveShare, leastReserve), mostReserve)
+}
+
+// OnScarce has told called when a listener rests; see Rationed.
+func (e *Epoll) OnScarce(told func(most int)) { e.ration.told = told }
+
+// Scarce reports whether only the reserve is left; see Rationed.
+func (e *Epoll) Scarce() bool {
+	if e.ration.last < e.ration.from {
+		return false
+	}
+	e.ration.ask()
+	fd, err := unix.FcntlInt(uintptr(e.eventfd), unix.F_DUPFD_CLOEXEC, 0)
+	if err != nil {
+		return errors.Is(err, unix.EMFILE)
+	}
+	unix.Close(fd)
+	e.ration.last = fd
+	return fd >= e.ration.from
+}
+
+// rest has a listener rest for a while, since there are no descriptors, or no memory, for more.
+func (l *epollListener) rest() {
+	l.interest(0)
+	l.loop.Schedule(&l.resume, l.loop.now.Add(acceptPause))
+	if r := &l.loop.ration; r.told != nil && !l.resting {
+		r.told(r.most)
+	}
+	l.resting = true
+}
+
+// rested has it accept again, if there are descriptors.
+func (l *epollListener) rested() {
+	if l.loop.Scarce() {
+		l.rest()
+		return
+	}
+	l.resting = false
+	l.interest(unix.EPOLLIN)
+}
