@@ -22,6 +22,7 @@ func FuzzRequests(f *testing.F) {
 	f.Add("PUT", "/v1/drains/a%2Fb", "127.0.0.1:7878", "Basic eDo=", "http://evil.example", []byte{})
 	f.Add("POST", "/v1/upgrade", "[::1]", "bearer", "", []byte(`{"binary":"/x"}`))
 	f.Add("POST", "/v1/reload", "evil.example", "Bearer "+right, "null", []byte(`{`))
+	f.Add("POST", "/v1/chaos", "localhost", "Bearer "+right, "", []byte(`{"kind":"cut","side":"pool_user","name":"web","count":1,"for":"2s","delay":"-1s","seed":7}`))
 	f.Add("DELETE", "/v1/drains/x", "localhost:1", "Bearer "+right+"x", "", []byte(nil))
 	path := filepath.Join(f.TempDir(), "token")
 	if err := os.WriteFile(path, []byte(right), 0o600); err != nil {
@@ -41,7 +42,9 @@ func FuzzRequests(f *testing.F) {
 		Drains: &Drains{Begin: func(string) error { return change() }, End: func(string) error { return change() },
 			State: func(e string) (any, error) { return sample{e}, nil }},
 		Upgrade: func(context.Context, Upgrade) (Upgraded, error) { return Upgraded{}, change() },
-		Reload:  func(context.Context) ([]string, error) { return []string{"x"}, change() },
+		Chaos: &Chaos{State: func() any { return sample{"chaos"} }, Begin: func(Attack) (any, error) { return sample{"begun"}, change() },
+			End: func(string) error { return change() }},
+		Reload: func(context.Context) ([]string, error) { return []string{"x"}, change() },
 	}
 	handler := protect(netip.MustParseAddrPort("127.0.0.1:7878"), &o, routes(o))
 	f.Fuzz(func(t *testing.T, method, target, host, authorization, origin string, body []byte) {
