@@ -2,6 +2,7 @@
 # go test ./... alone needs nothing but Go, and takes seconds.
 
 STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOSEC       := github.com/securego/gosec/v2/cmd/gosec@v2.30.0
 GOVULNCHECK := golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
 # How many random schedules the simulation runs, and how much make fuzz gives each target (4000000x or 10m).
@@ -62,6 +63,7 @@ vet:
 
 lint:
 	go run $(STATICCHECK) ./...
+	.ci/gosec $(GOSEC)
 
 vulnerabilities:
 	.ci/vulnerabilities $(GOVULNCHECK)

@@ -19,8 +19,8 @@ func demoServerCommand(args []string, _, stderr io.Writer) int {
 	if status, ok := parse(flags, args); !ok {
 		return status
 	}
-	err := http.ListenAndServe(*listen, demoFile(*seed, *size))
-	fmt.Fprintln(stderr, "poolproxy demo-server:", err)
+	server := &http.Server{Addr: *listen, Handler: demoFile(*seed, *size), ReadHeaderTimeout: time.Minute}
+	fmt.Fprintln(stderr, "poolproxy demo-server:", server.ListenAndServe())
 	return exitFailed
 }
 

@@ -3,20 +3,7 @@ package session
 import (
 	"bytes"
 	"testing"
-
-	"pgregory.net/rapid"
 )
-
-// FuzzLyingUser and FuzzLyingElement have the fuzzer look for the conversations that the simulations of hostile_property_test.go draw at random.
-func FuzzLyingUser(f *testing.F) {
-	f.Add([]byte{})
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { lyingUser(t) }))
-}
-
-func FuzzLyingElement(f *testing.F) {
-	f.Add([]byte{})
-	f.Fuzz(rapid.MakeFuzz(func(t *rapid.T) { lyingElement(t) }))
-}
 
 // FuzzCookie: nothing is taken for a cookie that was not signed for this session, by this key.
 func FuzzCookie(f *testing.F) {
