@@ -145,6 +145,9 @@ func (l *userLink) resumeThawed() {
 	if l.lostAt.IsZero() {
 		l.lostAt, l.thawed = now, true
 	}
+	for _, leg := range l.lost {
+		leg.since = l.lostAt
+	}
 	l.dial()
 	if len(l.lost) > 0 {
 		l.u.c.Loop.Schedule(&l.patience, now.Add(redialEvery))

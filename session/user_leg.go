@@ -52,6 +52,8 @@ type userLeg struct {
 
 	gaveUp  string // why the element was asked to end the leg; "": it was not
 	lostAt  time.Time
+	since   time.Time     // when it was lost first, without having come further since; see waitsSince
+	reached int64         // how far it had come then
 	silence time.Duration // how long the element may take to notice that it is out of touch
 
 	over  bool // our terminal message is sent

@@ -22,7 +22,7 @@ type userLink struct {
 	pending  []*userLeg // to be opened when up
 	lost     []*userLeg // to be resumed when up again
 	lostAt   time.Time
-	start    time.Duration // how long what loses nothing by moving waits, after lostAt; see headStart
+	start    time.Duration // how long what loses nothing by moving waits, after its loss; see headStart
 	upAt     time.Time
 	thawed   bool       // it was not lost: another process had it
 	misfit   bool       // it was said that its business card is of another pool
@@ -176,8 +176,10 @@ func (l *userLink) Down(err error) {
 	}
 	pending, lost := l.pending, []*userLeg(nil)
 	l.pending = nil
-	if errors.Is(err, loop.ErrRefused) || now.Sub(l.lostAt) >= l.u.c.Failover.Resume {
+	if errors.Is(err, loop.ErrRefused) {
 		lost, l.lost = l.lost, nil
+	} else {
+		lost = l.expired(now)
 	}
 	lost = append(lost, l.givenUp()...)
 	l.handOver()
@@ -199,14 +201,19 @@ func (l *userLink) Down(err error) {
 	}
 }
 
-// breakOff takes all legs off the association, which was up, to be resumed.
+// breakOff takes all legs off the association, which was up, to be resumed. One that was up only for a moment flaps: it is not begun again at
+// once, and the time that legs may be resumed in goes on for those that have not come further meanwhile.
 func (l *userLink) breakOff(now time.Time, err error) {
 	l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
-	if now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || l.thawed {
+	steady := now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || l.thawed
+	if steady {
 		l.lostAt, l.thawed = now, false
 		l.start = l.headStart(err)
-	} // else it only flaps: the time that its legs may be resumed in goes on
-	l.streams.all(func(leg *userLeg) { l.loseLeg(leg, err) })
+	}
+	l.streams.all(func(leg *userLeg) {
+		leg.waitsSince(now, steady)
+		l.loseLeg(leg, err)
+	})
 	l.streams, l.waiting = table[userLeg]{}, nil
 }
 
@@ -279,68 +286,6 @@ func (l *userLink) again(now time.Time, atOnce bool) {
 		return
 	}
 	l.lookAgain(now, redialEvery/4)
-}
-
-// lookAgain has impatient run after a pause, or before that, when some need not wait any more.
-func (l *userLink) lookAgain(now time.Time, pause time.Duration) {
-	at := earlier(now.Add(pause), l.lostAt.Add(l.u.c.Failover.Resume))
-	for _, next := range []time.Duration{l.start, redialEvery} {
-		if due := l.lostAt.Add(next); now.Before(due) {
-			at = earlier(at, due)
-		}
-	}
-	l.u.c.Loop.Schedule(&l.patience, at)
-}
-
-// impatient runs while legs wait to be resumed. If there is somewhere to go, sessions that lose nothing by that wait no longer than the
-// head start, and others that can be moved no longer than redialEvery; nobody waits longer than Failover.Resume.
-func (l *userLink) impatient() {
-	now := l.u.c.Loop.Now()
-	waited := now.Sub(l.lostAt)
-	var lost []*userLeg
-	cause := "the element did not answer"
-	if waited >= l.u.c.Failover.Resume {
-		lost, l.lost = l.lost, nil
-		cause = fmt.Sprintf("the element did not come back within %v", l.u.c.Failover.Resume)
-	} else if waited >= l.start && l.u.c.Pool.Others(now, l.element.Name) {
-		lost = l.movable(waited >= redialEvery)
-	}
-	if len(lost) > 0 {
-		l.u.c.Pool.Unreachable(now, l.element.Name)
-	}
-	if len(l.lost) > 0 {
-		if !l.dialing {
-			l.dial()
-		}
-		l.lookAgain(now, redialEvery)
-	}
-	l.retire()
-	failAll(lost, cause)
-}
-
-// headStart is how long an association that was lost may take to come back before sessions move that lose nothing by it. One that broke
-// off may well come back: redialEvery. Where the peer has fallen silent a new one has little hope; it has as long as it needs
-// where the path was at fault, and only the old connection is lost (an address translator that has forgotten it).
-func (l *userLink) headStart(err error) time.Duration {
-	if !errors.Is(err, mapping.ErrSilent) {
-		return redialEvery
-	}
-	status, _ := l.a.Status() // without what the kernel knew, since it has ended
-	return min(max(leastStart, 3*status.HeartbeatRTT), redialEvery)
-}
-
-// movable takes off the link the legs whose sessions may be moved: all of them, or only those that lose nothing by that. The others go on
-// waiting for resumption, which for some is the only hope, and for some the better one: they would have to wait for a fence, or
-// have something answered by an error.
-func (l *userLink) movable(all bool) (legs []*userLeg) {
-	for _, leg := range slices.Clone(l.lost) {
-		leg.s.remember()
-		if p, err := leg.s.plan(leg.highest); err == nil && (all || p.free()) {
-			l.remove(leg)
-			legs = append(legs, leg)
-		}
-	}
-	return legs
 }
 
 // stop ends the association and all that is planned for it.
