@@ -206,9 +206,9 @@ func (s *Shard) full(client bool) bool {
 	return s.loop.Buffers().Total() >= limit
 }
 
-// scarce reports whether so much memory is used that nothing is recorded of sessions: from half of the limit on. The rest is for those who
+// halfFull reports whether so much memory is used that nothing is recorded of sessions: from half of the limit on. The rest is for those who
 // need it to go on.
-func (s *Shard) scarce() bool {
+func (s *Shard) halfFull() bool {
 	limit := s.config.Limits.Memory
 	return limit > 0 && s.loop.Buffers().Total() >= limit/2
 }

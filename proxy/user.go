@@ -297,7 +297,7 @@ func (u *userSide) scripts() *session.ScriptConfig {
 	if r == nil {
 		return nil
 	}
-	return &session.ScriptConfig{Memory: r.Memory, Sample: r.Sample, Scarce: u.shard.scarce}
+	return &session.ScriptConfig{Memory: r.Memory, Sample: r.Sample, Scarce: u.shard.halfFull}
 }
 
 func (u *userSide) close() {
