@@ -24,6 +24,7 @@ var roles = map[string]func(args []string) error{
 	"closer":    closeServer,
 	"hang":      hangingClient,
 	"journal":   journalServer,
+	"judged":    judgedServer,
 	"odd":       oddServer,
 	"store":     storeServer,
 	"front":     frontServer,
