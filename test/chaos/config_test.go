@@ -47,7 +47,7 @@ var dialects = []dialect{
   }`},
 	{name: "http", kind: workload.HTTP, protocol: `protocol "http" {}`},
 	{name: "redis", kind: workload.Redis, protocol: `protocol "redis" {}`},
-	{name: "stream+session", kind: workload.Stream, protocol: `protocol "stream" {}`, failover: "    replay = \"session\"\n    on_server_close = \"failover\"\n"},
+	{name: "stream+session", kind: workload.Stream, protocol: `protocol "stream" {}`, failover: "    replay = \"session\"\n"},
 	{name: "stream", kind: workload.Stream, protocol: `protocol "stream" {}`, unprotected: true},
 }
 
@@ -98,6 +98,9 @@ func (c *column) failover() string {
 	if c.mapping != "none" {
 		text = heartbeats
 		more += fmt.Sprintf("    resume = %q\n    fence = %q\n", resumes, fences)
+	}
+	if c.mapping == "none" && !c.dialect.unprotected {
+		more += "    on_server_close = \"failover\"\n" // a reset that somebody injects looks as the server's own
 	}
 	if c.dialect.kind != workload.Stream {
 		more += fmt.Sprintf("    reply_timeout = %q\n", replyTimeout)

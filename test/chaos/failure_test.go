@@ -63,7 +63,7 @@ type failure struct {
 }
 
 // briefly is for failures that last only as long as it takes to start a process again.
-var briefly = [2]time.Duration{5 * time.Millisecond, 60 * time.Millisecond}
+var briefly = [2]time.Duration{20 * time.Millisecond, 80 * time.Millisecond}
 
 // silently is for those that have to be noticed by silence: longer, and sometimes shorter, than that takes.
 var silently = [2]time.Duration{silence / 4, silence + 2*resumes + 200*time.Millisecond}

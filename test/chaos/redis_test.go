@@ -6,7 +6,8 @@ import (
 	"bufio"
 	"context"
 	"fmt"
-	"strconv"
+	"net"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -16,23 +17,31 @@ import (
 // redisArgs is the command line of a real redis. What it has been told is on the host's disk before it answers.
 func (c *column) redisArgs(i int) []string {
 	h := c.world.hosts[i]
-	return []string{"redis-server", "--bind", h.address.String(), "--port", strconv.Itoa(int(c.port(portServer))), "--protected-mode", "no",
+	return []string{"redis-server", "--bind", h.address.String(), "--port", "0", "--unixsocket", c.redisSocket(i), "--protected-mode", "no",
 		"--save", "", "--appendonly", "yes", "--appendfsync", "always", "--auto-aof-rewrite-percentage", "0",
 		"--dir", c.world.diskOf(h), "--appenddirname", c.name, "--daemonize", "no"}
 }
 
-// redisAddress is where it listens.
+// redisSocket is where it listens before clients may come.
+func (c *column) redisSocket(i int) string { return filepath.Join(c.world.dir, c.element(i)+".sock") }
+
+// redisAddress is where it listens for clients.
 func (c *column) redisAddress(i int) string {
 	return fmt.Sprintf("%s:%d", c.world.hosts[i].address, c.port(portServer))
 }
 
-// loadRedis waits until it serves what is on its disk, and puts there what clients read.
+// loadRedis waits until it has read what is on its disk, lets clients in, and puts there what they read. Clients that come while it reads
+// are answered by -LOADING, which poolproxy passes on: so they come later, as with a health check.
 func (c *column) loadRedis(i int) (err error) {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
-	err = eventually("redis on "+c.world.hosts[i].name+" is loaded", func() bool {
-		said, failed := c.tellRedis(i, "PING")
-		return failed == nil && strings.HasPrefix(said, "+PONG")
+	err = eventually("redis on "+c.world.hosts[i].name+" has loaded", func() bool {
+		conn, err := net.Dial("unix", c.redisSocket(i))
+		if err != nil {
+			return false
+		}
+		said, err := say(conn, fmt.Sprintf("CONFIG SET port %d", c.port(portServer)))
+		return err == nil && strings.HasPrefix(said, "+OK")
 	})
 	if err == nil {
 		c.world.hosts[i].do(func() { err = workload.LoadRedis(ctx, c.redisAddress(i)) })
@@ -46,6 +55,11 @@ func (c *column) tellRedis(i int, line string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	return say(conn, line)
+}
+
+// say says a line over a connection, which it closes, and returns the first line of the answer.
+func say(conn net.Conn, line string) (string, error) {
 	defer conn.Close()
 	if err := conn.SetDeadline(time.Now().Add(patience)); err != nil {
 		return "", err

@@ -136,6 +136,9 @@ func (b *subject) central(random *rand.Rand) workload.Request {
 	if r.Hold.Where != workload.HoldNowhere {
 		r.Hold.For = held
 	}
+	if b.unsafe && b.state != stateHalfReply {
+		r.Size %= 4096 // else a part of its reply may be with the client, and what cannot be repeated cannot be joined
+	}
 	return r
 }
 

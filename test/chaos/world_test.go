@@ -144,10 +144,12 @@ func (c *column) startServer(i int) error {
 		return err
 	}
 	c.servers[i] = p
-	if err := p.up(c.port(portServer)); err != nil || c.dialect.kind != workload.Redis {
-		return err
+	if c.dialect.kind == workload.Redis {
+		if err := c.loadRedis(i); err != nil {
+			return err
+		}
 	}
-	return c.loadRedis(i)
+	return p.up(c.port(portServer))
 }
 
 // serverArgs is its command line.
