@@ -214,6 +214,9 @@ func (e *elementSide) servers(a *Attack) (all []target) {
 	}
 	rules.EachLeg(func(g *session.Leg) {
 		c, ours := g.Socket().(*serverSocket)
+		if g.OutOfTouch() && a.Kind == ChaosKillLeg && a.Session == "" { // mostly nobody misses it any more
+			return
+		}
 		if !ours || c.connected != nil && a.Kind != ChaosFreeze || c.Disturbed() && a.Kind != ChaosFreeze || a.Session != "" && a.Session != fmt.Sprint(g.Session) {
 			return
 		}

@@ -54,6 +54,9 @@ func (g *Leg) Kill(text string) bool {
 	return true
 }
 
+// OutOfTouch reports whether the leg has no association: its pool user may come back to it, or has gone elsewhere.
+func (g *Leg) OutOfTouch() bool { return g.link == nil }
+
 // silent ends the leg of a silent server: its connection is reset, and all that was written is in doubt.
 func (g *Leg) silent(text string) {
 	if g.over || g.failure != nil {

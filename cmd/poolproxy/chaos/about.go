@@ -107,7 +107,7 @@ func (a *Attack) stuck(f *field) error {
 // about says what will be done.
 func (a *Attack) about(f *field) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "Every %v at the earliest, for %v, one of %s, for %v to %v each: -seed %d\n", a.Every, a.For, strings.Join(a.Kinds, ", "),
+	fmt.Fprintf(&b, "Every %v at the earliest, for %v: one of %s; for %v to %v each, with -seed %d\n", a.Every, a.For, strings.Join(a.Kinds, ", "),
 		a.HoldMin, a.HoldMax, a.Seed)
 	at := fmt.Sprintf("at most %s at a time", plural(a.Radius, "element"))
 	if a.RadiusSaid {
@@ -115,7 +115,7 @@ func (a *Attack) about(f *field) {
 	} else {
 		at += ", never the last living one of a pool"
 	}
-	fmt.Fprintf(&b, "%s; at most %s each time (a freeze is for all of an element)\n", at, plural(a.Count, "association or leg"))
+	fmt.Fprintf(&b, "%s; of its associations or legs at most %d each time, but a freeze is for all\n", at, a.Count)
 	for _, handle := range slices.Sorted(maps.Keys(f.pools)) {
 		f.aboutPool(&b, f.pools[handle])
 	}

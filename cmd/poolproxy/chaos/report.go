@@ -140,6 +140,9 @@ func (r *Report) table(b *strings.Builder) {
 		fmt.Fprintf(tabs, "%s\t%s\t%d\t%d\t%d\t%d\t%d\t%d\t%s\n", k.Kind, times, k.Hit, k.Moved, k.Resumed, k.Answered, k.Unprotected, k.Lost, gaps)
 	}
 	tabs.Flush()
+	if slices.ContainsFunc(r.Kinds, func(k KindReport) bool { return k.Gaps > 0 }) {
+		b.WriteString("Gaps are as the pool users have recorded them: from the last sign of life where silence was what they noticed, else from noticing on.\n")
+	}
 	b.WriteString("\n")
 }
 
