@@ -16,6 +16,7 @@ import (
 	"testing"
 
 	"github.com/poolproxy/poolproxy/proxy"
+	"github.com/poolproxy/poolproxy/secure/securetest"
 )
 
 // oddServer is a journalServer whose reply to lines with "odd" in them has another byte 8.
@@ -55,16 +56,21 @@ type rehearsed struct {
 func startRehearsed(t *testing.T, mapping, protocol, role string) *rehearsed {
 	t.Helper()
 	r := &rehearsed{address: freeAddress(t)}
-	at := r.address
+	at, user, element := r.address, "", ""
+	if mapping == "tls" {
+		a := securetest.NewAuthority(t)
+		user, element = tlsBlock(a.Issue(tlsUser, nil), tlsElement), tlsBlock(a.Issue(tlsElement, nil), tlsUser)
+		mapping = "tcp"
+	}
 	r.startServer(t, role)
 	if mapping == "tcp" {
 		at = freeAddress(t)
-		config := elementConfig("r", at, r.address, "")
+		config := elementConfig("r", at, r.address, element)
 		sidecar := startProcess(t, command{name: "element-r", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "element-r", config)}})
 		sidecar.waitListening(t, at)
 	}
-	r.fleet = launch(t, plan{mapping: mapping, servers: []string{"journal"},
-		pool:     fmt.Sprintf("  element \"r\" {\n    address   = %q\n    rehearsal = true\n  }\n", at),
+	r.fleet = launch(t, plan{mapping: mapping, servers: []string{"journal"}, checks: element,
+		pool:     user + fmt.Sprintf("  element \"r\" {\n    address   = %q\n    rehearsal = true\n  }\n", at),
 		protocol: protocol + "\n  rehearsal { sample = \"100%\" }\n"})
 	return r
 }
@@ -105,7 +111,7 @@ func talk(t *testing.T, conn net.Conn, in *bufio.Reader, lines ...string) {
 // What was recorded is repeated by real processes: what differs is found at its byte, an unsafe message never gets to the server for
 // rehearsals, and the sessions go on as if nothing had been.
 func TestRehearse(t *testing.T) {
-	for _, mapping := range []string{"tcp", "none"} {
+	for _, mapping := range []string{"tcp", "tls", "none"} {
 		t.Run(mapping, func(t *testing.T) {
 			r := startRehearsed(t, mapping, `  protocol "line" { safe = ["^GET"] }`, "odd")
 			odd, even := r.dial(), r.dial()
