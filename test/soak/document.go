@@ -64,7 +64,7 @@ func (r *result) page() string {
 	}
 	fmt.Fprintf(&out, `# Soak: %s with something dying every %v
 
-This page is written by `+"`make soak`"+` (test/soak); [reliability.md](reliability.md) has the cells of what can fail when, one by one.
+This page is written by `+"`make soak`"+` (test/soak); [failover.md](failover.md) says what is promised when what fails.
 
 %d sessions at a time come and go, each lives 5 to 60 s, over %s. There are three hosts, with a sidecar and a server of each kind.
 The pool_user and the sidecar of the third host live all the time; whatever else there is was killed or cut %d times:
@@ -90,9 +90,10 @@ those of streams and of unsafe requests that must wait for a [fence](replay.md#w
 
 ## What the two processes had
 
-A line was laid through the second half of the time; it must not rise by more than the bound.
+Judged is the second half: the median of the last quarter against that of the quarter before. Twice the difference is what it rose by, and must not be
+more than the bound. Descriptors are counted without those of sessions.
 
-| process | | mean | most | rose by | bound | |
+| process | | median | most | rose by | bound | |
 | --- | --- | --- | --- | --- | --- | --- |
 `)
 	for _, x := range r.Trends {
@@ -104,6 +105,9 @@ A line was laid through the second half of the time; it must not rise by more th
 			verdict = "**grows**"
 		}
 		fmt.Fprintf(&out, "| %s | %s | %.1f %s | %.1f | %+.2f | %s | %s |\n", x.Process, x.Measure, x.Mean, x.Unit, x.Most, x.Grew, bound, verdict)
+	}
+	if r.Duration < shortest {
+		fmt.Fprintf(&out, "\nThis run was too short to judge what grows: that takes %v. `make soak DURATION=1h PAGES=docs` writes this page anew.\n", shortest)
 	}
 	fmt.Fprintf(&out, `
 When all sessions had ended the pool_user had %.0f goroutines and %.0f descriptors (%.0f and %.0f before the first session), and %.0f bytes in buffers; the

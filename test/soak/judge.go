@@ -5,6 +5,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -21,12 +22,13 @@ type measure struct {
 }
 
 // The bounds are what chance alone makes of the second half of an hour in which nothing grows, and some more. One goroutine or descriptor
-// left over for each strike, or 2 KiB, would be 900 of them, or 1.8 MiB.
+// left over for each strike would be 900 of them, 4 KiB 3.6 MiB. Descriptors are counted without those of sessions: how many of these the
+// one pool_element has is chance.
 var measures = []measure{
 	{"goroutines", "", 1, func(l *look) float64 { return l.Goroutines }, 0, 3, true},
-	{"descriptors", "", 1, func(l *look) float64 { return l.Descriptors }, 0.05, 5, true},
-	{"resident memory", "MiB", 1 << 20, func(l *look) float64 { return l.Resident }, 0.05, 1 << 20, true},
-	{"heap in use", "MiB", 1 << 20, func(l *look) float64 { return l.Heap }, 0.1, 1 << 20, true},
+	{"descriptors", "", 1, func(l *look) float64 { return l.Descriptors - l.Sessions }, 0, 10, true},
+	{"resident memory", "MiB", 1 << 20, func(l *look) float64 { return l.Resident }, 0.05, 3 << 20, true},
+	{"heap in use", "MiB", 1 << 20, func(l *look) float64 { return l.Heap }, 0.1, 3 << 20, true},
 	{"buffers", "MiB", 1 << 20, func(l *look) float64 { return l.Buffers }, 0.25, 1 << 20, true},
 	{"sessions", "", 1, func(l *look) float64 { return l.Sessions }, 0, 0, false},
 }
@@ -45,9 +47,9 @@ type trend struct {
 	Process string  `json:"process"`
 	Measure string  `json:"measure"`
 	Unit    string  `json:"unit"`
-	Mean    float64 `json:"mean"`
+	Mean    float64 `json:"mean"`  // of the medians of its two halves
 	Most    float64 `json:"most"`  // over all of the time
-	Grew    float64 `json:"grew"`  // by the line that fits best
+	Grew    float64 `json:"grew"`  // by what the medians of its two halves say
 	Bound   float64 `json:"bound"` // 0: it is not judged
 	Good    bool    `json:"good"`
 }
@@ -64,7 +66,7 @@ func (x trend) String() string {
 }
 
 // shortest is the shortest run of which a half tells whether something grows.
-const shortest = 10 * time.Minute
+const shortest = 30 * time.Minute
 
 // judge says whether all is as it should be.
 func (r *result) judge() error {
@@ -115,8 +117,9 @@ func (r *result) found(format string, args ...any) {
 
 // settled tells what of a process is left over when all sessions have ended.
 func settled(name string, before, after look, shards int) error {
-	// The associations are the same; besides there are the connections of who looks, and helpers of the runtime.
-	const goroutines, descriptors = 5, 5
+	// The associations are the same; besides there are the connections of who looks, helpers of the runtime, and for each of five servers
+	// the process that was found behind it at first and the one that is there now (/proc/PID/stat is held open).
+	const goroutines, descriptors = 5, 16
 	buffers := float64(shards) * loop.LargeBuffer // each shard keeps the one that it reads into
 	switch {
 	case after.Sessions > 0:
@@ -131,27 +134,19 @@ func settled(name string, before, after look, shards int) error {
 	return nil
 }
 
-// trend fits a line through the second half, by least squares.
+// trend compares the last quarter with the one before it, by their medians: what is counted while something is being killed is no sign.
 func (m measure) trend(process string, of func(*sample) *look, all, second []sample) trend {
 	x := trend{Process: process, Measure: m.name, Unit: m.unit}
 	for i := range all {
 		x.Most = max(x.Most, m.of(of(&all[i]))/m.per)
 	}
-	n, sumT, sumY := float64(len(second)), 0.0, 0.0
+	var values []float64
 	for i := range second {
-		sumT += second[i].Seconds
-		sumY += m.of(of(&second[i])) / m.per
+		values = append(values, m.of(of(&second[i]))/m.per)
 	}
-	meanT, top, bottom := sumT/n, 0.0, 0.0
-	x.Mean = sumY / n
-	for i := range second {
-		dt := second[i].Seconds - meanT
-		top += dt * (m.of(of(&second[i]))/m.per - x.Mean)
-		bottom += dt * dt
-	}
-	if bottom > 0 {
-		x.Grew = top / bottom * (second[len(second)-1].Seconds - second[0].Seconds)
-	}
+	third, fourth := slices.Sorted(slices.Values(values[:len(values)/2])), slices.Sorted(slices.Values(values[len(values)/2:]))
+	x.Mean = (third[len(third)/2] + fourth[len(fourth)/2]) / 2
+	x.Grew = 2 * (fourth[len(fourth)/2] - third[len(third)/2]) // from the beginning of the half to its end
 	x.Bound = max(m.share*x.Mean, m.least/m.per)
 	x.Good = x.Grew <= x.Bound
 	return x

@@ -105,7 +105,7 @@ func TestJudgeLeftOver(t *testing.T) {
 	for name, spoil := range map[string]func(r *result){
 		"a leg":         func(r *result) { r.After.Element.Sessions = 1 },
 		"goroutines":    func(r *result) { r.After.User.Goroutines += 6 },
-		"descriptors":   func(r *result) { r.After.User.Descriptors += 6 },
+		"descriptors":   func(r *result) { r.After.User.Descriptors += 17 },
 		"buffers":       func(r *result) { r.After.User.Buffers += 1 << 20 },
 		"a lost reply":  func(r *result) { r.Traffic[0].Verdict.Findings = []workload.Finding{{Kind: workload.Lost}} },
 		"no strike":     func(r *result) { r.Strikes = nil },
