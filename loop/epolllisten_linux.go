@@ -82,7 +82,7 @@ func (l *epollListener) ready(uint32) {
 			}
 			l.loop.ration.last = fd
 			l.take(Accepted{fd, from, l.how})
-			if fd >= l.loop.ration.from && l.fd >= 0 && l.loop.Scarce() {
+			if l.loop.ration.few(fd) && l.fd >= 0 && l.loop.Scarce() {
 				l.rest()
 				return
 			}

@@ -14,6 +14,10 @@ type Rationed interface {
 	// Scarce reports whether only those are left that are kept back. It belongs to the loop's goroutine.
 	Scarce() bool
 
+	// Claim keeps n descriptors more back, for what will need them, or n fewer: a client whose server is yet to be connected, for one. Together
+	// they must not become negative.
+	Claim(n int)
+
 	// OnScarce has told called each time that a listener begins to rest because descriptors are scarce; most is how many the process may
 	// have. It is called on the loop's goroutine.
 	OnScarce(told func(most int))

@@ -2,6 +2,7 @@ package loop
 
 import (
 	"errors"
+	"sync/atomic"
 
 	"golang.org/x/sys/unix"
 )
@@ -36,12 +37,21 @@ func (r *ration) ask() {
 	r.from = r.most - min(max(r.most/reserveShare, leastReserve), mostReserve)
 }
 
+// claimed is what all loops of the process keep back beside the reserve.
+var claimed atomic.Int64
+
+// Claim keeps n more back; see Rationed.
+func (e *Epoll) Claim(n int) { claimed.Add(int64(n)) }
+
+// few reports whether a new descriptor with that number is one of those that are kept back.
+func (r *ration) few(fd int) bool { return fd >= r.from-int(claimed.Load()) }
+
 // OnScarce has told called when a listener rests; see Rationed.
 func (e *Epoll) OnScarce(told func(most int)) { e.ration.told = told }
 
 // Scarce reports whether only the reserve is left; see Rationed.
 func (e *Epoll) Scarce() bool {
-	if e.ration.last < e.ration.from {
+	if !e.ration.few(e.ration.last) {
 		return false
 	}
 	e.ration.ask()
@@ -51,7 +61,7 @@ func (e *Epoll) Scarce() bool {
 	}
 	unix.Close(fd)
 	e.ration.last = fd
-	return fd >= e.ration.from
+	return e.ration.few(fd)
 }
 
 // rest has a listener rest for a while, since there are no descriptors, or no memory, for more.

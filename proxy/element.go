@@ -279,8 +279,16 @@ func (c *serverSocket) begin() {
 	header := c.header
 	c.connect(c.waiter, header)
 	c.waiter, c.header = nil, nil
+	c.hold()
 	c.Conn = c.shard.dial(c.side.origin, c.side.server, header, c.local)
 	c.named() // before the server can ask, where the loop knows it so early
+}
+
+// hold notes that the socket has a descriptor. With mapping none that was claimed for its session.
+func (c *serverSocket) hold() {
+	if c.holds = c.side.counts == nil; c.holds {
+		c.shard.claim(-1)
+	}
 }
 
 // refused has the rules hear that it does not come to a connect.
@@ -340,6 +348,7 @@ type serverSocket struct {
 	paced
 	waiter connecting // whose it is, until it begins to connect
 	header []byte     // likewise
+	holds  bool       // a descriptor that was claimed for its session
 }
 
 // named makes the session's cookie to be had by the address of our end, once that is known.
@@ -362,6 +371,10 @@ func (c *serverSocket) Reset() {
 func (c *serverSocket) leave() {
 	c.shard.loop.Cancel(c.limit)
 	c.side.pace.left(&c.paced)
+	if c.holds {
+		c.holds = false
+		c.shard.claim(1)
+	}
 	c.side.fence.closed(c.leg)
 	c.shard.common.cookies.remove(&c.cookie)
 	if !c.gone && c.side.counts != nil {

@@ -7,7 +7,8 @@ import (
 )
 
 // When the process has too few descriptors left (loop.Rationed) clients wait in the kernel to be accepted, a pool_element refuses legs as if it
-// had all that it takes, and what is left is for sessions that move. It is over when others have gone.
+// had all that it takes, and what is left is for sessions that move. It is over when others have gone. With mapping none each session has a claim on a descriptor while its
+// server is not connected.
 
 // scarceAgain is how often it is said.
 const scarceAgain = 10 * time.Second
@@ -16,6 +17,13 @@ const scarceAgain = 10 * time.Second
 func (s *Shard) watchDescriptors() {
 	if r, is := s.loop.(loop.Rationed); is {
 		r.OnScarce(s.tooFew)
+	}
+}
+
+// claim keeps n descriptors more back for servers that are yet to be connected to.
+func (s *Shard) claim(n int) {
+	if r, is := s.loop.(loop.Rationed); is {
+		r.Claim(n)
 	}
 }
 

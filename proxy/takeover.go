@@ -233,6 +233,7 @@ func (u *userSide) take(c *carried, fd int) (err error) {
 		return fmt.Errorf("a session of pool_user %q: %w", c.block, err)
 	}
 	client.rules = s
+	client.claim(u)
 	u.shard.common.loads[u.shard.index].sessions.Add(1)
 	return nil
 }
@@ -249,6 +250,9 @@ func (e *elementSide) take(c *carried, fd int) (err error) {
 		return fmt.Errorf("a leg at element %q: %w", e.name, err)
 	}
 	s.rules, s.leg, s.cookie.holder = leg, leg, leg
+	if len(c.conn) > 0 {
+		s.hold()
+	}
 	s.named()
 	switch {
 	case leg.Connecting() && len(c.conn) == 0: // it has waited for its turn

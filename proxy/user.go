@@ -227,6 +227,7 @@ func (u *userSide) turnedAway() { u.shard.common.loads[u.shard.index].sessions.A
 func (u *userSide) serveClient(conn loop.Conn, ends whence.Ends) *clientSocket {
 	c := &clientSocket{local: local{Conn: conn, shard: u.shard, eager: true}}
 	c.again.Func = c.read
+	c.claim(u)
 	c.rules = u.rules.AcceptFrom(c, ends)
 	u.shard.count(sessionsAccepted, u.config.Pool, u.config.Name)
 	return c
@@ -235,7 +236,15 @@ func (u *userSide) serveClient(conn loop.Conn, ends whence.Ends) *clientSocket {
 // clientSocket is the socket of a client. It counts among the sessions of the process until it is closed.
 type clientSocket struct {
 	local
-	gone bool
+	gone   bool
+	claims bool // a descriptor for its server
+}
+
+// claim claims a descriptor for the session's server, if that is connected to by this process.
+func (c *clientSocket) claim(u *userSide) {
+	if c.claims = u.direct != nil && u.native == nil; c.claims {
+		u.shard.claim(1)
+	}
 }
 
 // Close ends the connection in order (session.Socket).
@@ -253,6 +262,9 @@ func (c *clientSocket) Reset() {
 func (c *clientSocket) leave() {
 	if !c.gone {
 		c.gone = true
+		if c.claims {
+			c.shard.claim(-1)
+		}
 		c.shard.common.loads[c.shard.index].sessions.Add(-1)
 	}
 }

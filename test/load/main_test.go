@@ -47,6 +47,10 @@ func TestMain(m *testing.M) {
 			start()
 		case code := <-status:
 			os.RemoveAll(dir)
+			if err := save(); err != nil {
+				fmt.Fprintln(os.Stderr, "writing results.json:", err)
+				code = 1
+			}
 			os.Exit(code)
 		}
 	}

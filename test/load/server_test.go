@@ -8,8 +8,10 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"net"
 	"os"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"syscall"
@@ -17,7 +19,7 @@ import (
 )
 
 // roles are the programs that this binary can be.
-var roles = map[string]func(args []string) error{"server": server}
+var roles = map[string]func(args []string) error{"server": server, "idle": idle}
 
 func play(role string, args []string) int {
 	if err := roles[role](args); err != nil {
@@ -48,7 +50,7 @@ type lineServer struct {
 	last     atomic.Int64
 }
 
-// server answers each line, "GET n ...", by "n NAME". It is a server as most are: with a backlog of its own, and one thread that accepts.
+// server answers each line, "GET n SIZE", by "n NAME" and so many bytes more if there is a SIZE. It is a server as most are: with a backlog of its own, and one thread that accepts.
 func server(args []string) error {
 	flags := flag.NewFlagSet("server", flag.ContinueOnError)
 	address := flags.String("listen", "", "")
@@ -109,7 +111,12 @@ func (s *lineServer) serve(conn net.Conn) {
 		if len(f) < 2 {
 			return
 		}
-		if _, err := conn.Write([]byte(f[1] + " " + s.name + "\n")); err != nil {
+		answer := f[1] + " " + s.name
+		if len(f) > 2 {
+			size, _ := strconv.Atoi(f[2])
+			answer += " " + strings.Repeat("x", size)
+		}
+		if _, err := io.WriteString(conn, answer+"\n"); err != nil {
 			return
 		}
 	}

@@ -38,6 +38,7 @@ type shape struct {
 	limits   string
 	shards   int
 	users    int // pool_users' sidecars; 0: one
+	files    int // how many descriptors the pool_users may have; 0: as many as the test
 }
 
 // world is one pool, with pool_users before it.
@@ -91,7 +92,7 @@ pool_element %q {
   %s
 }
 `, w.shape.limits, name, p.at, p.serves, w.shape.element)
-	p.sidecar = w.proxy("element-"+name, config)
+	p.sidecar = w.proxy("element-"+name, 0, config)
 	w.listens(p.sidecar, p.at)
 	return p
 }
@@ -106,7 +107,7 @@ func (w *world) startUser() {
 		elements += fmt.Sprintf("  element %q {\n    address = %q\n    %s\n  }\n", p.name, p.at, more)
 	}
 	u := &entry{listen: freeAddress(w.t), admin: freeAddress(w.t)}
-	u.process = w.proxy(fmt.Sprint("user", len(w.users)+1), fmt.Sprintf(`
+	u.process = w.proxy(fmt.Sprint("user", len(w.users)+1), w.shape.files, fmt.Sprintf(`
 admin { listen = %q }
 limits {
   %s
@@ -126,14 +127,18 @@ pool_user "u" {
 	w.users = append(w.users, u)
 }
 
-// proxy starts a sidecar.
-func (w *world) proxy(name, config string) *process {
+// proxy starts a sidecar that may have so many descriptors; 0: as many as the test.
+func (w *world) proxy(name string, files int, config string) *process {
 	w.t.Helper()
 	path := filepath.Join(logDir(w.t), name+".hcl")
 	if err := os.WriteFile(path, []byte(config), 0o644); err != nil {
 		w.t.Fatal(err)
 	}
-	return start(w.t, name, "", builtBinary(w.t), "run", "-config", path)
+	args := []string{builtBinary(w.t), "run", "-config", path}
+	if files > 0 {
+		args = append([]string{"prlimit", fmt.Sprintf("--nofile=%d:%d", files, files)}, args...)
+	}
+	return start(w.t, name, "", args...)
 }
 
 // listens waits until somebody listens at the address, without connecting.
