@@ -34,9 +34,8 @@ var decoders = map[string][]string{
 
 // unfuzzed are folders with a parser and without a fuzz target, and why that is right.
 var unfuzzed = map[string]string{
-	"cmd/poolproxy/chaos": "reads what poolproxies answer to its own attacks, by encoding/json, and the options that its user has written",
-	"handlespace":         "reads one address, by net/netip, of who has just registered it",
-	"proxy/traces":        "reads the URL of a collector in the configuration, by net/url",
+	"handlespace":  "reads one address, by net/netip, of who has just registered it",
+	"proxy/traces": "reads the URL of a collector in the configuration, by net/url",
 }
 
 // Everything from outside is input: where a package has a parser, it has a target that make fuzz finds. Packages beside the house (bench, test,
