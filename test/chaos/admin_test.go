@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -16,7 +17,6 @@ import (
 
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/internal/workload"
-	"github.com/poolproxy/poolproxy/proxy"
 )
 
 // adminOf is the client of a host's admin API.
@@ -57,6 +57,21 @@ func (h *host) ask(method, path string, body, answer any) error {
 	return json.NewDecoder(response.Body).Decode(answer)
 }
 
+// status is what is of interest of /v1/status.
+type status struct {
+	Pools []struct {
+		Handle   string `json:"handle"`
+		Elements []struct {
+			Alive    bool   `json:"alive"`
+			Draining string `json:"draining"`
+		} `json:"elements"`
+	} `json:"pools"`
+	Sessions []struct {
+		Client  string `json:"client"`
+		Element string `json:"element"`
+	} `json:"sessions"`
+}
+
 // settle waits until the pool_user takes all elements of the columns for alive. It looks at one that has failed when a session wants
 // to go somewhere, so there are some.
 func (w *world) settle(columns []*column) error {
@@ -66,7 +81,7 @@ func (w *world) settle(columns []*column) error {
 	}
 	var left []string
 	err := eventually("all elements are alive", func() bool {
-		var s proxy.Status
+		var s status
 		if w.user.ask(http.MethodGet, "/v1/status", nil, &s) != nil {
 			return false
 		}
@@ -111,7 +126,7 @@ func (c *column) probe() {
 
 // serving says for each session, by its client's address, which host serves it.
 func (w *world) serving() (map[string]int, error) {
-	var s proxy.Status
+	var s status
 	if err := w.user.ask(http.MethodGet, "/v1/status", nil, &s); err != nil {
 		return nil, err
 	}
@@ -131,8 +146,13 @@ func (c *column) drain(i int) error {
 	return c.world.user.ask(http.MethodPut, "/v1/drains/"+c.element(i), nil, nil)
 }
 
-func (c *column) undrain(i int) error {
-	return c.world.user.ask(http.MethodDelete, "/v1/drains/"+c.element(i), nil, nil)
+func (c *column) undrain(i int) (err error) {
+	// Where elements register themselves, one whose server was killed is unknown until it has done so again.
+	late := eventually(c.element(i)+" is drained no more", func() bool {
+		err = c.world.user.ask(http.MethodDelete, "/v1/drains/"+c.element(i), nil, nil)
+		return err == nil || c.world.cluster == nil
+	})
+	return errors.Join(late, err)
 }
 
 // element is its name on a host.

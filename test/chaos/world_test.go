@@ -145,11 +145,19 @@ func (c *column) startServer(i int) error {
 	}
 	c.servers[i] = p
 	if c.dialect.kind == workload.Redis {
-		if err := c.loadRedis(i); err != nil {
-			return err
-		}
+		return c.loadRedis(i)
 	}
-	return p.up(c.port(portServer))
+	err = eventually(name+" listens", func() bool { // to be asked is cheaper than to be looked up, and servers do not mind
+		conn, err := h.dial(fmt.Sprintf("%s:%d", h.address, c.port(portServer)))
+		if err == nil {
+			_ = conn.Close()
+		}
+		return err == nil || !p.lives()
+	})
+	if err == nil && !p.lives() {
+		err = fmt.Errorf("%s has ended: %s (its output: %s)", name, p.cmd.ProcessState, p.log)
+	}
+	return err
 }
 
 // serverArgs is its command line.
