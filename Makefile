@@ -70,7 +70,7 @@ vulnerabilities:
 
 # Everything but the end-to-end tests, which have their own targets. Fuzz seeds run here.
 race:
-	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package|/soak|/chaos)?$$')
+	POOLPROXY_CHECK=1 go test $(HANGS) -race $$(go list ./... | grep -Ev '/test(/sctplab|/package|/soak|/chaos|/load)?$$')
 
 # A failing schedule prints its seed and how to run it again.
 simulation:
@@ -89,6 +89,7 @@ e2e-race:
 
 e2e:
 	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/ ./test/soak/
+	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/load/
 
 # Both sidecars at work for as long as DURATION says, while something dies every two seconds: nothing may grow, nothing be lost. Writes
 # soak.json, soak.csv and logs to OUT, and with PAGES=docs docs/soak.md and its pictures. Status 1: something was found. Not a part of check.
