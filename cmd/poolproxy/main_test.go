@@ -43,6 +43,17 @@ func TestDispatch(t *testing.T) {
 		{"version", 0, "poolproxy ", ""},
 		{"version -x", 2, "", "not defined"},
 		{"status -x", 2, "", "not defined"},
+		{"chaos -kinds cut,bend", 2, "", `no kind "bend"`},
+		{"chaos -hold 9m", 2, "", "no duration up to 5m0s"},
+		{"chaos -hold 3s..1s", 2, "", "as in 1s..3s"},
+		{"chaos -radius 0", 2, "", "at least 1"},
+		{"chaos -for 0s", 2, "", "more than 0"},
+		{"chaos begin", 2, "", `unexpected argument "begin"`},
+		{"chaos -token-file a -token-file b", 2, "", "say it once for all"},
+		{"chaos -admin x:1 -admin x:1", 2, "", "said twice"},
+		{"chaos stop -admin x:1 -admin x:1", 2, "", "said twice"},
+		{"chaos -admin 127.0.0.1:1", 1, "", "nothing listens on 127.0.0.1:1"},
+		{"chaos stop -admin 127.0.0.1:1", 1, "", "nothing listens on 127.0.0.1:1"},
 	} {
 		t.Run(c.args, func(t *testing.T) {
 			var stdout, stderr bytes.Buffer
