@@ -30,7 +30,25 @@ func OpenJournal(path, name string, kind Kind) (*Journal, error) {
 	if err != nil {
 		return nil, fmt.Errorf("journal: %w", err)
 	}
-	return &Journal{file: file, name: name, kind: kind}, nil
+	j := &Journal{file: file, name: name, kind: kind}
+	j.short.Store(endsShort(path))
+	return j, nil
+}
+
+// endsShort reports whether the last line of the file was cut: whoever wrote it died on a full disk.
+func endsShort(path string) bool {
+	file, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	var last [1]byte
+	end, err := file.Seek(-1, io.SeekEnd)
+	if err != nil {
+		return false // it is empty
+	}
+	_, err = file.ReadAt(last[:], end)
+	return err == nil && last[0] != '\n'
 }
 
 // Close closes the file.
