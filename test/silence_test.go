@@ -231,10 +231,14 @@ func TestSilentHost(t *testing.T) {
 			l := newLAN(t, newNetwork(t, "a", "b"), 0, plan{mapping: "tcp"}, x.heartbeat)
 			l.prepare()
 			cuts := wanted(t, x.cuts)
-			busy, idle := l.cuts(cuts, x.interval)
 			limit := 3*x.interval + 100*time.Millisecond
-			t.Logf("%d cuts; from the cut to the first reply, busy sessions: %s; idle ones: %s", cuts, spread(busy), spread(idle))
-			if !raceDetector && min(busy[0], idle[0]) > limit {
+			in := false
+			for try := 0; try < 3 && !in; try++ {
+				busy, idle := l.cuts(cuts, x.interval)
+				t.Logf("%d cuts; from the cut to the first reply, busy sessions: %s; idle ones: %s", cuts, spread(busy), spread(idle))
+				in = raceDetector || max(busy[0], idle[0]) <= limit
+			}
+			if !in {
 				t.Errorf("not once was a busy and an idle session served within %v", limit)
 			}
 			found := 0
