@@ -14,13 +14,17 @@ DURATION ?= 1h
 OUT      ?= soak-results
 PAGES    ?=
 
+# How many plugs make chaos pulls, and in how many deployments at once.
+EVENTS ?= 100000
+WORLDS ?= 2
+
 # When the tests of a package hang: far beyond what they take, also on a machine that others load. go test's own ten minutes are not.
 HANGS := -timeout 60m
 
 .NOTPARALLEL:
-.PHONY: check build dist package demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp soak
+.PHONY: check build dist package demo bench bench-short docs tools format tidy vet lint vulnerabilities race simulation fuzz fuzz-short e2e e2e-race sctp soak matrix chaos chaos-page
 
-check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e sctp package bench-short
+check: tools format tidy vet lint vulnerabilities race simulation fuzz-short e2e-race e2e matrix sctp package bench-short
 	@echo "make check: all passed"
 
 build:
@@ -95,6 +99,19 @@ e2e:
 # soak.json, soak.csv and logs to OUT, and with PAGES=docs docs/soak.md and its pictures. Status 1: something was found. Not a part of check.
 soak:
 	go run ./test/soak -duration $(DURATION) -out $(OUT) -write "$(PAGES)"
+
+# Every kind of failure, for sessions in every state, of every protocol: docs/reliability.md. Five minutes.
+matrix:
+	POOLPROXY_CHECK=1 go test $(HANGS) -count=1 -v ./test/chaos/
+
+# The same, and then EVENTS of them by chance; what was seen goes to test/chaos/results.json, of which chaos-page makes docs/reliability.md. A
+# hundred thousand take more than an hour, and the machine should be quiet. Not a part of check.
+chaos: tools
+	POOLPROXY_CHECK=1 POOLPROXY_EVENTS=$(EVENTS) POOLPROXY_WORLDS=$(WORLDS) POOLPROXY_RESULT=results.json \
+	    go test -timeout 0 -count=1 -v -run 'TestChaos$$' ./test/chaos/
+
+chaos-page:
+	go test -count=1 -run TestPage ./test/chaos -write
 
 # In a machine that has SCTP, which qemu emulates: see test/sctplab/README.md. It shall take less than five minutes; a machine that needs
 # more is told so, and nothing fails by that.

@@ -55,8 +55,12 @@ type direction struct{ from, to netip.AddrPort }
 type position struct {
 	next     uint32
 	finished bool      // its FIN was seen
+	last     time.Time // when its last packet came
 	dead     time.Time // when it was reset: whoever still sends is told so. Zero: it was not
 }
+
+// forgotten is how long a connection without a packet is remembered: the ends of those whose cable was cut are not seen here.
+const forgotten = 2 * time.Minute
 
 // mourned is how long a connection that was reset is remembered. Its ends have noticed by then, or their kernels tell each other.
 const mourned = 2 * time.Second
@@ -91,6 +95,7 @@ func (f *flows) see(p *packet) (answer [][]byte) {
 	case int32(p.seq+p.length-at.next) > 0:
 		at.next = p.seq + p.length
 	}
+	at.last = time.Now()
 	at.finished = at.finished || p.flags&flagFIN != 0
 	// What the sender acknowledges is where the receiver of the other direction, the sender, stands: exactly, unlike what was sent.
 	other := f.known[there]
@@ -111,7 +116,7 @@ func (f *flows) reset(at netip.AddrPort) (packets [][]byte, n int) {
 	now := time.Now()
 	for d, p := range f.known {
 		switch {
-		case !p.dead.IsZero() && now.Sub(p.dead) > mourned:
+		case !p.dead.IsZero() && now.Sub(p.dead) > mourned || now.Sub(p.last) > forgotten:
 			delete(f.known, d)
 		case p.dead.IsZero() && (d.to == at || d.from == at):
 			p.dead = now

@@ -177,6 +177,7 @@ func (m *mass) watch() {
 		c := &m.run.record
 		fmt.Printf("%s: %d strikes, %d missed, %d sessions, %d findings\n", c.Took.Round(time.Second), c.Strikes, c.Missed, c.Sessions, len(c.Findings))
 		m.run.mu.Unlock()
+		m.run.save() // a run that is killed has said what it has seen
 	}
 }
 

@@ -40,17 +40,30 @@ type record struct {
 
 // cellRecord is one cell: the strikes that met sessions of it.
 type cellRecord struct {
-	Strikes  int64              `json:"strikes"`
-	Sessions int64              `json:"sessions"`
-	Findings int64              `json:"findings"`
-	Gaps     workload.Histogram `json:"gaps"`
+	Strikes  int64         `json:"strikes"`
+	Sessions int64         `json:"sessions"` // that were met
+	Findings int64         `json:"findings"`
+	P50      time.Duration `json:"p50"` // of the gaps, in nanoseconds
+	P99      time.Duration `json:"p99"`
+	Max      time.Duration `json:"max"`
+
+	gaps workload.Histogram
 }
 
-// failureRecord is one kind of failure, by mapping.
+// failureRecord is one kind of failure.
 type failureRecord struct {
 	Strikes int64                          `json:"strikes"`
-	How     string                         `json:"how,omitempty"`
-	Gaps    map[string]*workload.Histogram `json:"gaps"`
+	How     string                         `json:"how,omitempty"` // it was made here, where there is more than one way
+	Gaps    map[string]*workload.Histogram `json:"gaps"`          // by mapping
+	States  map[string]*workload.Histogram `json:"states"`        // the same, by state
+}
+
+// gap notes one of a kind.
+func gap(of map[string]*workload.Histogram, kind string, d time.Duration) {
+	if of[kind] == nil {
+		of[kind] = &workload.Histogram{}
+	}
+	of[kind].Add(d)
 }
 
 // none is the verdict on nothing.
@@ -110,7 +123,7 @@ func (r *run) note(s *step, all []outcome) (missed []*column) {
 func (r *run) failure(id string) *failureRecord {
 	f := r.record.Failures[id]
 	if f == nil {
-		f = &failureRecord{Gaps: map[string]*workload.Histogram{}}
+		f = &failureRecord{Gaps: map[string]*workload.Histogram{}, States: map[string]*workload.Histogram{}}
 		r.record.Failures[id] = f
 	}
 	return f
@@ -142,13 +155,11 @@ func (r *run) add(o *outcome) {
 	}
 	cell.Strikes++
 	cell.Sessions += int64(o.struck)
-	gaps := r.failure(o.failure.id).Gaps
-	if gaps[o.column.mapping] == nil {
-		gaps[o.column.mapping] = &workload.Histogram{}
-	}
+	f := r.failure(o.failure.id)
 	for _, g := range o.gaps {
-		cell.Gaps.Add(g)
-		gaps[o.column.mapping].Add(g)
+		cell.gaps.Add(g)
+		gap(f.Gaps, o.column.mapping, g)
+		gap(f.States, o.state.id, g)
 	}
 }
 
@@ -200,6 +211,9 @@ func tail(path string, size int64) ([]byte, error) {
 func (r *run) write(path string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	for _, c := range r.record.Cells {
+		c.P50, c.P99, c.Max = c.gaps.Quantile(0.5), c.gaps.Quantile(0.99), c.gaps.Max()
+	}
 	text, err := json.MarshalIndent(&r.record, "", " ")
 	if err != nil {
 		return err
