@@ -34,13 +34,32 @@ type step struct {
 	heals    []heal // of what was done before the failure, to be in that state
 }
 
-// play brings sessions of the columns into the state, lets the failure strike, heals it, and judges.
+// play brings sessions of the columns into the state, lets the failure strike, heals it, and judges. If that cannot be done all is as before.
 func (s *step) play() ([]outcome, error) {
+	struck, err := s.pull()
+	if err == nil {
+		s.release()
+		time.Sleep(s.between(s.failure.lasts))
+	}
+	if mended := s.mend(); mended != nil {
+		err = errors.Join(err, fmt.Errorf("healing %s: %w", s.failure.name, mended))
+	}
+	if err != nil {
+		s.release()
+		for _, b := range s.subjects {
+			b.stopped()
+		}
+		return nil, err
+	}
+	return s.judge(struck)
+}
+
+// pull has the failure strike sessions that are in the state, and says which.
+func (s *step) pull() (struck map[*subject]bool, err error) {
 	if err := s.prepare(); err != nil {
 		return nil, err
 	}
-	struck, err := s.aim()
-	if err != nil {
+	if struck, err = s.aim(); err != nil {
 		return nil, err
 	}
 	if err := s.lead(); err != nil {
@@ -50,17 +69,21 @@ func (s *step) play() ([]outcome, error) {
 		b.hit(time.Now())
 	}
 	cure, err := s.failure.strike(&s.target)
+	if cure != nil {
+		s.heals = append([]heal{cure}, s.heals...)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", s.failure.name, err)
 	}
-	s.release()
-	time.Sleep(s.between(s.failure.lasts))
-	for _, h := range append([]heal{cure}, s.heals...) {
-		if err := h(); err != nil {
-			return nil, fmt.Errorf("healing %s: %w", s.failure.name, err)
-		}
+	return struck, nil
+}
+
+// mend undoes the failure, and what was done before it.
+func (s *step) mend() (err error) {
+	for _, h := range s.heals {
+		err = errors.Join(err, h())
 	}
-	return s.judge(struck)
+	return err
 }
 
 // between is a time between two others.
@@ -88,7 +111,7 @@ func (s *step) prepare() error {
 		return err
 	}
 	for _, b := range s.subjects {
-		close(b.set)
+		b.goOn()
 	}
 	for _, b := range s.subjects {
 		within(b.armed, held) // who is not in its state was not struck
@@ -213,10 +236,11 @@ func (b *subject) address() string {
 	return b.client
 }
 
-// release lets the sessions go on that wait in their state.
+// release lets the sessions go on that wait in their state, or before it.
 func (s *step) release() {
 	for _, b := range s.subjects {
-		close(b.struck)
+		b.goOn()
+		b.goFurther()
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -68,7 +69,11 @@ type mass struct {
 	stop    context.CancelFunc
 	worlds  []*world
 	working sync.WaitGroup
+	broken  atomic.Int64 // steps that could not be played to their end
 }
+
+// mostBroken is how many of them a run may have until it is ended; with one it has failed.
+const mostBroken = 10
 
 // begin starts a world, and what strikes it.
 func (m *mass) begin(t *testing.T, p plan) {
@@ -150,13 +155,15 @@ func (m *mass) together(w *world, gate *sync.RWMutex, random *rand.Rand) {
 	}
 }
 
-// play plays a step, and ends the run when there were enough, or when it cannot go on.
+// play plays a step, and ends the run when there were enough, or when it cannot go on: one step that could not be played does not end it.
 func (m *mass) play(w *world, columns []*column, f failure, s state, seed uint64) {
 	_, err := m.run.step(w, columns, f, s, seed)
 	if err != nil {
 		m.run.fail(err)
 		m.run.keepLogs(w, &outcome{column: columns[0], failure: f, state: s, verdict: none})
-		m.stop()
+		if m.broken.Add(1) > mostBroken {
+			m.stop()
+		}
 	}
 	m.run.mu.Lock()
 	defer m.run.mu.Unlock()

@@ -61,7 +61,10 @@ type subject struct {
 	struck chan struct{} // closed by the tests: it may go on
 	arm    func()        // closes armed, once
 	heat   func()        // closes ready, once
+	goOn   func()        // closes set, once
 	report chan *workload.Report
+
+	goFurther func() // closes struck, once
 
 	mu      sync.Mutex
 	began   time.Time // when the request that is under way was begun
@@ -77,6 +80,7 @@ func (c *column) begin(s state, unsafe bool, random *rand.Rand) *subject {
 		ready: make(chan struct{}), set: make(chan struct{}), armed: make(chan struct{}), struck: make(chan struct{}),
 		report: make(chan *workload.Report, 1)}
 	b.arm, b.heat = sync.OnceFunc(func() { close(b.armed) }), sync.OnceFunc(func() { close(b.ready) })
+	b.goOn, b.goFurther = sync.OnceFunc(func() { close(b.set) }), sync.OnceFunc(func() { close(b.struck) })
 	b.request = b.central(random)
 	ctx, stop := context.WithTimeout(context.Background(), 2*patience)
 	b.stopped = stop
