@@ -60,7 +60,8 @@ type pending struct {
 	sent time.Time
 }
 
-// Run runs the session to its end, and says what it saw. When ctx ends, so does the session, abruptly; to end it in peace let Next say so.
+// Run runs the session to its end, and says what it saw. When ctx is cancelled the session ends, abruptly, and what waits then is not lost (EndStopped);
+// to end it in peace let Next say so. A deadline of ctx is the time that the whole session may take (EndTimeout).
 func (c *Client) Run(ctx context.Context) *Report {
 	report := &Report{Kind: c.Kind, Session: c.Session}
 	s := &session{Client: c, report: report, slots: make(chan struct{}, max(c.Window, 1)), done: make(chan struct{})}
@@ -136,14 +137,16 @@ func (s *session) finish(ctx context.Context, err error) {
 	switch {
 	case s.invalid != nil:
 		r.End, r.EndText = EndError, s.invalid.Error()
-	case ctx.Err() != nil:
-		r.End = EndStopped
-	case errors.As(err, &doubled):
+	case errors.As(err, &doubled): // what was seen to go wrong counts, whatever has ended meanwhile
 		r.End = EndFault
 		r.Faults = append(r.Faults, Fault{FaultDoubled, doubled.number, doubled.text})
 	case errors.Is(err, errWrong):
 		r.End = EndFault
 		r.Faults = append(r.Faults, Fault{FaultMixed, s.current(), err.Error()})
+	case errors.Is(ctx.Err(), context.DeadlineExceeded): // nobody has stopped it: it did not come to its end in time
+		r.End, r.EndText = EndTimeout, "the session's time was over"
+	case ctx.Err() != nil:
+		r.End = EndStopped
 	case errors.Is(err, io.ErrUnexpectedEOF) && s.reset:
 		r.End, r.EndText = EndReset, "connection reset by peer, as the writer was told"
 	case errors.Is(err, io.ErrUnexpectedEOF):

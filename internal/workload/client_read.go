@@ -127,7 +127,8 @@ func (s *session) complete(re *reply, p *pending) {
 		s.report.Longest, s.report.At = gap, now
 	}
 	kind := Answered
-	if re.refused != "" {
+	s.report.Parting = re.refused != ""
+	if s.report.Parting {
 		kind = Refused
 		s.report.Refused = append(s.report.Refused, Refusal{p.Number, p.Unsafe, re.undone, re.refused})
 	} else {
@@ -138,10 +139,13 @@ func (s *session) complete(re *reply, p *pending) {
 	s.release(p, re.closes)
 }
 
-// goodbye reads to the end behind a reply that said that the connection ends: nobody looks at what comes.
+// goodbye reads to the end behind a reply that said that the connection ends: nothing may come any more.
 func (s *session) goodbye(in *input) error {
 	s.conn.SetReadDeadline(time.Now().Add(s.timeout()))
-	if _, err := io.Copy(io.Discard, in); err != nil {
+	switch n, err := io.Copy(io.Discard, in); {
+	case n > 0:
+		return wrong("%d bytes behind a reply that said that the connection ends", n)
+	case err != nil:
 		return err
 	}
 	return io.EOF

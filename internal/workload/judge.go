@@ -180,13 +180,13 @@ func (v *Verdict) judgeEnd(r *Report, promise Promise) {
 	}
 }
 
-// truncated: the session ended by an end of file while requests waited, without an error of the protocol; a reply that was cut
-// has been told of already.
+// truncated: the session ended by an end of file while requests waited, without an error of the protocol before it; one that came earlier, and
+// was followed by replies, is none. A reply that was cut has been told of already.
 func truncated(r *Report) bool {
 	for _, f := range r.Faults {
 		if f.Kind == FaultTruncated {
 			return false
 		}
 	}
-	return len(r.Unanswered) > 0 && len(r.Refused) == 0
+	return len(r.Unanswered) > 0 && !r.Parting
 }

@@ -13,8 +13,8 @@ const (
 	EndPeace   End = "peace"   // the client had said all, closed its side, and the server closed its
 	EndClosed  End = "closed"  // an end of file before that
 	EndReset   End = "reset"   // a reset
-	EndTimeout End = "timeout" // nothing came for as long as the client waits
-	EndStopped End = "stopped" // the context ended
+	EndTimeout End = "timeout" // nothing came for as long as the client waits, or the context's deadline has passed
+	EndStopped End = "stopped" // the context was cancelled
 	EndFault   End = "fault"   // something came that nobody can go on behind
 	EndRefused End = "refused" // the connection was not made
 	EndError   End = "error"   // another error of the connection
@@ -64,6 +64,7 @@ type Report struct {
 	Unsafe     []uint64  `json:"unsafe,omitempty"`     // the unsafe requests that were sent
 	Unanswered []uint64  `json:"unanswered,omitempty"` // requests that were neither answered nor refused
 	Refused    []Refusal `json:"refused,omitempty"`
+	Parting    bool      `json:"parting,omitempty"` // the last that came, in full, was a refusal: an end behind it is no surprise
 	Faults     []Fault   `json:"faults,omitempty"`
 
 	End     End           `json:"end"`
