@@ -154,12 +154,14 @@ func (e *Epoll) register(s source, fd int, bits uint32) (int32, error) {
 		return 0, fmt.Errorf("loop: epoll_ctl: %w", err)
 	}
 	e.slots[i].source = s
+	registered.Add(1)
 	return i, nil
 }
 
 // unregister empties a slot. Closing the descriptor takes it out of the epoll; events of it that are still on the way, in
 // this batch or because a child between fork and exec still holds the socket, are of an old generation.
 func (e *Epoll) unregister(i int32) {
+	registered.Add(-1)
 	e.slots[i].source = nil
 	e.slots[i].generation++
 	e.free = append(e.free, i)

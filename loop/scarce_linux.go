@@ -43,15 +43,22 @@ var claimed atomic.Int64
 // Claim keeps n more back; see Rationed.
 func (e *Epoll) Claim(n int) { claimed.Add(int64(n)) }
 
-// few reports whether a new descriptor with that number is one of those that are kept back.
-func (r *ration) few(fd int) bool { return fd >= r.from-int(claimed.Load()) }
+// registered counts the descriptors that all loops of the process wait for: nearly all that it has.
+var registered atomic.Int64
+
+// few reports whether a new descriptor with that number is one of those that are kept back. Where many have just been closed that are claimed
+// already, the lowest number says nothing; then those count that there are.
+func (r *ration) few(fd int) bool {
+	claims := claimed.Load()
+	return fd >= r.from || claims > 0 && registered.Load()+claims+leastReserve/2 >= int64(r.from)
+}
 
 // OnScarce has told called when a listener rests; see Rationed.
 func (e *Epoll) OnScarce(told func(most int)) { e.ration.told = told }
 
 // Scarce reports whether only the reserve is left; see Rationed.
 func (e *Epoll) Scarce() bool {
-	if !e.ration.few(e.ration.last) {
+	if !e.ration.few(e.ration.last) { // without asking
 		return false
 	}
 	e.ration.ask()

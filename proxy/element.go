@@ -33,9 +33,11 @@ type elementSide struct {
 	listener    loop.Listener         // of a direct side
 	gate        *secure.Gate          // of the first shard; nil: without TLS
 	sctp        mapping.SCTPMapping
+	arrivals    []stranger        // in the order in which they came; some are no newcomers any more
 	newcomers   map[stranger]bool // of which it is not known yet which shard is to have them
 	probe       *probe
 	pace        *pace
+	user        *userSide      // of a direct side: whose it is
 	health      *health        // nil: it is not checked, or by the first shard
 	fence       *fence         // nil: there is no program for it
 	counts      *elementCounts // of all shards; nil: a direct side
@@ -161,7 +163,7 @@ const directComeback = 5 * time.Second
 // element itself. n is nil with mapping none.
 func newDirectSide(u *userSide, direct *mapping.Direct, to pool.Element, n *native) (*elementSide, error) {
 	s, c, in := u.shard, u.config, u.block.pool
-	e := &elementSide{shard: s, name: to.Name, server: to.Address, sendProxy: in.config.SendProxy, native: n}
+	e := &elementSide{shard: s, user: u, name: to.Name, server: to.Address, sendProxy: in.config.SendProxy, native: n}
 	if e.origin = s.origin(in.servers, in.config.ServerTLS, "pool_user", c.Name); e.origin != nil && e.origin.Protocols == nil {
 		e.origin.Protocols = alpn(c)
 	}
@@ -266,33 +268,6 @@ func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
 	}
 	return &serverSocket{local: c, limit: &loop.Timer{}, side: e, leg: leg, cookie: cookiePlace{shard: e.shard.index, holder: r}}
 }
-
-// pend has the socket wait for pace to let it connect. The header is what the server is told first (introduce).
-func (c *serverSocket) pend(r connecting, header []byte) {
-	c.Conn, c.waiter, c.header = notYet{c.side.server}, r, header
-	c.owner = c
-	c.moves = c.leg != nil && c.leg.Number > 1
-}
-
-// begin begins to connect.
-func (c *serverSocket) begin() {
-	header := c.header
-	c.connect(c.waiter, header)
-	c.waiter, c.header = nil, nil
-	c.hold()
-	c.Conn = c.shard.dial(c.side.origin, c.side.server, header, c.local)
-	c.named() // before the server can ask, where the loop knows it so early
-}
-
-// hold notes that the socket has a descriptor. With mapping none that was claimed for its session.
-func (c *serverSocket) hold() {
-	if c.holds = c.side.counts == nil; c.holds {
-		c.shard.claim(-1)
-	}
-}
-
-// refused has the rules hear that it does not come to a connect.
-func (c *serverSocket) refused(err error) { c.waiter.ConnectFailed(err) }
 
 // connect has the rules hear how connecting ends. The header is what the server is told first (introduce).
 func (c *serverSocket) connect(r connecting, header []byte) {

@@ -49,9 +49,26 @@ const (
 	// firstTimeout is how long a peer that has said INIT may take for HELLO; as long as a session link has for it.
 	firstTimeout = 5 * time.Second
 
-	// mostNewcomers bounds how many there may be at one pool_element.
-	mostNewcomers = 4096
+	// mostNewcomers bounds how many there may be at one pool_element; with more, who has been silent for the longest goes.
+	mostNewcomers = 1024
 )
+
+// comes notes a newcomer.
+func (e *elementSide) comes(n stranger) {
+	e.newcomers[n] = true
+	e.arrivals = append(e.arrivals, n)
+}
+
+// makePlace sees to it that there is a place for one more newcomer: those who come and say nothing would keep all others out.
+func (e *elementSide) makePlace() {
+	for len(e.arrivals) > 0 && (!e.newcomers[e.arrivals[0]] || len(e.newcomers) >= mostNewcomers) {
+		if n := e.arrivals[0]; e.newcomers[n] {
+			n.close()
+		}
+		e.arrivals[0] = nil
+		e.arrivals = e.arrivals[1:]
+	}
+}
 
 // meet takes up a connection on the first shard.
 func (e *elementSide) meet(conn loop.Conn) loop.Handler {
@@ -64,16 +81,14 @@ func (e *elementSide) meet(conn loop.Conn) loop.Handler {
 
 // meetCaller takes up a connection that may be in TLS.
 func (e *elementSide) meetCaller(conn peekable) loop.Handler {
-	if len(e.newcomers) >= mostNewcomers {
-		return nil
-	}
+	e.makePlace()
 	n := &newcomer{side: e, conn: conn, since: e.shard.loop.Now()}
 	n.limit.Func = n.late
 	if _, err := conn.Write(mapping.TCPMapping{}.Introduction()); err != nil {
 		e.shard.log.Debug("association refused: it takes no INIT", "pool_element", e.name, "pool_user", conn.Remote(), "reason", err)
 		return nil
 	}
-	e.newcomers[n] = true
+	e.comes(n)
 	e.shard.loop.Schedule(&n.limit, n.since.Add(e.association.DialTimeout))
 	return n
 }

@@ -16,12 +16,10 @@ type sctpNewcomer struct {
 
 // meetSCTP takes up an association on the first shard.
 func (e *elementSide) meetSCTP(a mapping.Association) mapping.Handler {
-	if len(e.newcomers) >= mostNewcomers {
-		return nil
-	}
+	e.makePlace()
 	n := &sctpNewcomer{side: e, a: a}
 	n.limit.Func = n.close
-	e.newcomers[n] = true
+	e.comes(n)
 	return n
 }
 

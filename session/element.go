@@ -74,9 +74,13 @@ type ElementConfig struct {
 // Element is the rules of the pool element's side for one server: the legs that pool users have opened there. It belongs to the
 // loop's goroutine.
 type Element struct {
-	c      *ElementConfig // for what begins from now on (Change); legs and associations keep theirs
-	legs   map[Token]*Leg
-	links  map[*elementLink]bool
+	c     *ElementConfig // for what begins from now on (Change); legs and associations keep theirs
+	legs  map[Token]*Leg
+	links map[*elementLink]bool
+
+	strangers   queue[*elementLink] // those that may not have said HELLO yet, oldest first
+	strangeSaid time.Time           // when one was last worth a word
+
 	acks   *acks[Leg]
 	full   bool // new legs are refused
 	closed bool
@@ -112,14 +116,51 @@ func (e *Element) Change(c ElementConfig) {
 
 // Accept takes an association that a pool user has begun. It returns nil, for refusal, when the Element is closed or has too many.
 func (e *Element) Accept(a mapping.Association) mapping.Handler {
-	if e.closed || len(e.links) >= maxLinks {
+	if e.closed || !e.admits() {
 		return nil
 	}
 	l := &elementLink{e: e, c: e.c}
 	l.a = a
 	l.timer.Func = l.silent
 	e.links[l] = true
+	e.strangers.push(l)
 	return l
+}
+
+// admits reports whether one more association may begin, and makes room for it at the cost of the one that has been silent for the longest:
+// else those who come and say nothing would keep all others out.
+func (e *Element) admits() bool {
+	for e.strangers.len() > 0 && !e.strangers.first().strange() {
+		e.strangers.pop()
+	}
+	if len(e.links) < maxLinks && e.strangers.len() < maxStrangers {
+		return true
+	}
+	if e.strangers.len() == 0 {
+		return false
+	}
+	l := e.strangers.pop()
+	e.c.Trace.log('d', "association refused: others come, and it has not said HELLO", "pool_user", l.a.Remote())
+	l.a.Abort()
+	l.gone()
+	return true
+}
+
+// strange reports whether nothing is known of the peer yet.
+func (l *elementLink) strange() bool { return l.hello == nil && l.e.links[l] }
+
+// severity is how much what becomes of the association is worth: of one of which nothing is known no more than a word now and then, as anybody may
+// begin one.
+func (l *elementLink) severity(level byte) byte {
+	if l.hello != nil {
+		return level
+	}
+	now := l.e.c.Loop.Now()
+	if level == 'i' || !l.e.strangeSaid.IsZero() && now.Sub(l.e.strangeSaid) < sayEvery {
+		return 'd'
+	}
+	l.e.strangeSaid = now
+	return level
 }
 
 // Refuse lets the legs that there are go on, and refuses new ones.
@@ -192,13 +233,13 @@ func (l *elementLink) Down(err error) {
 	if errors.Is(err, mapping.ErrProtocol) {
 		level = 'w'
 	}
-	l.e.c.Trace.log(level, "association ended", "pool_user", l.a.Remote(), "reason", err)
+	l.e.c.Trace.log(l.severity(level), "association ended", "pool_user", l.a.Remote(), "reason", err)
 	l.gone()
 }
 
 // violate ends an association whose peer broke the rules. Its legs wait for a better one.
 func (l *elementLink) violate(reason string) {
-	l.e.c.Trace.log('w', "association refused: the peer broke the session protocol", "pool_user", l.a.Remote(), "reason", reason)
+	l.e.c.Trace.log(l.severity('w'), "association refused: the peer broke the session protocol", "pool_user", l.a.Remote(), "reason", reason)
 	l.a.Abort()
 	l.gone()
 }

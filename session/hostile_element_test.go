@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/asap"
+	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/mapping"
 )
 
@@ -227,5 +228,41 @@ func TestBreaksAgainAndAgain(t *testing.T) {
 		t.Errorf("%d associations in 20 s; the client got %q", count, victim.got)
 	}
 	h.unharmed()
+	r.close()
+}
+
+// deaf is a peer that hears nothing.
+type deaf struct{}
+
+func (deaf) Ready(loop.Event) {}
+
+// Those who come and say nothing do not keep a pool user out, however many they are, and are not worth a line of the log each.
+func TestStrangersMakePlace(t *testing.T) {
+	r := newRig(t, options{})
+	s := r.stations[0]
+	quiet := r.w.Host("quiet")
+	for range maxStrangers + 500 {
+		quiet.Dial(s.at(), deaf{})
+	}
+	r.w.RunFor(100 * time.Millisecond)
+	if n := len(s.e.links); n != maxStrangers {
+		t.Errorf("%d associations of strangers", n)
+	}
+	c := r.client()
+	c.says("GET 1\n", false)
+	r.until("served", func() bool { return string(c.got) == "re GET 1\n" })
+	r.w.RunFor(10 * time.Second)
+	if n := len(s.e.links); n != 1 {
+		t.Errorf("%d associations are left", n)
+	}
+	said := 0
+	for _, line := range r.logs {
+		if strings.Contains(line, "association") && !strings.Contains(line, " d ") {
+			said++
+		}
+	}
+	if said > 3 {
+		t.Errorf("%d lines of log for strangers", said)
+	}
 	r.close()
 }

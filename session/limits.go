@@ -18,6 +18,10 @@ const (
 	// maxLinks is how many associations one element takes: a pool user has one, or as many as it spreads its sessions over.
 	maxLinks = 4096
 
+	// maxStrangers is how many of them may not have said HELLO yet: who has waited for the longest makes place for one more. A pool user says it
+	// within a round trip.
+	maxStrangers = 1024
+
 	// helloTimeout bounds the time from an association's Up to the peer's HELLO.
 	helloTimeout = 5 * time.Second
 

@@ -86,6 +86,9 @@ func (s *Session) choose(now time.Time) (c pool.Choice, ok bool) {
 // mostChoices is how often a session chooses again because the one that was chosen has been filled by others in that moment.
 const mostChoices = 4
 
+// Served reports whether an element has carried the session yet.
+func (s *Session) Served() bool { return s.served != "" }
+
 // tooLate ends the search for an element: with the protocol's own error for what waits, if it has one, and then the search goes on.
 func (s *Session) tooLate() {
 	reason := fmt.Sprintf("no pool element has taken the session within %v (failover.deadline)", s.u.c.Failover.Deadline)

@@ -39,6 +39,9 @@ type serverFacts struct {
 	Last     time.Time `json:"last"`
 }
 
+// filler is what long answers are made of.
+var filler = strings.Repeat("x", 64<<10)
+
 type lineServer struct {
 	listener *net.TCPListener
 	name     string
@@ -114,7 +117,14 @@ func (s *lineServer) serve(conn net.Conn) {
 		answer := f[1] + " " + s.name
 		if len(f) > 2 {
 			size, _ := strconv.Atoi(f[2])
-			answer += " " + strings.Repeat("x", size)
+			if _, err := io.WriteString(conn, answer+" "); err != nil {
+				return
+			}
+			for answer = ""; size > 0; size -= len(filler) {
+				if _, err := io.WriteString(conn, filler[:min(size, len(filler))]); err != nil {
+					return
+				}
+			}
 		}
 		if _, err := io.WriteString(conn, answer+"\n"); err != nil {
 			return
