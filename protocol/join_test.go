@@ -292,35 +292,51 @@ func FuzzJoin(f *testing.F) {
 	f.Add([]byte("hello\nmore"), uint32(3), uint32(0), byte(0), uint8(0))
 	f.Add([]byte("hello\nworld\nOK\n"), uint32(9), uint32(4), byte(1), uint8(1))
 	f.Add([]byte("\x05hello"), uint32(3), uint32(2), byte(7), uint8(2))
-	f.Add(append(noise(50_000), '\n'), uint32(40_000), uint32(39_999), byte(1), uint8(3))
-	protocols := []Protocol{newLine(f, LineConfig{}), newLine(f, LineConfig{Reply: ReplyUntil, Until: res("^OK")[0]}),
-		newLength(f, LengthConfig{Width: 1}), NewStream(StreamConfig{})}
+	protocols := joined(f)
 	f.Fuzz(func(t *testing.T, reply []byte, cutAt, wrongAt uint32, flip byte, which uint8) {
-		p := protocols[which%4]
-		first := prototest.Run(repliesParser(p, nil)(), reply, func() int { return len(reply) })
-		if first.Err != nil || len(reply) == 0 {
-			t.Skip()
+		if len(reply) > 4<<10 {
+			t.Skip() // a joiner is frozen and thawed at each byte, with all that it holds: longer ones take seconds. See TestJoinLong
 		}
-		end := len(reply)
-		if len(first.Messages) > 0 {
-			end = first.Messages[0].Bytes
-		}
-		have := reply[:int(cutAt)%end] // never the whole reply
-		second := bytes.Clone(reply)
-		second[int(wrongAt)%len(second)] ^= flip
-		same := bytes.HasPrefix(second, have)
-		parser := firstReply(joinParser(t, p, have))
-		if !same {
-			parser = silent(t, parser)
-		}
-		got := prototest.Same(t, parser, second)
-		if same && got.Err != nil && !errors.Is(got.Err, ErrMalformed) {
-			t.Fatalf("same beginning, error %v", got.Err)
-		}
-		if want := string(reply[len(have):end]); flip == 0 && (got.Out != want || got.Err != nil) {
-			t.Fatalf("the client has %q and got %q, want %q; error %v", have, got.Out, want, got.Err)
-		}
+		joins(t, protocols[which%4], reply, cutAt, wrongAt, flip)
 	})
+}
+
+// TestJoinLong is FuzzJoin for a reply that is long.
+func TestJoinLong(t *testing.T) {
+	joins(t, joined(t)[3], append(noise(50_000), '\n'), 40_000, 39_999, 1)
+}
+
+// joined are the protocols that FuzzJoin chooses from.
+func joined(t testing.TB) []Protocol {
+	return []Protocol{newLine(t, LineConfig{}), newLine(t, LineConfig{Reply: ReplyUntil, Until: res("^OK")[0]}),
+		newLength(t, LengthConfig{Width: 1}), NewStream(StreamConfig{})}
+}
+
+// joins has a reply cut, and the same one, but for what flip changes in it, joined to it.
+func joins(t *testing.T, p Protocol, reply []byte, cutAt, wrongAt uint32, flip byte) {
+	first := prototest.Run(repliesParser(p, nil)(), reply, func() int { return len(reply) })
+	if first.Err != nil || len(reply) == 0 {
+		t.Skip()
+	}
+	end := len(reply)
+	if len(first.Messages) > 0 {
+		end = first.Messages[0].Bytes
+	}
+	have := reply[:int(cutAt)%end] // never the whole reply
+	second := bytes.Clone(reply)
+	second[int(wrongAt)%len(second)] ^= flip
+	same := bytes.HasPrefix(second, have)
+	parser := firstReply(joinParser(t, p, have))
+	if !same {
+		parser = silent(t, parser)
+	}
+	got := prototest.Same(t, parser, second)
+	if same && got.Err != nil && !errors.Is(got.Err, ErrMalformed) {
+		t.Fatalf("same beginning, error %v", got.Err)
+	}
+	if want := string(reply[len(have):end]); flip == 0 && (got.Out != want || got.Err != nil) {
+		t.Fatalf("the client has %q and got %q, want %q; error %v", have, got.Out, want, got.Err)
+	}
 }
 
 // firstReply ends a joiner's run with its reply: what comes behind that is not its business.
