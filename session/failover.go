@@ -353,6 +353,7 @@ func (s *Session) endWith(reason string, text []byte) {
 	s.u.c.Trace.log('w', "session ended", "session", s.ID, "client", s.Client, "reason", reason, "told", text != nil)
 	s.report(reason)
 	s.leg = nil
+	s.leaveLine() // else room would be found for what is about to close
 	if text == nil {
 		s.over(true)
 		return
