@@ -249,6 +249,9 @@ func (s *Session) clings() string {
 	if !s.u.c.Pool.Others(s.u.c.Loop.Now(), s.from) {
 		return "no other element of the pool is believed alive"
 	}
+	if s.u.room.len() > 0 { // it has a server, and would wait behind them
+		return "sessions without a server wait for room at the other elements"
+	}
 	return ""
 }
 

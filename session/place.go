@@ -71,7 +71,7 @@ func (s *Session) place(next *plan) {
 
 // choose names an element that has room for the session, which counts among its sessions from then on.
 func (s *Session) choose(now time.Time) (c pool.Choice, ok bool) {
-	if s.u.room.len() > 0 && !s.letIn && s.shunned == nil {
+	if s.u.room.len() > 0 && !s.letIn && s.shunned == nil && s.back == "" { // who was asked to leave may go back, and need not wait
 		return pool.Choice{Wait: pool.LastPause, Full: true}, false
 	}
 	for range mostChoices {

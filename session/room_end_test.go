@@ -3,6 +3,9 @@ package session
 import (
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/loop"
+	"github.com/poolproxy/poolproxy/pool"
 )
 
 // A session that is told an error while it waits for room, and is about to close, is not given room any more: it would take a server for
@@ -31,6 +34,41 @@ func TestRoomIsNotForWhoCloses(t *testing.T) {
 	r.w.RunFor(time.Minute)
 	if live, held := s.e.Legs(); live+held != 0 {
 		t.Errorf("%d legs and %d more are left", live, held)
+	}
+	r.close()
+}
+
+// A session whose element is drained does not leave it to stand in line: it has a server.
+func TestRoomAndDrain(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true})
+	var members []pool.Element
+	for _, s := range r.pool.States() {
+		s.MaxSessions = 2
+		members = append(members, s.Element)
+	}
+	r.pool.Update(members)
+	all := r.ask(4)
+	r.until("4 are served", func() bool { return served(all) == 4 })
+	late := r.ask(3)
+	r.w.RunFor(time.Second)
+	r.drain(r.stations[0])
+	leaves := all[2]
+	if at, _ := leaves.session.At(); at != "element2" || r.user.room.len() != 3 {
+		t.Fatalf("it is at %s, %d in line", at, r.user.room.len())
+	}
+	r.host.Later(func() { // in one turn: there is room, nobody has been let in yet, and sessions are to leave
+		leaves.broken = true
+		leaves.rules.Broken(loop.ErrReset)
+		r.user.Drains()
+	})
+	r.w.RunFor(time.Second)
+	for i, c := range all[:2] {
+		if at, _ := c.session.At(); at == "" {
+			t.Errorf("session %d was served, and waits for room", i+1)
+		}
+	}
+	if n := served(late); n != 1 {
+		t.Errorf("%d of those in line are served", n)
 	}
 	r.close()
 }
