@@ -109,7 +109,7 @@ func (u *User) thawLink(at *legPlace) *userLink {
 		all = append(all, nil)
 	}
 	if all[n] == nil {
-		l := &userLink{u: u, element: e, n: n, peer: at.peer, peerName: at.peerName, lostAt: at.lostAt}
+		l := &userLink{u: u, element: e, n: n, peer: at.peer, peerName: at.peerName, lostAt: at.lostAt, start: redialEvery}
 		l.timer.Func, l.patience.Func = l.silent, l.impatient
 		all[n] = l
 	}
@@ -146,7 +146,9 @@ func (l *userLink) resumeThawed() {
 		l.lostAt, l.thawed = now, true
 	}
 	for _, leg := range l.lost {
-		leg.since = l.lostAt
+		if leg.since = l.lostAt; leg.lostAt.After(leg.since) { // the association has come up again since, and broken again: it may have come further
+			leg.since = leg.lostAt
+		}
 	}
 	l.dial()
 	if len(l.lost) > 0 {

@@ -64,3 +64,28 @@ func TestFlappingInVain(t *testing.T) {
 	}
 	r.close()
 }
+
+// The same, and the process is replaced while it is broken: the time of legs that have come further does not begin with the first loss.
+func TestFlappingUpgrade(t *testing.T) {
+	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
+		failover: Failover{Resume: 5 * time.Second, Deadline: 10 * time.Second, Attempts: 3}})
+	s := r.stations[0]
+	s.app = silent
+	c := r.client()
+	r.until("it is open", func() bool { return r.serving() != nil && c.session.leg.open })
+	for range 12 {
+		r.w.RunFor(600 * time.Millisecond)
+		c.says("x", false)
+		r.w.RunFor(100 * time.Millisecond)
+		r.cut(s)
+	}
+	r.w.RunFor(10 * time.Millisecond)
+	away := true
+	s.refuses = func() bool { return away }
+	r.upgrade()
+	r.w.RunFor(2 * time.Second)
+	away = false
+	r.until("it is resumed", func() bool { return c.reset || c.session.leg != nil && !c.session.leg.lost })
+	r.only(KindResumed)
+	r.close()
+}
