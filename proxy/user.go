@@ -274,9 +274,14 @@ func (u *userSide) found() {
 	u.elsewhere((*session.User).Wake)
 }
 
-// room has a session of each other shard that waits for room look for it.
+// room has a session of each other shard that waits for room look for it, and of each other pool_user of this one.
 func (u *userSide) room() {
 	u.elsewhere((*session.User).LookForRoom)
+	for _, other := range u.shard.users {
+		if other != u && other.rules != nil && other.block.pool.pool == u.block.pool.pool {
+			u.shard.loop.Later(other.rules.LookForRoom)
+		}
+	}
 }
 
 // drained has the other shards look which elements are drained.

@@ -3,6 +3,7 @@ package session
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
 	"github.com/poolproxy/poolproxy/pool"
@@ -13,6 +14,9 @@ import (
 // knows of room asks for one of them to be let in: an element at which a session of ours has ended, and else a timer (the pool says when one
 // that has refused may be asked again). One that gets in lets in two more: so much room is soon used, and one place costs few questions.
 
+// yielding is how long others that share the pool have to take a place first.
+const yielding = 5 * time.Millisecond
+
 // queues are those who wait for room.
 type queues struct {
 	waiting [2]queue[*Session] // those that are not inLine any more do not wait
@@ -21,6 +25,7 @@ type queues struct {
 	last    int                // the line of which one has got a place last
 	timer   loop.Timer
 	soon    bool   // later is going to run
+	yields  bool   // others that share the pool have been told first
 	later   func() // made once
 }
 
@@ -102,6 +107,9 @@ func (u *User) lookForRoom() {
 
 // letIn has at most n of those in line look for an element, in turn, as long as there is one to be had.
 func (u *User) letIn(n int) {
+	if u.closed {
+		return
+	}
 	u.room.turn = u.room.last
 	for ; n > 0 && u.room.len() > 0; n-- {
 		s := u.room.pop()
@@ -143,9 +151,23 @@ func (s *Session) exit() {
 	}
 	full := s.u.c.Pool.Exit(s.entered)
 	if s.entered = ""; full {
-		s.u.roomSoon()
-		if s.u.c.Room != nil {
-			s.u.c.Room()
-		}
+		s.u.vacated()
+	}
+}
+
+// vacated tells who waits for room that there is some: sessions of this User and of others that share the pool, those first in turn. Else
+// who has all the places would have them for ever.
+func (u *User) vacated() {
+	if u.c.Room == nil {
+		u.roomSoon()
+		return
+	}
+	u.c.Room()
+	if u.room.yields = !u.room.yields; !u.room.yields {
+		u.roomSoon()
+		return
+	}
+	if at := u.c.Loop.Now().Add(yielding); u.room.len() > 0 && !u.closed && (!u.room.timer.Armed() || at.Before(u.room.timer.At())) {
+		u.c.Loop.Schedule(&u.room.timer, at)
 	}
 }

@@ -72,3 +72,37 @@ func TestRoomAndDrain(t *testing.T) {
 	}
 	r.close()
 }
+
+// Two Users share a pool, as shards do, and pool_users: the places go to the sessions of both, although those of one had all of them first.
+func TestRoomIsShared(t *testing.T) {
+	r := newRig(t, options{})
+	e := r.pool.States()[0].Element
+	e.MaxSessions = 4
+	r.pool.Update([]pool.Element{e})
+	one, two := r.user, NewUser(r.userConfig(2))
+	one.c.Room = func() { r.host.Later(two.LookForRoom) }
+	two.c.Room = func() { r.host.Later(one.LookForRoom) }
+	first := r.ask(24)
+	r.until("4 are served", func() bool { return served(first) == 4 })
+	r.user = two
+	late := r.ask(6)
+	r.user = one
+	r.w.RunFor(time.Second)
+	if n := served(late); n != 0 {
+		t.Fatalf("%d are served beyond max_sessions", n)
+	}
+	for range 12 {
+		for _, c := range r.clients {
+			if !c.broken && served([]*end{c}) == 1 {
+				c.breaks()
+				break
+			}
+		}
+		r.w.RunFor(50 * time.Millisecond)
+	}
+	if n, all := served(late), served(first)+served(late); n < 3 || all < 14 {
+		t.Errorf("of those that came later %d are served, of all %d", n, all)
+	}
+	two.Close()
+	r.close()
+}
