@@ -144,6 +144,14 @@ func (s *Session) enter(element string) bool {
 	return true
 }
 
+// stays counts the session among those of the element, where it was before, unless the one that has its name now is another one.
+func (s *Session) stays(at pool.Element) {
+	if e, ok := s.u.c.Pool.Element(at.Name); ok && e.Address == at.Address {
+		s.u.c.Pool.Stay(at.Name)
+		s.entered = at.Name
+	}
+}
+
 // exit takes enter back.
 func (s *Session) exit() {
 	if s.entered == "" {

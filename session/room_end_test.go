@@ -106,3 +106,21 @@ func TestRoomIsShared(t *testing.T) {
 	two.Close()
 	r.close()
 }
+
+// A process that takes over has another address for the element of that name: sessions at the old one do not count among those of the new one.
+func TestRoomOfAnotherElement(t *testing.T) {
+	r := newRig(t, options{})
+	all := r.ask(2)
+	r.until("2 are served", func() bool { return served(all) == 2 })
+	other := r.station("other")
+	other.start(0x90)
+	r.pool.Update([]pool.Element{{Name: "element1", Address: other.at(), MaxSessions: 2}})
+	r.upgrade()
+	r.user.Updated()
+	late := r.ask(2)
+	r.w.RunFor(time.Second)
+	if n := served(late); n != 2 {
+		t.Errorf("%d of 2 are served", n)
+	}
+	r.close()
+}

@@ -64,8 +64,7 @@ func (u *User) ThawSession(p []byte, socket Socket) (*Session, error) {
 	u.sessions[s.ID] = s
 	if s.leg != nil {
 		s.leg.thaw(&t.place)
-		s.entered = s.leg.link.element.Name
-		u.c.Pool.Stay(s.entered)
+		s.stays(s.leg.link.element)
 	}
 	u.thawing = append(u.thawing, t)
 	return s, nil
