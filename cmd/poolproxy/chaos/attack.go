@@ -26,11 +26,11 @@ type Attack struct {
 	begun   time.Time
 	strikes []*struck
 	rounds  int
-	busy    time.Time // when something was going on, last
-	said    string    // what it waits for, as it was said last
-	stopped bool      // before its time
-	unsure  bool      // a process did not answer: it may be doing what it was asked for
-	stops   uint64    // how often others had everything undone, when this began
+	busy    time.Time        // when something was going on, last
+	said    string           // what it waits for, as it was said last
+	stopped bool             // before its time
+	unsure  bool             // a process did not answer: it may be doing what it was asked for
+	stops   map[*Peer]uint64 // how often others had everything undone, by process, when it was looked at last
 	report  *tally
 
 	forgiven map[string]int // by address: how many failures in a row an element was found with because of what was done to it
@@ -116,7 +116,8 @@ func (a *Attack) Run(ctx, hard context.Context) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.begun, a.report, a.stops = time.Now(), newTally(f), f.stopped
+	a.begun, a.report, a.stops = time.Now(), newTally(f), make(map[*Peer]uint64)
+	a.stoppedElsewhere(f)
 	a.forgiven = make(map[string]int)
 	a.report.ended.begin = counted(ctx, a.Peers)
 	err = a.attack(ctx, hard)
@@ -129,8 +130,10 @@ func (a *Attack) Run(ctx, hard context.Context) (*Report, error) {
 	}
 	if last, lookErr := a.look(hard); lookErr == nil {
 		a.follow(last)
-	} else if err == nil {
-		err = lookErr
+	} else {
+		if a.report.blind = true; err == nil {
+			err = lookErr
+		}
 	}
 	a.report.ended.finish = counted(hard, a.Peers)
 	r := a.report.report(a)
@@ -153,7 +156,7 @@ func (a *Attack) attack(ctx, hard context.Context) error {
 		switch {
 		case ctx.Err() != nil:
 			return nil
-		case err == nil && f.stopped > a.stops:
+		case err == nil && a.stoppedElsewhere(f):
 			a.note("somebody has had everything undone (poolproxy chaos stop): this ends, too")
 			a.stopped = true
 			return nil
@@ -174,6 +177,16 @@ func (a *Attack) attack(ctx, hard context.Context) error {
 		wait(ctx, max(lookEvery, slowLook*took))
 	}
 	return nil
+}
+
+// stoppedElsewhere reports whether somebody has had a process undo everything since the last look. One that was started again counts from 0.
+func (a *Attack) stoppedElsewhere(f *field) (stopped bool) {
+	for _, p := range f.processes {
+		was, known := a.stops[p.peer]
+		stopped = stopped || known && p.chaos.Stopped > was
+		a.stops[p.peer] = p.chaos.Stopped
+	}
+	return stopped
 }
 
 // wait returns after the time, or when ctx is over.

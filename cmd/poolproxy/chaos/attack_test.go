@@ -303,3 +303,50 @@ func TestLost(t *testing.T) {
 		}
 	})
 }
+
+// Where nobody was asked who knows what became of sessions, nothing is claimed, and that is no success: without a pool user's process, if that
+// was started again meanwhile, and if it does not answer any more.
+func TestDoesNotClaim(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			noUser bool
+			during func(user *fakeProcess)
+			says   string // "": it knows
+		}{
+			"all is seen":  {false, func(*fakeProcess) {}, ""},
+			"no pool user": {true, func(*fakeProcess) {}, "none of these processes is a pool user"},
+			"restarted":    {false, func(p *fakeProcess) { p.status.Started = time.Now() }, "the process at user is another one"},
+			"gone":         {false, func(p *fakeProcess) { p.dead = true }, "not all processes have answered"},
+		} {
+			var e events
+			user, all := deployment()
+			if c.noUser {
+				all = all[1:]
+			}
+			a := attackOn(all, &e)
+			a.For, a.Radius, a.RadiusSaid = 5*time.Second, 1, true
+			time.AfterFunc(4*time.Second, func() { user.mu.Lock(); c.during(user); user.mu.Unlock() })
+			r, _ := a.Run(t.Context(), t.Context())
+			text := e.text()
+			if r.Good() != (c.says == "") || strings.Contains(text, "No protected session was lost") != (c.says == "") || !strings.Contains(text, c.says) || r.Rounds == 0 {
+				t.Errorf("%s: %+v\n%s", name, r, text)
+			}
+		}
+	})
+}
+
+// The stop button works also behind a process that was started again, and that knows of fewer stops than before.
+func TestStopBehindRestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e events
+		_, all := deployment()
+		all[1].chaos.Stopped = 3
+		a := attackOn(all, &e)
+		time.AfterFunc(5*time.Second, func() { all[1].mu.Lock(); all[1].chaos.Stopped = 0; all[1].mu.Unlock() })
+		time.AfterFunc(10*time.Second, func() { all[1].mu.Lock(); all[1].chaos.Stopped = 1; all[1].mu.Unlock() })
+		begun := time.Now()
+		if r, err := a.Run(t.Context(), t.Context()); err != nil || !r.Stopped || time.Since(begun) > 15*time.Second {
+			t.Errorf("%v, %+v, after %v", err, r, time.Since(begun))
+		}
+	})
+}

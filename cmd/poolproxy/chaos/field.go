@@ -18,7 +18,6 @@ type field struct {
 	targets   []*target // in an order that does not depend on chance
 	moving    int       // sessions in a pause: resuming, or failing over
 	active    int       // disturbances that are going on, whoever asked for them
-	stopped   uint64    // how often somebody has had all of them undone
 }
 
 // poolField is a pool, as its pool users know it.
@@ -161,7 +160,6 @@ func (f *field) addElements(p *process) {
 		t := &target{peer: p.peer, block: proxy.ChaosBlock{Side: sideElement, Name: e.Name, Pool: are[0].pool.handle}, elements: are, allowed: p.allows(sideElement, e.Name)}
 		for _, is := range are {
 			is.usable = is.usable && !e.Drained && (e.Health == "" || e.Health == "healthy")
-			is.failed = is.failed && e.Health != "healthy" // pool users only find out when they try it again
 		}
 		t.can(p.associated(sideElement, e.Name, ""), e.Legs > 0, true)
 		f.targets = append(f.targets, t)
@@ -192,7 +190,6 @@ func (f *field) elementsOf(p *process, e *proxy.ElementStatus) (are []*element) 
 
 // addActive marks the elements to which something is being done, whoever asked for it.
 func (f *field) addActive(p *process) {
-	f.stopped += p.chaos.Stopped
 	for _, d := range p.chaos.Active {
 		f.active++
 		for _, t := range f.targets {

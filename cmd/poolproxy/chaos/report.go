@@ -21,6 +21,8 @@ type Report struct {
 	Lost   []Lost `json:"lost"`   // sessions that were protected, and were lost
 	Unseen int    `json:"unseen"` // sessions that ended of which no record was seen: nobody knows whether they were protected
 	Missed bool   `json:"missed"` // there were more failovers at a time than a process keeps records: the numbers are at least these
+
+	Unknown []string `json:"unknown"` // why it is not known whether protected sessions were lost; none: it is
 }
 
 // KindReport is what became of one kind of disturbance.
@@ -59,11 +61,11 @@ func (l Lost) String() string {
 }
 
 // Good reports whether no protected session was lost, nor may have been.
-func (r *Report) Good() bool { return len(r.Lost) == 0 && r.Unseen == 0 }
+func (r *Report) Good() bool { return len(r.Lost) == 0 && r.Unseen == 0 && len(r.Unknown) == 0 }
 
 // report makes the report of the tally.
 func (t *tally) report(a *Attack) *Report {
-	r := &Report{Seed: a.Seed, Took: time.Since(a.begun), Stopped: a.stopped, Rounds: a.rounds, Lost: t.lost, Unseen: t.unseenEndings(), Missed: t.missed}
+	r := &Report{Seed: a.Seed, Took: time.Since(a.begun), Stopped: a.stopped, Rounds: a.rounds, Lost: t.lost, Unseen: t.unseenEndings(), Missed: t.missed, Unknown: t.unknown(a)}
 	for _, kind := range Kinds {
 		if k := t.kinds[kind]; k != nil {
 			r.Kinds = append(r.Kinds, k.report(kind))
@@ -165,7 +167,10 @@ func (r *Report) verdict(b *strings.Builder) {
 	case r.Unseen > 0:
 		fmt.Fprintf(b, "%s ended of which no record was left: whether they were protected is not known. A smaller -count, or a longer -every, would tell.\n",
 			plural(r.Unseen, "session"))
-	default:
+	case len(r.Unknown) == 0:
 		b.WriteString("No protected session was lost.\n")
+	}
+	for _, why := range r.Unknown {
+		fmt.Fprintf(b, "NOT KNOWN whether protected sessions were lost: %s.\n", printable(why))
 	}
 }

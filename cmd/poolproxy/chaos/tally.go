@@ -39,6 +39,10 @@ type tally struct {
 	ended   ended
 	endings int  // records of ended sessions that were seen
 	missed  bool // there may have been more records than a process keeps
+
+	began     map[*Peer]time.Time // when each process that has pool_users has, by the first look at it
+	restarted []*Peer             // that had begun anew when they were looked at later
+	blind     bool                // the last look failed
 }
 
 // kindTally is what became of one kind of disturbance.
@@ -54,7 +58,12 @@ type kindTally struct {
 type ended struct{ begin, finish map[*Peer]float64 }
 
 func newTally(f *field) *tally {
-	t := &tally{seen: make(map[recordKey]bool), kinds: make(map[string]*kindTally)}
+	t := &tally{seen: make(map[recordKey]bool), kinds: make(map[string]*kindTally), began: make(map[*Peer]time.Time)}
+	for _, p := range f.processes {
+		if len(p.status.Users) > 0 {
+			t.began[p.peer] = p.status.Started
+		}
+	}
 	t.unseen(f)
 	return t
 }
@@ -99,6 +108,11 @@ func (t *tally) unseen(f *field) (fresh []record) {
 
 // follow takes what is new in a field into the tally, and says what each disturbance led to.
 func (t *tally) follow(a *Attack, f *field) {
+	for _, p := range f.processes {
+		if began, has := t.began[p.peer]; has && !p.status.Started.Equal(began) && !slices.Contains(t.restarted, p.peer) {
+			t.restarted = append(t.restarted, p.peer)
+		}
+	}
 	pools := make(map[string]string) // of pool_users
 	for _, x := range f.targets {
 		if x.block.Side == sideUser {
@@ -250,4 +264,34 @@ func (t *tally) unseenEndings() int {
 		}
 	}
 	return max(0, sum)
+}
+
+// unknown says why what became of sessions is not known: only the processes of pool users know it, and only as long as they live.
+func (t *tally) unknown(a *Attack) (why []string) {
+	note := func(format string, args ...any) {
+		if text := fmt.Sprintf(format, args...); !slices.Contains(why, text) {
+			why = append(why, text)
+		}
+	}
+	for _, s := range a.strikes {
+		for _, e := range s.target.elements {
+			if !e.pool.known && (s.id != "" || a.unsure) {
+				note("none of these processes is a pool user of %s; name the pool_user's process, too (-admin)", s.target)
+			}
+		}
+	}
+	for _, p := range t.restarted {
+		note("the process at %s is another one than at the beginning; unless it was upgraded, its sessions ended with it", p.Address)
+	}
+	for _, p := range a.Peers {
+		_, has := t.began[p]
+		_, begin := t.ended.begin[p]
+		if _, finish := t.ended.finish[p]; has && !(begin && finish) {
+			note("%s has not told its metrics", p.Address)
+		}
+	}
+	if t.blind {
+		note("in the end not all processes have answered")
+	}
+	return why
 }
