@@ -32,6 +32,14 @@ func (h Holds) begin(r *Request) bool {
 	return true
 }
 
+// Again has r be held once more, by the server that reads it next.
+func (h Holds) Again(r *Request) error {
+	if err := os.Remove(h.path(r)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("hold of request %d of session %x: %w", r.Number, r.Session, err)
+	}
+	return nil
+}
+
 // Wait waits until a server holds r, looking each millisecond. The error is the context's, or the folder's.
 func (h Holds) Wait(ctx context.Context, r *Request) error {
 	tick := time.NewTicker(time.Millisecond)

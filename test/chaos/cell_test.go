@@ -186,9 +186,12 @@ func (s *step) lead() error {
 	switch s.state {
 	case stateFailover: // the failure strikes where the sessions go
 		first := s.target
-		cure, err := killServers(&first)
-		s.heals = append(s.heals, func() error { _ = cure; return first.restartServers() })
-		s.at = (s.at + 1) % len(s.world.hosts)
+		s.at = next(s.at)
+		if err := s.holdAgain(); err != nil {
+			return err
+		}
+		s.heals = append(s.heals, first.restartServers)
+		_, err := killServers(&first)
 		time.Sleep(s.between([2]time.Duration{0, 15 * time.Millisecond}))
 		return err
 	case stateDrain:
@@ -202,6 +205,28 @@ func (s *step) lead() error {
 		time.Sleep(s.between([2]time.Duration{0, 150 * time.Millisecond}))
 	}
 	return nil
+}
+
+// holdAgain has requests be held where sessions go, too: a failover takes a millisecond or two, and would be over.
+func (s *step) holdAgain() (err error) {
+	for _, c := range s.columns {
+		if c.dialect.kind == workload.Redis {
+			err = errors.Join(err, c.holdRedis(s.at))
+		}
+	}
+	for _, b := range s.subjects {
+		r := b.struckIn()
+		err = errors.Join(err, b.column.holds.Again(&r))
+	}
+	return err
+}
+
+// next is the host where sessions go that have to leave one: to the first in the order in which they prefer them.
+func next(left int) int {
+	if left == 0 {
+		return 1
+	}
+	return 0
 }
 
 // replace begins to replace the sidecar of the host, the pool_user's, or both, and sees to it that there are sidecars behind it. An upgrade
@@ -258,7 +283,7 @@ func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 				continue
 			}
 			r := <-b.report
-			if struck[b] {
+			if struck[b] && b.met() {
 				o.struck++
 				o.gaps = append(o.gaps, b.gapSeen()...)
 			}
@@ -289,6 +314,14 @@ func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 // cannot be repeated cannot be joined. Nor if it is http's, and half of it was sent: a server may act on a head.
 func (c *column) repeats(s state) bool {
 	return s != stateHalfReply && (s != stateHalfSent || c.dialect.kind != workload.HTTP)
+}
+
+// met reports whether the session was still in its state when the failure struck: servers hold requests for a while only, and the session
+// may have been answered meanwhile, by the element where it has gone, or since the machine had no time for the tests.
+func (b *subject) met() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return !b.early
 }
 
 // gapSeen is how long the session had no answer behind the strike; nothing if it never had one.

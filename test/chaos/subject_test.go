@@ -70,6 +70,7 @@ type subject struct {
 	began   time.Time // when the request that is under way was begun
 	strike  time.Time
 	gap     time.Duration // from the strike, or the first request behind it, to the first answer
+	early   bool          // the request in whose middle the failure strikes was answered before
 	client  string        // its own address
 	stopped context.CancelFunc
 }
@@ -184,11 +185,17 @@ func (b *subject) wait() {
 	}
 	ctx, stop := context.WithTimeout(context.Background(), held)
 	defer stop()
-	r := b.request
-	r.Session, r.Number = b.number, warmUp+1
+	r := b.struckIn()
 	if b.column.holds.Wait(ctx, &r) == nil && b.state != stateHalfReply {
 		b.arm()
 	}
+}
+
+// struckIn is the request in whose middle the failure strikes, as servers know it.
+func (b *subject) struckIn() workload.Request {
+	r := b.request
+	r.Session, r.Number = b.number, warmUp+1
+	return r
 }
 
 // event is what the client tells.
@@ -216,14 +223,17 @@ func (b *subject) event(e workload.Event) {
 			<-b.struck
 		}
 	case workload.Answered, workload.Refused:
-		b.answered(e.At)
+		b.answered(e.At, central)
 	}
 }
 
-// answered notes how long the first answer behind the strike has taken.
-func (b *subject) answered(at time.Time) {
+// answered notes how long the first answer behind the strike has taken, and whether the strike comes too late.
+func (b *subject) answered(at time.Time, central bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if central && (b.strike.IsZero() || at.Before(b.strike)) {
+		b.early = true
+	}
 	if b.strike.IsZero() || b.gap > 0 || at.Before(b.strike) {
 		return
 	}
