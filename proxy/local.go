@@ -3,6 +3,7 @@ package proxy
 import (
 	"errors"
 	"io"
+	"math"
 	"time"
 
 	"github.com/poolproxy/poolproxy/loop"
@@ -218,6 +219,27 @@ func (s *Shard) halfFull() bool {
 func (s *Shard) share() int {
 	sessions := int64(max(s.config.Limits.Sessions, 1))
 	return int(max(s.config.Limits.Memory/(2*sessions), loop.SmallBuffer))
+}
+
+// first is what every session may be sent though its client takes nothing: all together half of the limit. 0: there is no limit.
+func (s *Shard) first() int {
+	if s.config.Limits.Memory <= 0 {
+		return 0
+	}
+	return s.share()
+}
+
+// widest is what a session that needs it may be sent more, its client taking nothing: all that there are together a quarter of the limit, or not
+// much more, since there were fewer when others were told; and when the limit is reached, nothing.
+func (s *Shard) widest() int {
+	limit := s.config.Limits.Memory
+	switch {
+	case limit <= 0:
+		return math.MaxInt
+	case s.full(false):
+		return 0
+	}
+	return int(min(limit/(4*max(s.common.sessions(), 1)), math.MaxInt32))
 }
 
 // starving says, not too often, that the limit is reached.

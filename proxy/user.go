@@ -56,7 +56,7 @@ func newUserSide(s *Shard, b *userBlock) (*userSide, error) {
 		callbacks = append(callbacks, u.asker) // the last: others may have logged in
 	}
 	u.rules = session.NewUser(session.UserConfig{Loop: s.loop, Name: c.Name, Instance: u.instance(), Pool: b.pool.pool, Dialer: dialer,
-		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, Failover: c.Failover, Callbacks: callbacks,
+		Association: associationConfig(c.Heartbeat), Protocol: c.Protocol, Memory: c.Memory, First: s.first(), Window: s.widest, Failover: c.Failover, Callbacks: callbacks,
 		Associations: associations, LateEnd: p.Native, Exact: p.Native, Random: s.random, Number: s.nextNumber, Found: u.found, Room: u.room, Drained: u.drained, Trace: s.trace(c.Name),
 		Script: u.scripts()})
 	return u, nil

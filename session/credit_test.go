@@ -235,3 +235,68 @@ func (r *rig) stationOf(server *end) *station {
 	r.t.Fatal("no station has that server")
 	return nil
 }
+
+// A session has a small credit until it uses it. Who does not need more is not granted it; who does has it within a round trip, as long as there
+// is memory; and what clients do not take is bounded by what there is, and not by what one of them might have.
+func TestFirstCredit(t *testing.T) {
+	const first, memory = 4 << 10, 64 << 10
+	room := memory
+	r := newRig(t, options{legs: memory, memory: memory})
+	r.user.c.First, r.user.c.Window = first, func() int { return room }
+	small, large := r.client(), r.client()
+	r.stations[0].app = func(e *end) {
+		if strings.HasSuffix(string(e.got), "\n") {
+			size := 100
+			if strings.HasPrefix(string(e.got), "GET large") {
+				size = 400 << 10
+			}
+			e.got = nil
+			e.says(strings.Repeat("x", size)+"\n", false)
+		}
+	}
+	for range 20 {
+		before := len(small.got)
+		small.says("GET small\n", false)
+		r.until("a small reply", func() bool { return len(small.got) == before+101 })
+		r.w.RunFor(200 * time.Millisecond)
+		if g := small.session.leg; g.granted-g.received > first {
+			t.Fatalf("it may be sent %d bytes, and has had %d", g.granted-g.received, g.received)
+		}
+	}
+	begun, widest := r.w.Now(), int64(0)
+	large.says("GET large\n", false)
+	r.until("a large reply", func() bool {
+		widest = max(widest, large.session.leg.granted-large.session.leg.received)
+		return len(large.got) == 400<<10+1
+	})
+	if took := r.w.Now().Sub(begun); widest < memory*3/4 || took > 100*time.Millisecond {
+		t.Errorf("it was granted %d bytes at most, and took %v: it has waited for the next round of ACKs", widest, took)
+	}
+	room = 0 // the limit is reached
+	var deaf []*end
+	for range 20 {
+		c := r.client()
+		c.room = 0
+		c.says("GET large\n", false)
+		deaf = append(deaf, c)
+	}
+	r.w.RunFor(5 * time.Second)
+	for _, c := range deaf {
+		if n := c.session.out.spill.Len(); n == 0 || n > first {
+			t.Errorf("%d bytes are kept for a client that takes none", n)
+		}
+	}
+	room = memory
+	for _, c := range deaf {
+		c.reads(-1)
+	}
+	r.until("all have their replies", func() bool {
+		for _, c := range deaf {
+			if len(c.got) != 400<<10+1 {
+				return false
+			}
+		}
+		return true
+	})
+	r.close()
+}

@@ -22,9 +22,14 @@ type UserConfig struct {
 	Dialer      mapping.Dialer
 	Association mapping.Config
 	Protocol    protocol.Protocol
-	Memory      int // bytes that one session retains, and the credit of the other direction
-	Failover    Failover
-	Callbacks   []Callback // asked in this order
+	Memory      int // bytes that one session retains, and the most credit of the other direction
+
+	// First is the credit of a leg until its session uses it, in bytes: it is granted to all, whether they need it or not. Window is how much one
+	// may be granted now, at least First and at most Memory. 0, nil: Memory.
+	First     int
+	Window    func() int
+	Failover  Failover
+	Callbacks []Callback // asked in this order
 
 	// Associations is how many there are with each pool element; sessions are spread over them by count. 0: one.
 	Associations int

@@ -62,7 +62,7 @@ type userLeg struct {
 
 // begin opens the leg on its stream, behind the session's cookie. What the first credit allows is sent with it.
 func (g *userLeg) begin(stream uint16, credit int64) {
-	g.stream, g.begun, g.credit, g.granted = stream, true, credit, int64(g.s.u.c.Memory)
+	g.stream, g.begun, g.credit, g.granted = stream, true, credit, int64(g.s.u.first())
 	f := &g.s.u.c.Failover
 	g.echo()
 	open := &message{typ: typeOpen, token: g.s.token, session: g.s.ID, leg: g.number,
@@ -90,13 +90,35 @@ func (g *userLeg) ready() {
 func (g *userLeg) resume(stream uint16) {
 	g.stream, g.lostAt = stream, time.Time{} // from here on the element may be in touch again: a fence begins anew
 	g.told = g.received
-	g.granted = max(g.granted, g.window())
+	credit, _ := g.window()
+	g.granted = max(g.granted, credit)
 	g.link.tell(stream, &message{typ: typeResume, token: g.s.token, leg: g.number, received: g.received, credit: g.granted})
 }
 
-// window is the credit that the element may have: as much as the session's memory beyond what the client has taken.
-func (g *userLeg) window() int64 {
-	return g.received - int64(g.s.out.spill.Len()) + int64(g.s.u.c.Memory)
+// window is the credit that the element may have beyond what the client has taken, and how much of that is a window. Who uses what all have has
+// as much as there is for one.
+func (g *userLeg) window() (credit int64, size int) {
+	u := g.s.u
+	if size = u.first(); farBack(g.told, g.received, size) {
+		size = u.widest()
+	}
+	return g.received - int64(g.s.out.spill.Len()) + int64(size), size
+}
+
+// first is the credit of a fresh leg.
+func (u *User) first() int {
+	if u.c.First > 0 {
+		return min(u.c.First, u.c.Memory)
+	}
+	return u.c.Memory
+}
+
+// widest is the most credit that a leg may have now.
+func (u *User) widest() int {
+	if u.c.Window == nil {
+		return u.c.Memory
+	}
+	return min(max(u.c.Window(), u.first()), u.c.Memory)
 }
 
 // receive takes a message of the element for this leg.
@@ -249,9 +271,9 @@ func (g *userLeg) consumed() {
 	if !g.begun || g.over || g.lost || g.link == nil {
 		return
 	}
-	credit := g.window()
+	credit, size := g.window()
 	switch {
-	case farBack(g.told, g.received, g.s.u.c.Memory) || farBack(g.granted, credit, g.s.u.c.Memory):
+	case farBack(g.told, g.received, g.s.u.c.Memory) || farBack(g.granted, credit, size):
 		g.ack()
 	case !g.owes && (g.told != g.received || credit > g.granted):
 		g.owes = true
@@ -267,9 +289,9 @@ func (g *userLeg) ackDue() {
 }
 
 func (g *userLeg) ack() {
-	g.owes = false
-	g.told = g.received
-	g.granted = max(g.granted, g.window())
+	credit, _ := g.window()
+	g.owes, g.told = false, g.received
+	g.granted = max(g.granted, credit)
 	g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
 }
 

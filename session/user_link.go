@@ -74,7 +74,7 @@ func (l *userLink) remove(leg *userLeg) {
 func (l *userLink) Up() {
 	l.streams.most = l.a.Capabilities().Streams
 	l.tell(control, &message{typ: typeHello, version: Version, oldest: oldest, instance: l.u.c.Instance,
-		credit: int64(l.u.c.Memory), text: l.u.c.Name})
+		credit: int64(l.u.first()), text: l.u.c.Name})
 	l.u.c.Loop.Schedule(&l.timer, l.u.c.Loop.Now().Add(helloTimeout))
 }
 

@@ -61,7 +61,7 @@ func TestSlowPeers(t *testing.T) {
 		alone = max(alone, fast.busy(t, time.Second))
 	}
 	crawl(t, w.users[0].listen, 300, "GET "+strings.Repeat("x", 1000)+"\n")
-	for range 300 { // they ask for a megabyte each, and take a byte a second of it
+	for range 300 { // they ask for 16 MB each, and take a byte a second of it
 		conn, err := net.Dial("tcp", w.users[0].listen)
 		if err != nil {
 			t.Fatal(err)
@@ -70,7 +70,7 @@ func TestSlowPeers(t *testing.T) {
 		if err := conn.(*net.TCPConn).SetReadBuffer(4096); err != nil {
 			t.Fatal(err)
 		}
-		fmt.Fprint(conn, "GET 1 1000000\n")
+		fmt.Fprint(conn, "GET 1 16000000\n")
 	}
 	// At first the slow ones' answers fill the kernel's buffers, a gigabyte of them, and everybody has his share of the time. What is asked is how it
 	// is when these are full.
