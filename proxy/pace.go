@@ -36,6 +36,9 @@ type pace struct {
 	made   time.Time // when one was made last
 	known  bool      // the kernel knows the backlog
 	allow  int       // then: so many may begin until it is asked again
+	expect int       // then: so many wait if the server has accepted nothing since
+
+	trickled time.Time // when one went on though there was no room for us
 
 	// Else.
 	lately []time.Time // when connects were made, oldest first, that may not be accepted yet
@@ -143,7 +146,7 @@ func (p *pace) connected(s *paced) {
 	now := p.loop.Now()
 	s.flying, p.made = false, now
 	p.flying--
-	if !p.known {
+	if p.expect++; !p.known {
 		p.lately = append(p.lately, now)
 		p.learn(s, now)
 	}
@@ -220,11 +223,12 @@ func (p *pace) room() bool {
 	if p.queue != nil {
 		waiting, most, ok := p.queue()
 		if p.known = ok; ok {
-			p.allow = (max(most/2, 1)-waiting)/p.share - p.flying
-			if p.allow <= 0 && waiting == 0 && p.flying == 0 { // a backlog so small that the share of it is nothing
-				p.allow = 1
+			if waiting < p.expect {
+				p.moved = p.loop.Now()
 			}
-			return p.allow > 0
+			p.expect = waiting
+			p.allow = (max(most/2, 1)-waiting)/p.share - p.flying
+			return p.allow > 0 || p.trickles(waiting, most)
 		}
 	}
 	p.stalls(p.loop.Now())
@@ -237,11 +241,25 @@ func (p *pace) room() bool {
 	return p.flying+len(p.lately) < p.window
 }
 
+// trickles has one go on though no share of the backlog is ours: because it is so small, or because others keep it half full. It is no sign that
+// the server accepts.
+func (p *pace) trickles(waiting, most int) bool {
+	now := p.loop.Now()
+	if p.flying > 0 || waiting > 0 && (waiting >= most || now.Sub(p.trickled) < lastLook || now.Sub(p.moved) < lastLook) {
+		return false
+	}
+	p.allow, p.trickled = 1, now
+	return true
+}
+
 // next has those go on for whom there is room.
 func (p *pace) next() {
 	for p.waiting() > 0 && p.room() {
 		s := p.pop()
-		p.pause, p.moved = firstLook, p.loop.Now()
+		p.pause = firstLook
+		if now := p.loop.Now(); p.trickled != now {
+			p.moved = now
+		}
 		p.begin(s)
 	}
 	p.lookSoon()
