@@ -206,13 +206,13 @@ func (c *chaosClient) workload(ctx context.Context) (bool, error) {
 	entries, unknown := c.entries()
 	promise := workload.Promise{Protected: !c.unprotected, Journals: unknown == nil && len(c.journals)+len(c.redis) > 0}
 	verdict := workload.Judge(reports, entries, promise)
-	if err := c.verdict(verdict, reports); err != nil {
+	if err := c.verdict(verdict, reports, promise.Journals || c.page != ""); err != nil {
 		return false, err
 	}
 	if unknown != nil {
 		return false, fmt.Errorf("what servers have carried out is not known, so what was done twice is not found: %w", unknown)
 	}
-	return verdict.Good(), nil
+	return proved(verdict), nil
 }
 
 // entries are what the servers have carried out.

@@ -83,14 +83,18 @@ type chaosVerdict struct {
 	Reordered int64              `json:"reordered"`
 	Truncated int64              `json:"truncated"`
 	Broken    int64              `json:"broken"`
+	Known     bool               `json:"known"` // it is known what the servers have carried out (-journal, -redis): else doubled is of replies alone
 	Verdict   *workload.Verdict  `json:"verdict"`
 	Reports   []*workload.Report `json:"reports"` // of the sessions that did not end in peace, or had something refused
 }
 
-// verdict prints it.
-func (c *chaosClient) verdict(v *workload.Verdict, reports []*workload.Report) error {
+// proved reports whether the verdict shows that all went well: if nothing was answered nothing is shown.
+func proved(v *workload.Verdict) bool { return v.Good() && v.Answered > 0 }
+
+// verdict prints it. known: the servers have said what they have carried out, or nothing must not be carried out twice.
+func (c *chaosClient) verdict(v *workload.Verdict, reports []*workload.Report, known bool) error {
 	if c.json {
-		out := chaosVerdict{Good: v.Good(), Lost: v.Count(workload.Lost), Doubled: v.Count(workload.Doubled), Mixed: v.Count(workload.Mixed),
+		out := chaosVerdict{Good: proved(v), Known: known, Lost: v.Count(workload.Lost), Doubled: v.Count(workload.Doubled), Mixed: v.Count(workload.Mixed),
 			Reordered: v.Count(workload.Reordered), Truncated: v.Count(workload.Truncated), Broken: v.Count(workload.Broken), Verdict: v}
 		for _, r := range reports {
 			if r.End != workload.EndPeace || len(r.Refused)+len(r.Faults) > 0 {
@@ -117,6 +121,16 @@ func (c *chaosClient) verdict(v *workload.Verdict, reports []*workload.Report) e
 			break
 		}
 		fmt.Fprintln(c.stdout, f)
+	}
+	unsafe := 0
+	for _, r := range reports {
+		unsafe += len(r.Unsafe)
+	}
+	if unsafe > 0 && !known {
+		fmt.Fprintf(c.stdout, "%d unsafe requests were sent, and nobody has said what the servers carried out (-journal): what they did twice, or not at all, is not in this:\n", unsafe)
+	}
+	if v.Answered == 0 {
+		fmt.Fprintln(c.stdout, "nothing was answered, so nothing is proved:")
 	}
 	_, err := fmt.Fprintln(c.stdout, v.Summary())
 	return err

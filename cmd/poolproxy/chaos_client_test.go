@@ -258,6 +258,7 @@ func TestChaosClientCommandOfTheUser(t *testing.T) {
 		{`[ $POOLPROXY_CHAOS_RUN = 3 ] && echo the other || echo the same`, exitFailed, `"mixed":1`},
 		{`[ $POOLPROXY_CHAOS_RUN != 3 ] || exit 7`, exitFailed, `"failed":1`},
 		{`exit 7`, exitFailed, ""},
+		{"echo the same", exitOK, `"known":true`},
 	} {
 		var out, said bytes.Buffer
 		status := chaosClientCommand([]string{"-json", "-compare", "-for", "500ms", "-pause", "1ms", "--", "/bin/sh", "-c", c.script}, &out, &said)
@@ -270,6 +271,37 @@ func TestChaosClientCommandOfTheUser(t *testing.T) {
 		"[ $POOLPROXY_CHAOS_RUN = 0 ] || exec sleep 60"}, &out, &said)
 	if status != exitFailed || strings.Contains(out.String(), `"hung":0`) {
 		t.Errorf("what hangs: status %d, %s\n%s", status, out.String(), said.String())
+	}
+}
+
+// What is not known is not claimed: without journals it is said, and if nothing was answered nothing is proved.
+func TestChaosClientDoesNotClaim(t *testing.T) {
+	address, journal := chaosTarget(t, workload.Line)
+	for _, c := range []struct {
+		args   []string
+		status int
+		says   string
+		not    string
+	}{
+		{[]string{"-address", address, "-unsafe", "1"}, exitOK, "nobody has said what the servers carried out", "nothing is proved"},
+		{[]string{"-address", address, "-unsafe", "1", "-journal", journal}, exitOK, "0 lost, 0 doubled, 0 mixed", "nobody has said"},
+		{[]string{"-address", address, "-unsafe", "0"}, exitOK, "0 lost, 0 doubled, 0 mixed", "nobody has said"},
+		{[]string{"-address", "127.0.0.1:1", "-unprotected"}, exitFailed, "nothing is proved", "nobody has said"},
+	} {
+		var out, said bytes.Buffer
+		status := chaosClientCommand(append([]string{"-for", "300ms", "-pause", "1ms"}, c.args...), &out, &said)
+		if text := out.String(); status != c.status || !strings.Contains(text, c.says) || strings.Contains(text, c.not) {
+			t.Errorf("%v: status %d, %s%s", c.args, status, text, said.String())
+		}
+	}
+}
+
+// Outputs that were not looked at are not said to be unmixed.
+func TestChaosClientCommandNotCompared(t *testing.T) {
+	var out, said bytes.Buffer
+	status := chaosClientCommand([]string{"-for", "100ms", "-pause", "1ms", "--", "/bin/sh", "-c", "echo $POOLPROXY_CHAOS_RUN"}, &out, &said)
+	if text := out.String(); status != exitOK || !strings.Contains(text, "\n0 lost\n") || strings.Contains(text, "mixed") {
+		t.Errorf("status %d, %s%s", status, text, said.String())
 	}
 }
 
