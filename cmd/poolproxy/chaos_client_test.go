@@ -121,7 +121,7 @@ func TestChaosClient(t *testing.T) {
 func TestChaosClientSaysWhatIsWrong(t *testing.T) {
 	address, journal := chaosTarget(t, workload.Line)
 	wrong := spoil(t, address, 3000)
-	status, out, said := chaosClientRun(t, "-address", wrong, "-for", "500ms", "-sessions", "1", "-pause", "1ms")
+	status, out, said := chaosClientRun(t, "-address", wrong, "-for", "500ms", "-sessions", "1", "-pause", "1ms", "-unsafe", "50%")
 	if status != exitFailed || out.Good || out.Mixed == 0 || out.Doubled > 0 || !strings.Contains(said, "mixed: request") {
 		t.Errorf("a byte was changed: status %d, %+v\n%s", status, out, said)
 	}
