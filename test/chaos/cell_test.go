@@ -17,8 +17,9 @@ type outcome struct {
 	column  *column
 	failure failure
 	state   state
-	struck  int  // sessions that were at the target, in that state, when it struck; without any the cell was missed
-	good    bool // nothing is to be held against it
+	struck  int    // sessions that were at the target, in that state, when it struck; without any the cell was missed
+	missed  string // why, if it was not for the sessions
+	good    bool   // nothing is to be held against it
 	verdict *workload.Verdict
 	gaps    []time.Duration
 
@@ -64,6 +65,9 @@ func (s *step) pull() (struck map[*subject]bool, err error) {
 	}
 	if err := s.lead(); err != nil {
 		return nil, err
+	}
+	if s.failure.awaits != nil {
+		s.failure.awaits(&s.target)
 	}
 	for _, b := range s.subjects {
 		b.hit(time.Now())
@@ -277,13 +281,13 @@ func (s *step) judge(struck map[*subject]bool) ([]outcome, error) {
 	var errs []error
 	for _, c := range s.columns {
 		var kept, open []*workload.Report
-		o := outcome{column: c, failure: s.failure, state: s.state}
+		o := outcome{column: c, failure: s.failure, state: s.state, missed: s.unproved(c)}
 		for _, b := range s.subjects {
 			if b.column != c {
 				continue
 			}
 			r := <-b.report
-			if struck[b] && b.met() {
+			if struck[b] && o.missed == "" && b.met() {
 				o.struck++
 				o.gaps = append(o.gaps, b.gapSeen()...)
 			}

@@ -31,13 +31,34 @@ type fault struct {
 	to    bool          // those that go to it
 	lose  float64       // which share is lost, 0 to 1
 	delay time.Duration // how long the others take
+
+	mu  sync.Mutex
+	met map[uint16]int // how many packets were lost or late, by the host's port
 }
 
-// hits reports whether a packet is concerned.
-func (f *fault) hits(p *packet) bool {
-	out := f.from && p.from.Addr() == f.host && (f.port == 0 || p.from.Port() == f.port)
-	in := f.to && p.to.Addr() == f.host && (f.port == 0 || p.to.Port() == f.port)
-	return out || in
+// hits reports whether a packet is concerned, and at which port of the host.
+func (f *fault) hits(p *packet) (port uint16, hit bool) {
+	if f.from && p.from.Addr() == f.host && (f.port == 0 || p.from.Port() == f.port) {
+		return p.from.Port(), true
+	}
+	return p.to.Port(), f.to && p.to.Addr() == f.host && (f.port == 0 || p.to.Port() == f.port)
+}
+
+// note counts a packet that was lost or late.
+func (f *fault) note(port uint16) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.met == nil {
+		f.met = make(map[uint16]int)
+	}
+	f.met[port]++
+}
+
+// packets is how many have been lost or late at a port of the host.
+func (f *fault) packets(port uint16) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.met[port]
 }
 
 func newExchange() *exchange {
@@ -77,10 +98,15 @@ func (x *exchange) forward(p *packet) {
 	x.mu.RLock()
 	to, delay, lost := x.hosts[p.to.Addr()], time.Duration(0), false
 	for _, f := range x.faults {
-		if f.hits(p) {
-			delay = max(delay, f.delay)
-			lost = lost || f.lose > 0 && rand.Float64() < f.lose
+		port, hit := f.hits(p)
+		if !hit {
+			continue
 		}
+		loses := f.lose > 0 && rand.Float64() < f.lose
+		if loses || f.delay > 0 {
+			f.note(port)
+		}
+		delay, lost = max(delay, f.delay), lost || loses
 	}
 	x.mu.RUnlock()
 	if to == nil || lost {
@@ -111,11 +137,11 @@ func (x *exchange) inject(packets ...[]byte) {
 }
 
 // disturb puts a fault on the wire; the function that it returns takes it away.
-func (x *exchange) disturb(f fault) (undo func()) {
+func (x *exchange) disturb(f *fault) (undo func()) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.faults = append(x.faults, &f)
-	return func() { x.heal(&f) }
+	x.faults = append(x.faults, f)
+	return func() { x.heal(f) }
 }
 
 func (x *exchange) heal(gone *fault) {

@@ -17,6 +17,19 @@ type target struct {
 	at      int       // which of the world's hosts
 	columns []*column // all, or one
 	random  *rand.Rand
+
+	// proofs say, when all is healed, why nothing of a column's was struck; "": it was.
+	proofs []func(c *column) (why string)
+}
+
+// unproved says why the strike was none for a column, though its sessions were where it fell.
+func (t *target) unproved(c *column) string {
+	for _, why := range t.proofs {
+		if why := why(c); why != "" {
+			return why
+		}
+	}
+	return ""
 }
 
 func (t *target) host() *host { return t.world.hosts[t.at] }
@@ -50,7 +63,10 @@ type failure struct {
 	// endsAll: no session survives it, and none is said to.
 	endsAll bool
 
-	// strike strikes, and returns what makes all as it was.
+	// awaits, if it is not nil, waits a little until there is something to strike.
+	awaits func(t *target)
+
+	// strike strikes, and returns what makes all as it was. It leaves a proof where it could strike nothing.
 	strike func(t *target) (heal, error)
 
 	onCable bool // it is the host's cable that is concerned, or one column's packets on it
@@ -79,14 +95,14 @@ var failures = []failure{
 	{id: "server-oom", name: "server out of memory", lasts: briefly, strike: starveServers},
 	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, senseless: noSidecar},
 	{id: "user-kill", name: "pool_user kill -9", wide: true, endsAll: true, lasts: briefly, strike: killUser},
-	{id: "cut", onCable: true, name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, fault{from: true, to: true, lose: 1}), nil }},
+	{id: "cut", onCable: true, name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, &fault{from: true, to: true, lose: 1}), nil }},
 	{id: "one-way", onCable: true, name: "one direction cut", lasts: silently, strike: func(t *target) (heal, error) {
 		from := t.random.IntN(2) == 0
-		return disturb(t, fault{from: from, to: !from, lose: 1}), nil
+		return disturb(t, &fault{from: from, to: !from, lose: 1}), nil
 	}},
-	{id: "reset", name: "reset injected", lasts: briefly, strike: injectResets},
+	{id: "reset", name: "reset injected", lasts: briefly, awaits: awaitConnections, strike: injectResets},
 	{id: "delay-loss", onCable: true, name: "delay and loss", lasts: [2]time.Duration{200 * time.Millisecond, time.Second}, strike: func(t *target) (heal, error) {
-		return disturb(t, fault{from: true, to: true, lose: 0.02 + t.random.Float64()/5, delay: time.Duration(t.random.IntN(50)) * time.Millisecond}), nil
+		return disturb(t, &fault{from: true, to: true, lose: 0.02 + t.random.Float64()/5, delay: time.Duration(t.random.IntN(50)) * time.Millisecond}), nil
 	}},
 	etcdLost,
 	{id: "clock", name: "clock jump", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: jumpClocks},
@@ -167,19 +183,50 @@ func killUser(t *target) (heal, error) {
 }
 
 // disturb puts a fault on the cable of the host, or on the one port that the column has there.
-func disturb(t *target, f fault) heal {
+func disturb(t *target, f *fault) heal {
 	f.host = t.host().address
 	if len(t.columns) == 1 {
 		f.port = t.columns[0].portAt()
 	}
 	undo := t.world.exchange.disturb(f)
+	t.proofs = append(t.proofs, func(c *column) string {
+		if f.packets(c.portAt()) == 0 {
+			return "no packet was lost or late"
+		}
+		return ""
+	})
 	return func() error { undo(); return nil }
+}
+
+// awaitConnections waits until each column has one with the host: of mapping none during a failover there is none until the session is there.
+func awaitConnections(t *target) {
+	deadline := time.Now().Add(held / 4) // what has none by then is missed
+	_ = t.each(func(c *column) error {
+		for !t.world.exchange.flows.open(t.portOf(c)) && time.Now().Before(deadline) {
+			time.Sleep(time.Millisecond)
+		}
+		return nil
+	})
+}
+
+// portOf is where the column has its element on the host.
+func (t *target) portOf(c *column) netip.AddrPort {
+	return netip.AddrPortFrom(t.host().address, c.portAt())
 }
 
 // injectResets ends the associations with the host, or of mapping none the servers' connections.
 func injectResets(t *target) (heal, error) {
+	var hit sync.Map // columns, of which there was one
+	t.proofs = append(t.proofs, func(c *column) string {
+		if _, was := hit.Load(c); !was {
+			return "no connection was reset"
+		}
+		return ""
+	})
 	return func() error { return nil }, t.each(func(c *column) error {
-		t.world.exchange.reset(netip.AddrPortFrom(t.host().address, c.portAt()))
+		if t.world.exchange.reset(t.portOf(c)) > 0 {
+			hit.Store(c, true)
+		}
 		return nil
 	})
 }

@@ -129,6 +129,18 @@ func (f *flows) reset(at netip.AddrPort) (packets [][]byte, n int) {
 	return packets, n
 }
 
+// open reports whether there is a connection with a port that can be reset.
+func (f *flows) open(at netip.AddrPort) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for d, p := range f.known {
+		if d.to == at && p.dead.IsZero() && time.Since(p.last) <= forgotten {
+			return true
+		}
+	}
+	return false
+}
+
 // segment is an IPv4 packet with a RST.
 func segment(d direction, seq uint32) []byte {
 	b := make([]byte, 40)

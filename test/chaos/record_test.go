@@ -3,6 +3,7 @@
 package chaos
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -75,6 +76,7 @@ type run struct {
 	record record
 	errs   []error // what kept the tests from going on
 	kept   int     // findings of which the logs were kept
+	missed string  // why the last strike that was missed, was
 }
 
 func newRun(seed uint64) *run {
@@ -102,6 +104,7 @@ func (r *run) note(s *step, all []outcome) (missed []*column) {
 		r.add(&o)
 		if o.struck == 0 {
 			missed = append(missed, o.column)
+			r.missed = cmp.Or(o.missed, "no session was met in that state")
 			continue
 		}
 		hit++
