@@ -40,7 +40,7 @@ func wanted(f failure, s state, c *column) bool {
 			return false
 		}
 	}
-	return f.senseless == nil || f.senseless(c, s) == ""
+	return f.senseless(c, s) == ""
 }
 
 // TestMatrix plays every cell there is: each failure in each state, in all columns at once; those that it did not meet, again. With

@@ -74,8 +74,21 @@ type failure struct {
 	// lasts is how long it is until it is healed: at least, and at most.
 	lasts [2]time.Duration
 
-	// senseless says why a cell is none.
-	senseless func(c *column, s state) string
+	// unmeetable says why the failure strikes nothing of a column. nil: it always does.
+	unmeetable func(c *column) string
+}
+
+// senseless says why a cell is none.
+func (f *failure) senseless(c *column, s state) string {
+	if f.unmeetable != nil {
+		if why := f.unmeetable(c); why != "" {
+			return why
+		}
+	}
+	if s == stateFailover && c.dialect.unprotected {
+		return "a session that is not protected ends with the server that dies first"
+	}
+	return ""
 }
 
 // briefly is for failures that last only as long as it takes to start a process again.
@@ -93,7 +106,7 @@ var failures = []failure{
 	{id: "server-stop", name: "server SIGSTOP", lasts: [2]time.Duration{50 * time.Millisecond, replyTimeout + 300*time.Millisecond}, strike: freezeServers},
 	{id: "server-term", name: "server SIGTERM", lasts: briefly, strike: terminateServers},
 	{id: "server-oom", name: "server out of memory", lasts: briefly, strike: starveServers},
-	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, senseless: noSidecar},
+	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, unmeetable: noSidecar},
 	{id: "user-kill", name: "pool_user kill -9", wide: true, endsAll: true, lasts: briefly, strike: killUser},
 	{id: "cut", onCable: true, name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, &fault{from: true, to: true, lose: 1}), nil }},
 	{id: "one-way", onCable: true, name: "one direction cut", lasts: silently, strike: func(t *target) (heal, error) {
@@ -111,7 +124,7 @@ var failures = []failure{
 	{id: "processor", name: "processor starved", wide: true, lasts: [2]time.Duration{300 * time.Millisecond, 1200 * time.Millisecond}, strike: starveProcessors},
 }
 
-func noSidecar(c *column, _ state) string {
+func noSidecar(c *column) string {
 	if c.mapping == "none" {
 		return "there is no sidecar before the server"
 	}

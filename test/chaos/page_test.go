@@ -142,8 +142,8 @@ func (r *record) rows(b *strings.Builder, f failure) {
 		}
 		fmt.Fprintf(b, " %s |\n", gapText(gaps))
 	}
-	if f.senseless != nil {
-		fmt.Fprintf(b, "\n–: %s.\n", f.senseless(&column{mapping: "none"}, stateIdle))
+	if f.unmeetable != nil {
+		fmt.Fprintf(b, "\n–: %s.\n", f.unmeetable(&column{mapping: "none"}))
 	}
 }
 
@@ -170,7 +170,7 @@ func (r *record) sctp(b *strings.Builder) {
 // cell is one: how often it was struck, what is held against it, or why there is none.
 func (r *record) cell(f failure, s state, d dialect, mapping string) string {
 	c := &column{dialect: d, mapping: mapping}
-	if f.senseless != nil && f.senseless(c, s) != "" {
+	if f.senseless(c, s) != "" {
 		return "–"
 	}
 	of := r.Cells[cellName(f, s, c)]

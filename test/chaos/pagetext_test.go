@@ -50,7 +50,7 @@ something unsafe in flight. **stream** is protocol stream as it is by default: n
 
 - *Reply half delivered*: the server has sent half and waits; redis, which cannot, has sent all, and its client takes only half.
 - *During a failover*: the sessions' server was killed up to 15 ms before, and the failure strikes the host where they go, whose server
-  holds the repeated request, too.
+  holds the repeated request, too. stream has no such cell (–): its sessions end with that server.
 - *During drain*: the element's drain was begun up to 15 ms before, with a request in flight. *During upgrade*: the sidecar of the host, that of the
   pool_user, or both, are being replaced.
 - Not protected, besides stream, are sessions whose failure is the pool_user's death; an unsafe request of which half of the reply was delivered; and one of

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/workload"
 )
 
 // quietTarget is a host of which no packet has been seen, in a world without processes, and two columns.
@@ -88,5 +90,39 @@ func TestMissedIsNotCounted(t *testing.T) {
 	missed := r.note(&step{target: *at, failure: failures[0]}, []outcome{{column: at.columns[0], failure: failures[0], state: stateIdle, missed: "nothing", verdict: none}})
 	if len(missed) != 1 || r.record.Strikes != 0 || r.record.Missed != 1 || r.missed != "nothing" {
 		t.Errorf("missed %d; %+v; %q", len(missed), r.record, r.missed)
+	}
+}
+
+// A session that has ended when the failure strikes is not struck; one that ends by it is.
+func TestEndedIsNotStruck(t *testing.T) {
+	for name, want := range map[string]bool{"before": false, "behind": true, "never struck": false} {
+		b, now := &subject{}, time.Now()
+		switch name {
+		case "before":
+			b.event(workload.Event{Kind: workload.Ended, At: now})
+			b.hit(now.Add(time.Millisecond))
+		case "behind":
+			b.hit(now)
+			b.event(workload.Event{Kind: workload.Ended, At: now.Add(time.Millisecond)})
+		default:
+			b.event(workload.Event{Kind: workload.Ended, At: now})
+		}
+		if b.met() != want {
+			t.Errorf("%s: met %v", name, b.met())
+		}
+	}
+}
+
+// Where a cell is none it says why: no session that is not protected lives during a failover, and only there.
+func TestFailoverOfWhatEndsIsNoCell(t *testing.T) {
+	for _, f := range failures {
+		for _, s := range states {
+			for _, d := range dialects {
+				c := &column{dialect: d, mapping: "tcp"}
+				if none := f.senseless(c, s) != ""; none != (d.unprotected && s == stateFailover) {
+					t.Errorf("%s: %v", cellName(f, s, c), none)
+				}
+			}
+		}
 	}
 }

@@ -70,7 +70,7 @@ type subject struct {
 	began   time.Time // when the request that is under way was begun
 	strike  time.Time
 	gap     time.Duration // from the strike, or the first request behind it, to the first answer
-	early   bool          // the request in whose middle the failure strikes was answered before
+	early   bool          // the request in whose middle the failure strikes was answered before, or the session had ended
 	client  string        // its own address
 	stopped context.CancelFunc
 }
@@ -224,6 +224,8 @@ func (b *subject) event(e workload.Event) {
 		}
 	case workload.Answered, workload.Refused:
 		b.answered(e.At, central)
+	case workload.Ended:
+		b.ended(e.At)
 	}
 }
 
@@ -242,6 +244,13 @@ func (b *subject) answered(at time.Time, central bool) {
 		since = b.began
 	}
 	b.gap = at.Sub(since)
+}
+
+// ended notes that the strike comes too late: what has ended before is not struck.
+func (b *subject) ended(at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.early = b.early || b.strike.IsZero() || at.Before(b.strike)
 }
 
 // hit says that the failure has struck.
