@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -62,7 +63,8 @@ func fillDisks(t *target) (heal, error) {
 	return func() error { here(); there(); return t.restartServers() }, nil
 }
 
-// takeDescriptors leaves the host's processes no more descriptors than they have, and sometimes the pool_user, too.
+// takeDescriptors leaves the host's processes no more descriptors than they have, and sometimes the pool_user, too. A column is not struck if
+// its server, or the sidecar before it, could open one all the same.
 func takeDescriptors(t *target) (heal, error) {
 	all := t.processes()
 	if t.random.IntN(3) == 0 {
@@ -70,16 +72,27 @@ func takeDescriptors(t *target) (heal, error) {
 	}
 	var give []func()
 	var errs []error
+	left := make(map[*process]bool)
 	for _, p := range all {
 		if !p.lives() {
 			continue
 		}
-		undo, err := p.takeDescriptors()
-		errs = append(errs, err)
+		undo, none, err := p.takeDescriptors()
+		errs, left[p] = append(errs, err), !none
 		if undo != nil {
 			give = append(give, undo)
 		}
 	}
+	sidecar, servers := left[t.world.sidecar(t.at)], make(map[*column]bool)
+	for _, c := range t.columns {
+		servers[c] = left[c.servers[t.at]]
+	}
+	t.proofs = append(t.proofs, func(c *column) string {
+		if servers[c] || c.mapping != "none" && sidecar {
+			return "a process could open one more descriptor"
+		}
+		return ""
+	})
 	return func() error {
 		for _, undo := range give {
 			undo()
@@ -88,19 +101,42 @@ func takeDescriptors(t *target) (heal, error) {
 	}, errors.Join(errs...)
 }
 
-// takeDescriptors has the process's limit where it stands.
-func (p *process) takeDescriptors() (undo func(), err error) {
-	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid()))
-	if err != nil {
-		return nil, err
-	}
+// takeDescriptors has the process's limit at the lowest number that is free: above it there may be others, and the limit is one of numbers, not
+// of how many there are. none reports that it was seen to have no free number below the limit, when that held already.
+func (p *process) takeDescriptors() (undo func(), none bool, err error) {
+	pid := p.pid()
 	var before unix.Rlimit
-	if err := unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, nil, &before); err != nil {
-		return nil, err
+	if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, nil, &before); err != nil {
+		return nil, false, err
 	}
-	now := unix.Rlimit{Cur: uint64(len(fds)), Max: before.Max}
-	err = unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &now, nil)
-	return func() { _ = unix.Prlimit(p.pid(), unix.RLIMIT_NOFILE, &before, nil) }, err // it may have ended
+	undo = func() { _ = unix.Prlimit(pid, unix.RLIMIT_NOFILE, &before, nil) } // it may have ended
+	for now := before; ; {
+		free, err := lowestFree(pid)
+		if err != nil || free >= now.Cur {
+			return undo, err == nil, err
+		}
+		now.Cur = free // what it closes meanwhile is found the next time, until it has none: it gets no higher
+		if err := unix.Prlimit(pid, unix.RLIMIT_NOFILE, &now, nil); err != nil {
+			return undo, false, err
+		}
+	}
+}
+
+// lowestFree is the number that the next descriptor of a process gets.
+func lowestFree(pid int) (uint64, error) {
+	fds, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", pid))
+	if err != nil {
+		return 0, err
+	}
+	taken := make(map[string]bool, len(fds))
+	for _, fd := range fds {
+		taken[fd.Name()] = true
+	}
+	free := uint64(0)
+	for taken[strconv.FormatUint(free, 10)] {
+		free++
+	}
+	return free, nil
 }
 
 // starveProcessors leaves all processes of the host together 2 % of one processor.

@@ -3,8 +3,10 @@
 package chaos
 
 import (
+	"bufio"
 	"fmt"
 	"os"
+	"strconv"
 	"strings"
 	"time"
 
@@ -17,6 +19,10 @@ func play(role string) int {
 	case "eat":
 		eat()
 		return 0
+	case "holes":
+		return holes()
+	case "clock":
+		return tellTime()
 	}
 	fmt.Fprintf(os.Stderr, "there is no role %q\n", role)
 	return 2
@@ -43,4 +49,36 @@ func eat() {
 			time.Sleep(patience)
 		}
 	}
+}
+
+// holes has descriptors with numbers free between them, and tells for each line that it reads whether it could open one more.
+func holes() int {
+	var files [20]*os.File
+	for i := range files {
+		files[i], _ = os.Open(os.DevNull)
+	}
+	for i := 3; i < len(files); i += 4 {
+		files[i].Close()
+	}
+	defer func() { _ = files[0].Close() }() // so that they are not collected
+	return answer(func() string {
+		file, err := os.Open(os.DevNull)
+		if err != nil {
+			return err.Error()
+		}
+		file.Close()
+		return "opened " + files[0].Name()
+	})
+}
+
+// tellTime tells for each line that it reads what time it is, in seconds.
+func tellTime() int { return answer(func() string { return strconv.FormatInt(time.Now().Unix(), 10) }) }
+
+// answer ends with its input.
+func answer(say func() string) int {
+	fmt.Println("ready")
+	for in := bufio.NewScanner(os.Stdin); in.Scan(); {
+		fmt.Println(say())
+	}
+	return 0
 }
