@@ -158,9 +158,9 @@ func (c *column) undrain(i int) (err error) {
 // element is its name on a host.
 func (c *column) element(i int) string { return c.name + "-" + c.world.hosts[i].name }
 
-// upgrade replaces the sidecar of a host, and returns the number of the new process.
-func (h *host) upgrade() (pid int, err error) {
+// upgrade replaces the sidecar of a host by a binary, "" is its own, and returns the number of the new process.
+func (h *host) upgrade(binary string) (pid int, err error) {
 	var done admin.Upgraded
-	err = h.ask(http.MethodPost, "/v1/upgrade", admin.Upgrade{Timeout: admin.Duration(patience.Milliseconds())}, &done)
+	err = h.ask(http.MethodPost, "/v1/upgrade", admin.Upgrade{Timeout: admin.Duration(patience.Milliseconds()), Binary: binary}, &done)
 	return done.PID, err
 }

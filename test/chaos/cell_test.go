@@ -33,6 +33,7 @@ type step struct {
 	state    state
 	subjects []*subject
 	heals    []heal // of what was done before the failure, to be in that state
+	replaced []*replacement
 }
 
 // play brings sessions of the columns into the state, lets the failure strike, heals it, and judges. If that cannot be done all is as before.
@@ -68,6 +69,9 @@ func (s *step) pull() (struck map[*subject]bool, err error) {
 	}
 	if s.failure.awaits != nil {
 		s.failure.awaits(&s.target)
+	}
+	for _, u := range s.replaced {
+		u.struck = !within(u.done, 0)
 	}
 	for _, b := range s.subjects {
 		b.hit(time.Now())
@@ -205,8 +209,10 @@ func (s *step) lead() error {
 		time.Sleep(s.between([2]time.Duration{0, 15 * time.Millisecond}))
 		return err
 	case stateUpgrade:
-		s.replace()
-		time.Sleep(s.between([2]time.Duration{0, 150 * time.Millisecond}))
+		if err := s.replace(); err != nil {
+			return err
+		}
+		time.Sleep(s.between([2]time.Duration{0, s.world.upgradeTakes()}))
 	}
 	return nil
 }
@@ -231,32 +237,6 @@ func next(left int) int {
 		return 1
 	}
 	return 0
-}
-
-// replace begins to replace the sidecar of the host, the pool_user's, or both, and sees to it that there are sidecars behind it. An upgrade
-// may fail, since the failure strikes it; nothing may come of that but that the old process goes on.
-func (s *step) replace() {
-	which := [][]int{{s.at}, {-1}, {s.at, -1}}[s.random.IntN(3)]
-	for _, i := range which {
-		p, done := s.world.sidecar(i), make(chan struct{})
-		go func() { // ended by the answer, or by the end of who should give it; the heal waits for it
-			defer close(done)
-			if pid, err := p.host.upgrade(); err == nil {
-				p.current.Store(int64(pid))
-			}
-		}()
-		s.heals = append(s.heals, func() error {
-			<-done
-			if p != s.world.sidecar(i) || p.lives() {
-				return nil // it has been started again already, or need not be
-			}
-			p.kill()
-			if i < 0 {
-				return s.world.startUser()
-			}
-			return s.world.startSidecar(i)
-		})
-	}
 }
 
 func (b *subject) address() string {

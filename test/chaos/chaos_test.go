@@ -145,6 +145,9 @@ func (r *run) end(t *testing.T) {
 	c := &r.record
 	t.Logf("%d strikes (%d missed) in %s, %.1f a second; %d sessions, %d of them protected; %d requests, %d bytes; %d findings", c.Strikes, c.Missed,
 		c.Took.Round(time.Second), float64(c.Strikes)/c.Took.Seconds(), c.Sessions, c.Protected, c.Requests, c.Bytes, len(c.Findings))
+	if c.Upgrades > 0 {
+		t.Logf("%d upgrades of sidecars; %d came to nothing for no reason that is known", c.Upgrades, c.Failed)
+	}
 	for _, f := range failures {
 		if of := c.Failures[f.id]; of != nil {
 			t.Logf("%-22s %6d strikes; tcp: %v; none: %v", f.name, of.Strikes, of.Gaps["tcp"], of.Gaps["none"])

@@ -63,6 +63,9 @@ type failure struct {
 	// endsAll: no session survives it, and none is said to.
 	endsAll bool
 
+	// hinders reports whether an upgrade of the sidecar at a place (-1: of the pool_user) may come to nothing by it. nil: of none.
+	hinders func(at int) bool
+
 	// awaits, if it is not nil, waits a little until there is something to strike.
 	awaits func(t *target)
 
@@ -106,8 +109,8 @@ var failures = []failure{
 	{id: "server-stop", name: "server SIGSTOP", lasts: [2]time.Duration{50 * time.Millisecond, replyTimeout + 300*time.Millisecond}, strike: freezeServers},
 	{id: "server-term", name: "server SIGTERM", lasts: briefly, strike: terminateServers},
 	{id: "server-oom", name: "server out of memory", lasts: briefly, strike: starveServers},
-	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, unmeetable: noSidecar},
-	{id: "user-kill", name: "pool_user kill -9", wide: true, endsAll: true, lasts: briefly, strike: killUser},
+	{id: "sidecar-kill", name: "sidecar kill -9", wide: true, lasts: briefly, strike: killSidecar, hinders: ofHost, unmeetable: noSidecar},
+	{id: "user-kill", name: "pool_user kill -9", wide: true, endsAll: true, lasts: briefly, strike: killUser, hinders: ofUser},
 	{id: "cut", onCable: true, name: "host cut silently", lasts: silently, strike: func(t *target) (heal, error) { return disturb(t, &fault{from: true, to: true, lose: 1}), nil }},
 	{id: "one-way", onCable: true, name: "one direction cut", lasts: silently, strike: func(t *target) (heal, error) {
 		from := t.random.IntN(2) == 0
@@ -120,9 +123,13 @@ var failures = []failure{
 	etcdLost,
 	{id: "clock", name: "clock jump", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: jumpClocks},
 	{id: "disk", name: "disk full", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: fillDisks},
-	{id: "descriptors", name: "no descriptors", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: takeDescriptors},
+	{id: "descriptors", name: "no descriptors", wide: true, lasts: [2]time.Duration{50 * time.Millisecond, silence}, strike: takeDescriptors, hinders: ofAny},
 	{id: "processor", name: "processor starved", wide: true, lasts: [2]time.Duration{300 * time.Millisecond, 1200 * time.Millisecond}, strike: starveProcessors},
 }
+
+func ofHost(at int) bool { return at >= 0 }
+func ofUser(at int) bool { return at < 0 }
+func ofAny(int) bool     { return true }
 
 func noSidecar(c *column) string {
 	if c.mapping == "none" {

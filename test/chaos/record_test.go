@@ -22,8 +22,10 @@ type record struct {
 	Took     time.Duration `json:"took"`
 	Seed     uint64        `json:"seed"`
 	Machine  string        `json:"machine"`
-	Strikes  int64         `json:"strikes"` // at one process, link, association or host each
-	Missed   int64         `json:"missed"`  // strikes that met no session in the state that was meant: not counted
+	Strikes  int64         `json:"strikes"`                   // at one process, link, association or host each
+	Missed   int64         `json:"missed"`                    // strikes that met no session in the state that was meant: not counted
+	Upgrades int64         `json:"upgrades,omitempty"`        // of a sidecar each, while a failure strikes
+	Failed   int64         `json:"upgrades_failed,omitempty"` // those that came to nothing, the failure being no reason for it
 	Sessions int64         `json:"sessions"`
 	Requests int64         `json:"requests"`
 	Answered int64         `json:"answered"`
@@ -111,6 +113,12 @@ func (r *run) note(s *step, all []outcome) (missed []*column) {
 	}
 	if hit > 0 && s.failure.shared(s.columns) {
 		hit = 1
+	}
+	for _, u := range s.replaced {
+		r.record.Upgrades++
+		if u.failed(&s.failure) {
+			r.record.Failed++
+		}
 	}
 	f := r.failure(s.failure.id)
 	f.Strikes += hit

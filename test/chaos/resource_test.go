@@ -5,9 +5,11 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -78,6 +80,9 @@ func takeDescriptors(t *target) (heal, error) {
 			continue
 		}
 		undo, none, err := p.takeDescriptors()
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ESRCH) {
+			err = nil // it has ended meanwhile, as one does that is replaced
+		}
 		errs, left[p] = append(errs, err), !none
 		if undo != nil {
 			give = append(give, undo)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/poolproxy/poolproxy/internal/workload"
 )
@@ -19,7 +20,8 @@ type plan struct {
 	level    string   // of the sidecars' logs
 	mappings []string // tcp, none
 	dialects []dialect
-	etcd     bool // the pools' elements are found in etcd, where their sidecars register them
+	etcd     bool   // the pools' elements are found in etcd, where their sidecars register them
+	upgrade  string // the binary that sidecars are replaced by; "": their own
 }
 
 // world is one deployment: a client's host with a pool_user process, three hosts with a pool_element process and servers each, and, if
@@ -37,6 +39,7 @@ type world struct {
 	proxy    *process   // the pool_user
 	sidecars []*process // of hosts
 	said     map[string]string
+	upgrades time.Duration // how long the last one has taken
 }
 
 // column is one protocol over one mapping: a pool, its pool_user, and a server on each host.
