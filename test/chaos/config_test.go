@@ -31,6 +31,8 @@ type dialect struct {
 	failover string // further settings, HCL
 	// unprotected: a session of it does not survive its server, and must say so by its end.
 	unprotected bool
+	// differs: the servers of all hosts but the first reply with other content.
+	differs bool
 }
 
 // dialects are the five protocols, and stream as it is by default, which is not protected and must end as promised.

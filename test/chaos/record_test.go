@@ -174,13 +174,16 @@ func (r *run) add(o *outcome) {
 	}
 }
 
+// mostKept is how many findings have their logs kept.
+const mostKept = 20
+
 // keepLogs copies the ends of the world's logs, and what was found, to where they can be looked at; those of a few findings.
 func (r *run) keepLogs(w *world, o *outcome) string {
 	r.mu.Lock()
 	r.kept++
 	n := r.kept
 	r.mu.Unlock()
-	if n > 20 {
+	if n > mostKept {
 		return "(no more logs are kept)"
 	}
 	dir := filepath.Join(workdir, fmt.Sprintf("finding-%d", n))

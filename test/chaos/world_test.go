@@ -173,7 +173,7 @@ func (c *column) serverArgs(i int) ([]string, error) {
 		return nil, err
 	}
 	h := c.world.hosts[i]
-	return []string{b.server, "-kind", string(c.dialect.kind), "-listen", fmt.Sprintf("%s:%d", h.address, c.port(portServer)),
+	return []string{b.server, fmt.Sprintf("-differs=%v", c.dialect.differs && i > 0), "-kind", string(c.dialect.kind), "-listen", fmt.Sprintf("%s:%d", h.address, c.port(portServer)),
 		"-journal", c.journal(i), "-holds", c.holds.Dir, "-name", c.name + "-" + h.name}, nil
 }
 
