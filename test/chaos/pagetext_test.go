@@ -24,7 +24,8 @@ second; %s; seed %d).
 What is judged, by [internal/workload](../internal/workload): each reply came once, in order, whole, and every eight bytes of it are a number that stands
 nowhere else in the run; an unsafe request was carried out at most once by all servers together, and was if it was answered, and was not if the
 client was told so; a protected session was not ended; one that is not protected ended by the protocol's own error or a reset, never by what looks
-like completion.
+like completion. That the same steps and judges find what is wrong is tried on pools that are made to repeat unsafe requests, and on servers that do not
+reply alike ([control_test.go](../test/chaos/control_test.go)).
 
 ## How long nobody was answered
 

@@ -20,6 +20,8 @@ type replacement struct {
 	done   chan struct{} // closed when it has come to its end
 	err    error         // behind done: why nothing came of it
 	struck bool          // the failure struck before that
+
+	started, ended time.Time // ended: behind done
 }
 
 // failed reports that it came to nothing, though the failure is no reason for it.
@@ -36,6 +38,7 @@ func (s *step) replace() error {
 		s.replaced = append(s.replaced, u)
 		s.heals = append(s.heals, func() error {
 			<-u.done
+			s.world.upgradeTook(u)
 			if p != s.world.sidecar(i) || p.lives() {
 				return nil // it has been started again already, or need not be
 			}
@@ -49,6 +52,7 @@ func (s *step) replace() error {
 		if err != nil {
 			return err
 		}
+		u.started = time.Now()
 	}
 	s.proofs = append(s.proofs, func(c *column) string { return upgraded(s.replaced, &s.failure, c) })
 	return nil
@@ -57,18 +61,24 @@ func (s *step) replace() error {
 // upgrade is ended by the answer, or by the end of who should give it; the heal waits for it.
 func (w *world) upgrade(u *replacement, p *process) {
 	defer close(u.done)
-	begun := time.Now()
 	pid, err := p.host.upgrade(w.plan.upgrade)
-	if u.err = err; err != nil {
-		return
+	if err == nil {
+		p.current.Store(int64(pid))
 	}
-	p.current.Store(int64(pid))
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	w.upgrades = time.Since(begun)
+	u.err, u.ended = err, time.Now()
 }
 
-// upgradeTakes is how long the failure may wait behind the beginning of an upgrade: as long as the last one took.
+// upgradeTook notes how long an upgrade has taken from when there was a new process.
+func (w *world) upgradeTook(u *replacement) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if u.err == nil && u.ended.After(u.started) {
+		w.upgrades = u.ended.Sub(u.started)
+	}
+}
+
+// upgradeTakes is how long the failure may wait when there is a new process: as long as the last upgrade took, so that it strikes in all of its
+// parts, and seldom behind it.
 func (w *world) upgradeTakes() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
