@@ -44,7 +44,7 @@ element register 10.1.1.1:3863 EchoPool 0x44444444 10.1.1.2:7003 > register3.log
 waitfor "echo element is registered" 'grep -q ^registered register3.log'
 mkfifo words
 $R rspterminal -poolhandle=EchoPool $RSP < words > term.log 2>&1 &
-exec 3> words
+exec 3<> words # not only to write: that waits for the reader, and the end of another process would interrupt it
 waitfor "the echo comes back" 'echo "said by rspterminal" >&3; grep -q "said by rspterminal" term.log'
 captured
 say "PASS"

@@ -92,14 +92,14 @@ waitfor "the pool user knows both" "grep -q 'a pool has changed.*elements=2' pu.
 # rspterminal says what it reads; what it reads before it has an element is lost.
 mkfifo terminal
 with u $R rspterminal -poolhandle=EchoPool -registrar=10.3.1.2:3863 -asapannounce=off -logcolor=off < terminal > term.log 2>&1 & terminal=$!
-exec 4> terminal
+exec 4<> terminal
 waitfor "rspterminal has found an element" 'echo "said by rspterminal" >&4; grep -q "said by rspterminal" term.log'
 kill -9 $terminal
 
 # A session of our pool user.
 mkfifo words
 with u nc 127.0.0.1 5000 < words > answers.log 2>&1 &
-exec 3> words
+exec 3<> words # not only to write: that waits for the reader, and the end of another process would interrupt it
 said() { echo "$1" >&3; waitfor "an answer" "grep -q '^$1' answers.log"; }
 said first
 case $(grep 'association up' pu.log | tail -n 1) in
