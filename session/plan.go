@@ -51,6 +51,11 @@ func (s *Session) plan(reach int64) (*plan, error) {
 	}
 	switch {
 	case s.u.c.Failover.Replay == ReplaySession:
+		if h := s.history; h != nil { // what was then may be void by now, but the next server is told it
+			if err := (&states{list: h.atSync}).possible(); err != nil {
+				return nil, err
+			}
+		}
 		return s.planWhole()
 	case s.opaque:
 		return s.planStream(reach)

@@ -165,7 +165,8 @@ func (s *Session) tell(p []byte) {
 // replied notes that the oldest request has its reply in full: it is released, if it was not before.
 func (s *Session) replied() {
 	m := s.awaiting.pop()
-	if !m.About.replied {
+	again := m.About.replied
+	if !again {
 		s.life.answered()
 		s.script.answered()
 	}
@@ -176,8 +177,10 @@ func (s *Session) replied() {
 	s.carriedBefore(m)
 	if v := s.leg.verifier; v == nil || v.Remaining() == 0 { // else the client had it long ago
 		s.partial = protocol.Delivered{}
-		s.changed(m)
-		s.synced(m)
+		if !again { // else what it has changed is known, and its own words are with that
+			s.changed(m)
+			s.synced(m)
+		}
 	}
 	s.answerLost()
 	s.release()
