@@ -7,15 +7,21 @@ import (
 	"github.com/poolproxy/poolproxy/protocol"
 )
 
-// The association breaks every 700 ms, for four times as long as it may take to come back: sessions that come further in between, and
-// those that begin in between, go on, although none of them may be moved.
-func TestFlapping(t *testing.T) {
+// newUnmovable is a client whose session is open, at a server that says nothing, and may not be moved.
+func newUnmovable(t *testing.T) (*rig, *station, *end) {
 	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
 		failover: Failover{Resume: 5 * time.Second, Deadline: 10 * time.Second, Attempts: 3}})
 	s := r.stations[0]
 	s.app = silent
 	c := r.client()
 	r.until("it is open", func() bool { return r.serving() != nil && c.session.leg.open })
+	return r, s, c
+}
+
+// The association breaks every 700 ms, for four times as long as it may take to come back: sessions that come further in between, and
+// those that begin in between, go on, although none of them may be moved.
+func TestFlapping(t *testing.T) {
+	r, s, c := newUnmovable(t)
 	for i := range 28 {
 		r.w.RunFor(600 * time.Millisecond)
 		c.says("x", false)
@@ -44,12 +50,7 @@ func TestFlapping(t *testing.T) {
 // An association breaks whenever it has come up, before anything could be said: nobody waits for that
 // element longer than he may.
 func TestFlappingInVain(t *testing.T) {
-	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
-		failover: Failover{Resume: 5 * time.Second, Deadline: 10 * time.Second, Attempts: 3}})
-	s := r.stations[0]
-	s.app = silent
-	c := r.client()
-	r.until("it is open", func() bool { return r.serving() != nil && c.session.leg.open })
+	r, s, _ := newUnmovable(t)
 	r.w.RunFor(2 * time.Second)
 	for range 20 {
 		r.cut(s)
@@ -67,12 +68,7 @@ func TestFlappingInVain(t *testing.T) {
 
 // The same, and the process is replaced while it is broken: the time of legs that have come further does not begin with the first loss.
 func TestFlappingUpgrade(t *testing.T) {
-	r := newRig(t, options{protocol: protocol.NewStream(protocol.StreamConfig{NoJoin: true}),
-		failover: Failover{Resume: 5 * time.Second, Deadline: 10 * time.Second, Attempts: 3}})
-	s := r.stations[0]
-	s.app = silent
-	c := r.client()
-	r.until("it is open", func() bool { return r.serving() != nil && c.session.leg.open })
+	r, s, c := newUnmovable(t)
 	for range 12 {
 		r.w.RunFor(600 * time.Millisecond)
 		c.says("x", false)
