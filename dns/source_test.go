@@ -19,6 +19,7 @@ import (
 	wire "github.com/miekg/dns"
 
 	"github.com/poolproxy/poolproxy/dns/dnstest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -159,10 +160,10 @@ func TestServersInTurn(t *testing.T) {
 	n, silent := dnstest.Start(t), dnstest.Start(t)
 	n.Set("orders.test. 7 A 10.0.0.1")
 	silent.Freeze()
-	if got, _ := look1(t, of(t, "orders.test", 80, dnstest.FreePort(t), silent.At, n.At)); got != "10.0.0.1:80/65535/1" {
+	if got, _ := look1(t, of(t, "orders.test", 80, porttest.Free(t), silent.At, n.At)); got != "10.0.0.1:80/65535/1" {
 		t.Error(got)
 	}
-	_, _, err := of(t, "orders.test", 80, dnstest.FreePort(t), silent.At).Look(t.Context(), "")
+	_, _, err := of(t, "orders.test", 80, porttest.Free(t), silent.At).Look(t.Context(), "")
 	if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) || !strings.Contains(err.Error(), "refused") || !strings.Contains(err.Error(), silent.At.String()) {
 		t.Errorf("the error says what became of each: %v", err)
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 )
@@ -24,17 +25,6 @@ func (r *reloadRig) change(do func(*Config)) Config {
 	do(&c)
 	r.config = c
 	return c
-}
-
-// freePort is an address that nothing listens on, for a moment at least.
-func freePort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // A pool_user that is configured otherwise has another side for new sessions, behind the same socket; those that there are stay with what
@@ -88,7 +78,7 @@ func TestReloadListen(t *testing.T) {
 	stays := r.session()
 	r.served(stays, "a")
 	first := r.proxy.Status().Users[0].Listen
-	two, three := freePort(t), freePort(t)
+	two, three := porttest.Free(t), porttest.Free(t)
 	r.reload(r.change(func(c *Config) { c.Users[0].Listen = two }), 1)
 	if got := r.proxy.Status().Users[0].Listen; got != two.String() {
 		t.Errorf("it listens on %s", got)
@@ -149,7 +139,7 @@ func TestReloadAllOrNothing(t *testing.T) {
 	r := newReloadRig(t, mapping.None, a)
 	stays := r.session()
 	r.served(stays, "a")
-	free, taken := freePort(t), netip.MustParseAddrPort(r.proxy.Status().Users[0].Listen)
+	free, taken := porttest.Free(t), netip.MustParseAddrPort(r.proxy.Status().Users[0].Listen)
 	for what, c := range map[string]struct {
 		do  func(*Config)
 		why string
@@ -226,7 +216,7 @@ func TestReloadElement(t *testing.T) {
 			}
 			r.served(first, "a")
 			reload(1, func(e *Element) {
-				e.Health = &HealthCheck{Kind: HealthConnect, Address: freePort(t), Interval: 20 * time.Millisecond, Timeout: 10 * time.Millisecond, Rise: 1, Fall: 1}
+				e.Health = &HealthCheck{Kind: HealthConnect, Address: porttest.Free(t), Interval: 20 * time.Millisecond, Timeout: 10 * time.Millisecond, Rise: 1, Fall: 1}
 			})
 			eventually(t, "the new server is found to be ill", func() bool { return side.Status().Elements[0].Health != "healthy" })
 			r.served(first, "a")
@@ -236,7 +226,7 @@ func TestReloadElement(t *testing.T) {
 			if s := side.Status().Elements[0]; s.Server != b.Address.String() || s.Health != "" || s.Leaving {
 				t.Errorf("%+v", s)
 			}
-			reload(1, func(e *Element) { e.Listen = freePort(t) }) // its pool users stay: they have their associations
+			reload(1, func(e *Element) { e.Listen = porttest.Free(t) }) // its pool users stay: they have their associations
 			r.served(first, "a")
 			r.served(r.session(), "b")
 			first.Close()
@@ -261,7 +251,7 @@ func TestReloadElement(t *testing.T) {
 func TestReloadStormOfAll(t *testing.T) {
 	a, b := named(t, "a", mapping.TCP), named(t, "b", mapping.TCP)
 	r := newReloadRig(t, mapping.TCP, a, b)
-	ports := []netip.AddrPort{freePort(t), freePort(t), freePort(t)}
+	ports := []netip.AddrPort{porttest.Free(t), porttest.Free(t), porttest.Free(t)}
 	variant := func(i int) Config {
 		c := r.config
 		c.Pools, c.Users = slices.Clone(c.Pools), slices.Clone(c.Users)
@@ -334,7 +324,7 @@ func TestReloadStormOfAll(t *testing.T) {
 func TestReloadElementComesBack(t *testing.T) {
 	for _, shards := range []int{1, 2} {
 		t.Run(fmt.Sprint(shards, " shards"), func(t *testing.T) {
-			a, at := named(t, "a", mapping.None), freePort(t)
+			a, at := named(t, "a", mapping.None), porttest.Free(t)
 			c := Config{Limits: Limits{Shards: shards}, Elements: []Element{{Name: "e", Listen: at, Server: a.Address,
 				Mapping: mapping.TCP, Memory: 1 << 20, Hold: time.Minute, Heartbeat: mapping.Heartbeat{Interval: time.Second, Misses: 3}}}}
 			side := started(t, c, hclog.NewNullLogger())

@@ -2,13 +2,13 @@ package registrar
 
 import (
 	"context"
-	"net"
 	"net/netip"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/poolproxy/poolproxy/asap"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/pool"
 )
 
@@ -38,7 +38,7 @@ func TestDeregisterTwice(t *testing.T) {
 // An element whose server fails and returns at once is registered anew at the same port, however the loop before it ends.
 func TestInAHurry(t *testing.T) {
 	o := openOffice(t)
-	at := freePort(t)
+	at := porttest.Free(t)
 	s, err := New(Config{Registrars: []netip.AddrPort{o.at}, Dialect: asap.RSPLIB(), Transport: overTCP{}, Interval: time.Hour,
 		Listen: at, Times: Times{T5: 2 * time.Second}})
 	if err != nil {
@@ -70,17 +70,6 @@ func TestMappedAddress(t *testing.T) {
 	if want := ours.Element; elements[0].Elsewhere(want) {
 		t.Errorf("%v %v, not %v %v", elements[0].Address, elements[0].Paths, want.Address, want.Paths)
 	}
-}
-
-// freePort is where nobody listens.
-func freePort(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
 }
 
 // Somebody else may have the identifier by the time that a registration has run out: who returns then asks first, as in the beginning.

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -216,11 +217,11 @@ func (d *disturbed) allKinds(t *testing.T) {
 func TestChaosRefused(t *testing.T) {
 	f := launch(t, plan{mapping: "none", servers: []string{"line"}, protocol: `  protocol "line" { safe = ["."] }`, failover: "    ack = \"reply\""})
 	for words, want := range map[string]string{
-		"":                         `chaos = true    in pool "test", at ` + f.admin,
-		"-pool test":               `chaos = true    in pool "test", at ` + f.admin,
-		"-pool other":              `has pool "other": they have test`,
-		"-dry-run":                 "nobody has allowed it",
-		"-admin " + freeAddress(t): "nothing listens on",
+		"":                                 `chaos = true    in pool "test", at ` + f.admin,
+		"-pool test":                       `chaos = true    in pool "test", at ` + f.admin,
+		"-pool other":                      `has pool "other": they have test`,
+		"-dry-run":                         "nobody has allowed it",
+		"-admin " + porttest.FreeString(t): "nothing listens on",
 	} {
 		args := append([]string{builtBinary(t), "chaos", "-admin", f.admin}, strings.Fields(words)...)
 		if status, out, complaint := chaosRun(t, args); status != 1 || !strings.Contains(complaint, want) || out != "" {

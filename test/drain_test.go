@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // rolling is three redis servers that are restarted one after another while clients are at work that never connect again.
@@ -31,14 +33,14 @@ type rolling struct {
 const rollingClients = 50
 
 func launchRolling(t *testing.T, mapping string) *rolling {
-	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t), plan: plan{mapping: mapping, protocol: "  protocol \"redis\" {}\n"}}
+	f := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t), plan: plan{mapping: mapping, protocol: "  protocol \"redis\" {}\n"}}
 	r := &rolling{fleet: f, clients: rollingClients}
 	for i := range 3 {
-		e := &element{name: string(rune('a' + i)), address: freeAddress(t)}
+		e := &element{name: string(rune('a' + i)), address: porttest.FreeString(t)}
 		f.elements = append(f.elements, e)
 		r.startRedis(i)
 		if mapping != "none" {
-			e.listen, e.admin = freeAddress(t), freeAddress(t)
+			e.listen, e.admin = porttest.FreeString(t), porttest.FreeString(t)
 			f.startSidecar(i)
 		}
 	}

@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/secure/securetest"
 )
 
@@ -172,7 +173,7 @@ func TestAdminToken(t *testing.T) {
 	if err := os.WriteFile(token, []byte(strings.Repeat("secret", 5)+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	listen := freeAddress(t)
+	listen := porttest.FreeString(t)
 	config := fmt.Sprintf("admin {\n  listen = \"unix:%s\"\n  token_file = %q\n}\npool \"p\" {\n  element \"a\" { address = \"127.0.0.1:1\" }\n}\n"+
 		"pool_user \"u\" {\n  listen = %q\n  pool = \"p\"\n  protocol \"line\" {}\n}\n", socket, token, listen)
 	p := startProcess(t, command{name: "admin-token", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "admin-token", config)}})

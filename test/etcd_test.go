@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // etcdLease is that of the registrations in etcd.
@@ -27,7 +28,7 @@ type etcdFleet struct {
 
 func launchEtcd(t *testing.T) *etcdFleet {
 	t.Helper()
-	f := &etcdFleet{fleet: &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}, cluster: etcdtest.Start(t, 3)}
+	f := &etcdFleet{fleet: &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}, cluster: etcdtest.Start(t, 3)}
 	for range 3 {
 		f.another()
 	}
@@ -58,7 +59,7 @@ func (f *etcdFleet) source() string {
 // another starts one more server, and its sidecar, which registers it.
 func (f *etcdFleet) another() *element {
 	f.t.Helper()
-	e := &element{name: string(rune('a' + len(f.elements))), address: freeAddress(f.t), listen: freeAddress(f.t)}
+	e := &element{name: string(rune('a' + len(f.elements))), address: porttest.FreeString(f.t), listen: porttest.FreeString(f.t)}
 	f.elements = append(f.elements, e)
 	e.server = startProcess(f.t, command{name: "server-" + e.name, role: "line", args: []string{"-listen", e.address}})
 	e.server.waitListening(f.t, e.address)

@@ -14,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 const (
@@ -102,7 +104,7 @@ type transfer struct {
 // launchTransfer starts the servers, the sidecar of the clients, and with mapping tcp those of the servers.
 func launchTransfer(t *testing.T, mapping string) *transfer {
 	t.Helper()
-	f := &transfer{dir: t.TempDir(), fleet: &fleet{t: t, plan: plan{mapping: mapping}, listen: freeAddress(t), admin: freeAddress(t)}}
+	f := &transfer{dir: t.TempDir(), fleet: &fleet{t: t, plan: plan{mapping: mapping}, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}}
 	text, err := os.ReadFile(transferFolder("config.hcl"))
 	if err != nil {
 		t.Fatal(err)
@@ -117,12 +119,12 @@ func launchTransfer(t *testing.T, mapping string) *transfer {
 	replace("127.0.0.1:7000", f.listen)
 	replace(`mapping = "none"`, fmt.Sprintf("mapping = %q", mapping))
 	for i, name := range []string{"a", "b"} {
-		e := &element{name: name, address: freeAddress(t)}
+		e := &element{name: name, address: porttest.FreeString(t)}
 		f.elements = append(f.elements, e)
 		f.startServer(i)
 		at := e.address
 		if mapping != "none" {
-			e.listen = freeAddress(t)
+			e.listen = porttest.FreeString(t)
 			at = e.listen
 			f.startSidecar(i)
 		}

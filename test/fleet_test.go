@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -55,19 +56,19 @@ type element struct {
 // launch starts servers and sidecars and returns when all listen.
 func launch(t *testing.T, p plan) *fleet {
 	t.Helper()
-	f := &fleet{t: t, plan: p, listen: freeAddress(t), admin: freeAddress(t)}
+	f := &fleet{t: t, plan: p, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}
 	for i := range p.servers {
-		e := &element{name: string(rune('a' + i)), address: freeAddress(t)}
+		e := &element{name: string(rune('a' + i)), address: porttest.FreeString(t)}
 		f.elements = append(f.elements, e)
 		if p.mapping != "none" {
-			e.listen = freeAddress(t)
+			e.listen = porttest.FreeString(t)
 		}
 		switch {
 		case !p.admins:
 		case p.mapping == "none":
 			e.admin = f.admin
 		default:
-			e.admin = freeAddress(t)
+			e.admin = porttest.FreeString(t)
 		}
 	}
 	for i := range p.servers {

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 const (
@@ -243,13 +244,13 @@ func TestGrowingPool(t *testing.T) {
 	}
 	cluster := etcdtest.Start(t, 3)
 	s := &stage{t: t, members: strings.Join(cluster.Endpoints(), ","), next: netip.MustParseAddr("127.77.0.1")}
-	_, port, _ := net.SplitHostPort(freeAddress(t))
+	_, port, _ := net.SplitHostPort(porttest.FreeString(t))
 	s.port, _ = strconv.Atoi(port)
 	s.failed = make(chan error, 64)
-	s.audience.t, s.listen = t, freeAddress(t)
+	s.audience.t, s.listen = t, porttest.FreeString(t)
 	crowd, _ := s.act(actorCrowd, 1000)
 	waitWithin(t, 5*time.Minute, "the crowd to be registered", func() bool { return !s.moment(crowd, "registered").IsZero() })
-	user := startProcess(t, command{name: "user", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "user", growingConfig(s.listen, freeAddress(t), cluster.Endpoints()))}})
+	user := startProcess(t, command{name: "user", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "user", growingConfig(s.listen, porttest.FreeString(t), cluster.Endpoints()))}})
 	user.waitListening(t, s.listen)
 	t.Cleanup(s.leave)
 	for range actorSessions {
@@ -306,17 +307,17 @@ pool_user "stage" {
 // the death by etcd, while the registration still stands.
 func TestReportsAreShared(t *testing.T) {
 	cluster := etcdtest.Start(t, 1)
-	_, text, _ := net.SplitHostPort(freeAddress(t))
+	_, text, _ := net.SplitHostPort(porttest.FreeString(t))
 	port, _ := strconv.Atoi(text)
 	s := &stage{t: t, members: strings.Join(cluster.Endpoints(), ","), next: netip.MustParseAddr("127.78.0.1"), port: port}
-	s.audience.t, s.listen, s.failed = t, freeAddress(t), make(chan error, 1)
+	s.audience.t, s.listen, s.failed = t, porttest.FreeString(t), make(chan error, 1)
 	first, name := s.act(1, 1)
 	second, _ := s.act(1, 2)
 	for _, p := range []*process{first, second} {
 		waitFor(t, p.name+" to be registered", func() bool { return !s.moment(p, "registered").IsZero() })
 	}
-	other := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}
-	for i, at := range []fleet{{listen: s.listen, admin: freeAddress(t)}, *other} {
+	other := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}
+	for i, at := range []fleet{{listen: s.listen, admin: porttest.FreeString(t)}, *other} {
 		user := startProcess(t, command{name: fmt.Sprintf("user-%d", i), args: []string{builtBinary(t), "run", "-config",
 			writeConfig(t, fmt.Sprintf("user-%d", i), growingConfig(at.listen, at.admin, cluster.Endpoints()))}})
 		user.waitListening(t, at.listen)

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // TestHAProxyBefore has a real HAProxy before poolproxy, which tells it of its clients by the PROXY protocol in either version, and a real nginx
@@ -17,7 +19,7 @@ func TestHAProxyBefore(t *testing.T) {
 	needs(t, false, "haproxy", "nginx", "curl")
 	for _, version := range []string{"v1", "v2"} {
 		t.Run(version, func(t *testing.T) {
-			dir, front, middle, back, admin := logDir(t), freeAddress(t), freeAddress(t), freeAddress(t), freeAddress(t)
+			dir, front, middle, back, admin := logDir(t), porttest.FreeString(t), porttest.FreeString(t), porttest.FreeString(t), porttest.FreeString(t)
 			other := map[string]string{"v1": "v2", "v2": "v1"}[version]
 			write := func(name, format string, args ...any) string {
 				path := filepath.Join(dir, name)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/anishathalye/porcupine"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 const (
@@ -112,7 +114,7 @@ type linearRun struct {
 
 func newLinearRun(t *testing.T, mapping, safe, failover string) *linearRun {
 	t.Helper()
-	store := freeAddress(t)
+	store := porttest.FreeString(t)
 	startProcess(t, command{name: "store", role: "store", args: []string{"-listen", store}}).waitListening(t, store)
 	front := "front -store " + store
 	f := launch(t, plan{mapping: mapping, servers: []string{front, front},

@@ -6,13 +6,11 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -180,26 +178,6 @@ func showLogs(t *testing.T, dir string) {
 		lines = lines[max(0, len(lines)-30):]
 		t.Logf("---- %s\n%s", filepath.Base(f), bytes.Join(lines, []byte("\n")))
 	}
-}
-
-// nextPort goes through the ports below those that the kernel gives to clients, so that a process that is killed finds its
-// port free when it is started again.
-var nextPort atomic.Int32
-
-// freeAddress is a loopback address that nobody listens on and no other test gets.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	for range 10000 {
-		address := fmt.Sprintf("127.0.0.1:%d", 12000+(int(nextPort.Add(1))+os.Getpid()*7)%8000)
-		l, err := net.Listen("tcp", address)
-		if err != nil {
-			continue
-		}
-		l.Close()
-		return address
-	}
-	t.Fatal("no free port on 127.0.0.1 between 12000 and 20000")
-	return ""
 }
 
 // waitListening returns when a socket listens on the address in the process's network namespace. It does not connect: that

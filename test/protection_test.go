@@ -11,12 +11,14 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // mute accepts connections and says nothing. It ends with the test.
 func mute(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", freeAddress(t))
+	l, err := net.Listen("tcp", porttest.FreeString(t))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -60,12 +62,12 @@ var protections = []struct {
 // TestProtectionShown has sessions in all states of protection on one host, and reads in poolproxy status, as its user would, what
 // holds and why.
 func TestProtectionShown(t *testing.T) {
-	admin := freeAddress(t)
+	admin := porttest.FreeString(t)
 	var config strings.Builder
 	fmt.Fprintf(&config, "admin { listen = %q }\n", admin)
 	listens := make([]string, len(protections))
 	for i, p := range protections {
-		listens[i] = freeAddress(t)
+		listens[i] = porttest.FreeString(t)
 		fmt.Fprintf(&config, "pool %q {\n  policy = \"round_robin\"\n  mapping = \"none\"\n", p.name)
 		for n := range p.servers {
 			fmt.Fprintf(&config, "  element \"%c\" { address = %q }\n", 'a'+n, mute(t))

@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // redisHost is one of the two places where a redis-server runs. The primary listens on its address; a replica listens on none
@@ -115,8 +117,8 @@ type redisPair struct {
 // newRedisPair starts both, with a password unless that is empty, and fills the primary with what clients read.
 func newRedisPair(t *testing.T, password string) *redisPair {
 	t.Helper()
-	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: freeAddress(t), password: password},
-		replica: &redisHost{t: t, name: "b", address: freeAddress(t), password: password}}
+	p := &redisPair{t: t, primary: &redisHost{t: t, name: "a", address: porttest.FreeString(t), password: password},
+		replica: &redisHost{t: t, name: "b", address: porttest.FreeString(t), password: password}}
 	p.primary.start(nil)
 	for db := range redisDatabases {
 		p.primary.do("SELECT", db)

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 const (
@@ -88,13 +90,13 @@ func TestRedis(t *testing.T) {
 // launchRedis starts sidecars before the pair.
 func launchRedis(t *testing.T, pair *redisPair, mapping, ack string) *fleet {
 	t.Helper()
-	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t), plan: plan{mapping: mapping, protocol: "  protocol \"redis\" {}\n",
+	f := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t), plan: plan{mapping: mapping, protocol: "  protocol \"redis\" {}\n",
 		failover: fmt.Sprintf("    ack = %q", ack)}}
 	for i, address := range pair.addresses() {
 		e := &element{name: string(rune('a' + i)), address: address}
 		f.elements = append(f.elements, e)
 		if mapping != "none" {
-			e.listen = freeAddress(t)
+			e.listen = porttest.FreeString(t)
 			f.startSidecar(i)
 		}
 	}

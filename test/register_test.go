@@ -14,6 +14,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -33,7 +34,7 @@ type registered struct {
 func newRegistered(t *testing.T, poolSettings, registerSettings string) *registered {
 	t.Helper()
 	cluster := etcdtest.Start(t, 1)
-	r := &registered{fleet: &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}, etcd: cluster.Members[0].Endpoint, lease: registerLease,
+	r := &registered{fleet: &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}, etcd: cluster.Members[0].Endpoint, lease: registerLease,
 		pool: poolSettings, more: registerSettings}
 	r.user = r.run("user", fmt.Sprintf(`log { level = "debug" }
 admin { listen = %q }
@@ -63,7 +64,7 @@ func (r *registered) source() string {
 // add starts a server and a pool_element before it.
 func (r *registered) add(name, more string) *element {
 	r.t.Helper()
-	e := &element{name: name, address: freeAddress(r.t), listen: freeAddress(r.t), admin: freeAddress(r.t)}
+	e := &element{name: name, address: porttest.FreeString(r.t), listen: porttest.FreeString(r.t), admin: porttest.FreeString(r.t)}
 	r.elements = append(r.elements, e)
 	r.serve(e)
 	r.guard(e, more)

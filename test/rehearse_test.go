@@ -15,6 +15,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/secure/securetest"
 )
@@ -55,7 +56,7 @@ type rehearsed struct {
 // startRehearsed starts one with a server of the role for clients, and one for rehearsals.
 func startRehearsed(t *testing.T, mapping, protocol, role string) *rehearsed {
 	t.Helper()
-	r := &rehearsed{address: freeAddress(t)}
+	r := &rehearsed{address: porttest.FreeString(t)}
 	at, user, element := r.address, "", ""
 	if mapping == "tls" {
 		a := securetest.NewAuthority(t)
@@ -64,7 +65,7 @@ func startRehearsed(t *testing.T, mapping, protocol, role string) *rehearsed {
 	}
 	r.startServer(t, role)
 	if mapping == "tcp" {
-		at = freeAddress(t)
+		at = porttest.FreeString(t)
 		config := elementConfig("r", at, r.address, element)
 		sidecar := startProcess(t, command{name: "element-r", args: []string{builtBinary(t), "run", "-config", writeConfig(t, "element-r", config)}})
 		sidecar.waitListening(t, at)
@@ -206,7 +207,7 @@ func TestRehearseIsOff(t *testing.T) {
 // it is not.
 func TestRehearseNginx(t *testing.T) {
 	needs(t, false, "nginx")
-	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}
+	f := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}
 	body := strings.Repeat("0123456789abcdef", 500)
 	a := startFileServer(t, "a", body)
 	b := startFileServer(t, "b", body)
@@ -263,7 +264,7 @@ type fileServer struct{ address, file string }
 func startFileServer(t *testing.T, name, body string) *fileServer {
 	t.Helper()
 	dir := logDir(t)
-	s := &fileServer{address: freeAddress(t), file: filepath.Join(dir, "www-"+name, "files", "17")}
+	s := &fileServer{address: porttest.FreeString(t), file: filepath.Join(dir, "www-"+name, "files", "17")}
 	if err := os.MkdirAll(filepath.Dir(s.file), 0o755); err != nil {
 		t.Fatal(err)
 	}

@@ -14,6 +14,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // knobs are what the test turns in the configurations of two running processes: that with the pool_users, and that with the pool_elements.
@@ -42,13 +44,13 @@ type turning struct {
 const turningClients = 40
 
 func launchTurning(t *testing.T) *turning {
-	w := &turning{t: t, servers: map[string]string{}, ats: map[string]string{}, steady: freeAddress(t), stop: make(chan struct{}),
+	w := &turning{t: t, servers: map[string]string{}, ats: map[string]string{}, steady: porttest.FreeString(t), stop: make(chan struct{}),
 		ended: make(chan error, turningClients)}
-	w.now = knobs{listen: freeAddress(t), admin: freeAddress(t), level: "info", safe: ".", deadline: "30s", memory: "1MiB", interval: "200ms",
-		policy: "round_robin", sessions: "1000", elements: "ab", hold: "30s", buffer: "1MiB", beat: "200ms", elementAdmin: freeAddress(t),
+	w.now = knobs{listen: porttest.FreeString(t), admin: porttest.FreeString(t), level: "info", safe: ".", deadline: "30s", memory: "1MiB", interval: "200ms",
+		policy: "round_robin", sessions: "1000", elements: "ab", hold: "30s", buffer: "1MiB", beat: "200ms", elementAdmin: porttest.FreeString(t),
 		order: []string{"a", "b", "c"}}
 	for _, name := range w.now.order {
-		w.servers[name], w.ats[name] = freeAddress(t), freeAddress(t)
+		w.servers[name], w.ats[name] = porttest.FreeString(t), porttest.FreeString(t)
 		startProcess(t, command{name: "server-" + name, role: "line", args: []string{"-listen", w.servers[name]}}).waitListening(t, w.servers[name])
 	}
 	for i := range w.files {
@@ -201,7 +203,7 @@ pool_user "two" {
   protocol "stream" {}
 }
 `
-	two, three, admin, elementAdmin := fmt.Sprintf(block, freeAddress(t)), freeAddress(t), freeAddress(t), freeAddress(t)
+	two, three, admin, elementAdmin := fmt.Sprintf(block, porttest.FreeString(t)), porttest.FreeString(t), porttest.FreeString(t), porttest.FreeString(t)
 	return []turn{
 		set("an element more", `pool "test" elements: added c`, func(k *knobs) { k.elements = "abc" }),
 		set("protocol", `pool_user "test" protocol changed`, func(k *knobs) { k.safe = "^[0-9]" }),
@@ -222,7 +224,7 @@ pool_user "two" {
 		bad("an address that is taken", held.Addr().String(), func(_ *turning, k *knobs) {
 			k.listen, k.safe, k.moreElements = held.Addr().String(), "^x", fmt.Sprintf("pool_element \"z\" {\n listen = %q\n server = \"127.0.0.1:1\"\n}\n", held.Addr())
 		}),
-		set("where clients connect", `listen changed from`, func(k *knobs) { k.listen = freeAddress(t) }),
+		set("where clients connect", `listen changed from`, func(k *knobs) { k.listen = porttest.FreeString(t) }),
 		bad("a file that is missing", "no such file", func(_ *turning, k *knobs) {
 			tls := "  tls {\n    cert = \"/nowhere/c\"\n    key = \"/nowhere/k\"\n    ca = \"/nowhere/a\"\n    allow = [\"x\"]\n  }\n"
 			k.inElement, k.more = tls, `pool "secret" {`+"\n"+tls+"element \"x\" { address = \"127.0.0.1:9\" }\n}\n"

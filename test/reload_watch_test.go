@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/secure/securetest"
 )
 
@@ -40,7 +41,7 @@ func (m *configMap) put(file, text string) {
 func TestReloadWatched(t *testing.T) {
 	f := launch(t, plan{mapping: "tcp", protocol: `  protocol "line" { safe = ["."] }`, servers: []string{"line", "line"}, failover: `    replay = "unacked"`})
 	r := &reloading{fleet: f, whole: f.userConfig()}
-	r.listen, r.admin = freeAddress(t), freeAddress(t)
+	r.listen, r.admin = porttest.FreeString(t), porttest.FreeString(t)
 	r.whole = "watch = true\n" + f.userConfig()
 	m := &configMap{t: t, folder: filepath.Join(logDir(t), "map")}
 	if err := os.Mkdir(m.folder, 0o755); err != nil {

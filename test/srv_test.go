@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/dns/dnstest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // nameServer says its name to whoever connects, and waits for the other's end.
@@ -59,7 +60,7 @@ func TestSRV(t *testing.T) {
 	zone.Set("one.test. 1 A 127.0.0.1")
 	var records []string
 	for _, s := range servers {
-		s.address = freeAddress(t)
+		s.address = porttest.FreeString(t)
 		s.start(t)
 		records = append(records, s.record())
 	}
@@ -89,7 +90,7 @@ func TestSRV(t *testing.T) {
 // srvUser is a pool_user whose pool has the SRV records. It returns when it knows of six elements.
 func srvUser(t *testing.T, server netip.AddrPort) *fleet {
 	t.Helper()
-	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t)}
+	f := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}
 	f.user = f.run("user", fmt.Sprintf(`
 admin { listen = %q }
 source "dns" "srv" {

@@ -15,6 +15,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/secure/securetest"
 )
 
@@ -34,8 +35,8 @@ func launchUpgradeEnds(t *testing.T) *upgradeEnds {
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	front := securetest.NewAuthority(t).Issue("front.test", nil)
-	f := &upgradeEnds{fleet: &fleet{t: t, admin: "unix:" + filepath.Join(dir, "admin")}, plain: freeAddress(t), secret: freeAddress(t), header: freeAddress(t)}
-	e := &element{name: "a", address: freeAddress(t)}
+	f := &upgradeEnds{fleet: &fleet{t: t, admin: "unix:" + filepath.Join(dir, "admin")}, plain: porttest.FreeString(t), secret: porttest.FreeString(t), header: porttest.FreeString(t)}
+	e := &element{name: "a", address: porttest.FreeString(t)}
 	e.server = startProcess(t, command{name: "server", role: "line", args: []string{"-listen", e.address}})
 	e.server.waitListening(t, e.address)
 	user := func(name, listen, more string) string {
@@ -149,7 +150,7 @@ func TestUpgradeAndReload(t *testing.T) {
 		<-asked
 		return <-done, said, reloaded
 	}
-	one, two := freeAddress(t), freeAddress(t)
+	one, two := porttest.FreeString(t), porttest.FreeString(t)
 	f.config(f.plain, one)
 	if upgraded, said, err := during("exit 1"); upgraded == nil || err != nil || !strings.Contains(said, one) {
 		t.Errorf("%v; %q, %v", upgraded, said, err)

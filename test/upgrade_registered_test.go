@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -18,7 +19,7 @@ import (
 func TestUpgradeDrained(t *testing.T) {
 	f := launch(t, plan{mapping: "tcp", protocol: `  protocol "line" { safe = ["."] }`, servers: []string{"line"}})
 	cluster := etcdtest.Start(t, 1)
-	at := freeAddress(t)
+	at := porttest.FreeString(t)
 	p := f.run("drained", fmt.Sprintf(`admin { listen = %q }
 source "etcd" "test" { endpoints = [%q] }
 pool_element "x" {
@@ -30,7 +31,7 @@ pool_element "x" {
     source = "etcd.test"
   }
 }
-`, at, cluster.Members[0].Endpoint, freeAddress(t), f.elements[0].address))
+`, at, cluster.Members[0].Endpoint, porttest.FreeString(t), f.elements[0].address))
 	p.waitListening(t, at)
 	do := func(args ...string) string {
 		t.Helper()
@@ -72,11 +73,11 @@ func TestUpgradeFirstProcessRegistered(t *testing.T) {
 	needs(t, true, "unshare")
 	f := launch(t, plan{mapping: "tcp", protocol: `  protocol "line" { safe = ["."] }`, servers: []string{"line"}})
 	cluster := etcdtest.Start(t, 1)
-	at := freeAddress(t)
+	at := porttest.FreeString(t)
 	f.user.kill()
 	f.user = startProcess(t, command{name: "container", args: []string{"unshare", "--pid", "--fork", "--kill-child", "--mount-proc", builtBinary(t), "run", "-config",
 		writeConfig(t, "container", fmt.Sprintf("admin { listen = %q }\nsource \"etcd\" \"test\" { endpoints = [%q] }\npool_element \"x\" {\n  listen = %q\n  server = %q\n"+
-			"  mapping = \"tcp\"\n  register {\n    pool = \"orders\"\n    source = \"etcd.test\"\n  }\n}\n", at, cluster.Members[0].Endpoint, freeAddress(t), f.elements[0].address))}})
+			"  mapping = \"tcp\"\n  register {\n    pool = \"orders\"\n    source = \"etcd.test\"\n  }\n}\n", at, cluster.Members[0].Endpoint, porttest.FreeString(t), f.elements[0].address))}})
 	f.user.waitListening(t, at)
 	f.user.said(t, "registered in a pool", 1)
 	f.upgraded(at, "the first process")

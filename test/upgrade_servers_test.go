@@ -16,6 +16,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // TestUpgradeRedis is issue 7, item 1, in one run: every redis server is drained and restarted, then every sidecar before them, then these are
@@ -72,12 +74,12 @@ func TestUpgradeDownload(t *testing.T) {
 }
 
 func download(t *testing.T, protocol, mapping string) {
-	f := &fleet{t: t, listen: freeAddress(t), admin: freeAddress(t), plan: plan{mapping: mapping, protocol: fmt.Sprintf("  protocol %q {}\n", protocol)}}
-	e := &element{name: "a", address: freeAddress(t)}
+	f := &fleet{t: t, listen: porttest.FreeString(t), admin: porttest.FreeString(t), plan: plan{mapping: mapping, protocol: fmt.Sprintf("  protocol %q {}\n", protocol)}}
+	e := &element{name: "a", address: porttest.FreeString(t)}
 	f.elements = []*element{e}
 	want := f.nginx(e)
 	if mapping != "none" {
-		e.listen, e.admin = freeAddress(t), freeAddress(t)
+		e.listen, e.admin = porttest.FreeString(t), porttest.FreeString(t)
 		f.startSidecar(0)
 	}
 	f.user = f.run("user", f.userConfig())

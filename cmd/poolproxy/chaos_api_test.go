@@ -11,13 +11,14 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
 // A running proxy is disturbed by its admin API where its configuration permits that, and says so; sessions go on.
 func TestChaosAPI(t *testing.T) {
 	a := newLineServer(t, "a")
-	user, other, api := freeAddress(t), freeAddress(t), freeAddress(t)
+	user, other, api := porttest.Free(t), porttest.Free(t), porttest.Free(t)
 	runs(t, fmt.Sprintf(`
 grace = "100ms"
 admin { listen = %q }

@@ -20,6 +20,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/admin/board"
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // lineServer answers each line with its name, until it dies.
@@ -129,7 +130,7 @@ func fetched(t *testing.T, url string, so func(string) bool) {
 // A failover of a running proxy is in its metrics, and comes to who follows the dashboard's events, with its steps.
 func TestFailoverIsSeen(t *testing.T) {
 	a, b := newLineServer(t, "a"), newLineServer(t, "b")
-	user, api := freeAddress(t), freeAddress(t)
+	user, api := porttest.Free(t), porttest.Free(t)
 	runs(t, fmt.Sprintf(`
 grace = "100ms"
 admin { listen = %q }

@@ -22,6 +22,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
 	"github.com/poolproxy/poolproxy/dns/dnstest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 )
 
@@ -121,7 +122,7 @@ func TestDNSBothWays(t *testing.T) {
 		zone.Set(records...)
 	}
 	service(a)
-	admin, user, answers := freeAddress(t), freeAddress(t), dnstest.FreePort(t)
+	admin, user, answers := porttest.Free(t), porttest.Free(t), porttest.Free(t)
 	file := filepath.Join(t.TempDir(), "c.hcl")
 	if err := os.WriteFile(file, fmt.Appendf(nil, dnsConfig, admin, answers, zone.At, user), 0o600); err != nil {
 		t.Fatal(err)

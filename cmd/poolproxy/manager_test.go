@@ -16,6 +16,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/internal/sockets"
 	"github.com/poolproxy/poolproxy/proxy"
 )
@@ -48,7 +49,7 @@ func told(t *testing.T, l *net.UnixConn) []string {
 }
 
 func TestServiceManagerIsTold(t *testing.T) {
-	l, address := manager(t), freeAddress(t)
+	l, address := manager(t), porttest.Free(t)
 	signals, done := serving(newStandIn(), proxy.Config{Admin: proxy.Admin{Listen: address}, Grace: time.Minute}, io.Discard)
 	if got, want := told(t, l), []string{"READY=1", "STATUS=0 pools, 0 pool_users, 0 pool_elements", fmt.Sprint("MAINPID=", os.Getpid())}; fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("%q, want %q", got, want)

@@ -20,6 +20,8 @@ import (
 
 	collect "go.opentelemetry.io/proto/otlp/collector/trace/v1"
 	"google.golang.org/protobuf/proto"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // spanNames is a collector of OpenTelemetry that has the names of the spans it was sent.
@@ -70,7 +72,7 @@ func TestSessionIsAccountedFor(t *testing.T) {
 	otlp := httptest.NewServer(collector)
 	t.Cleanup(otlp.Close) // behind the proxy
 	a, b := newLineServer(t, "a"), newLineServer(t, "b")
-	user, file := freeAddress(t), filepath.Join(t.TempDir(), "access.log")
+	user, file := porttest.Free(t), filepath.Join(t.TempDir(), "access.log")
 	runs(t, fmt.Sprintf(`
 grace = "100ms"
 admin { listen = "off" }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/config"
 	"github.com/poolproxy/poolproxy/etcd/etcdtest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 const etcdConfig = `
@@ -34,7 +35,7 @@ pool "orders" {
 // newEtcdAsked runs a process whose pool orders is in etcd.
 func newEtcdAsked(t *testing.T, endpoint, policy string) *asked {
 	t.Helper()
-	a := &asked{T: t, admin: freeAddress(t)}
+	a := &asked{T: t, admin: porttest.Free(t)}
 	file := filepath.Join(t.TempDir(), "c.hcl")
 	if err := os.WriteFile(file, fmt.Appendf(nil, etcdConfig, a.admin, endpoint, policy), 0o600); err != nil {
 		t.Fatal(err)

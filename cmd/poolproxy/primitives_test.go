@@ -22,6 +22,7 @@ import (
 	"github.com/poolproxy/poolproxy/admin"
 	"github.com/poolproxy/poolproxy/dns"
 	"github.com/poolproxy/poolproxy/dns/dnstest"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
@@ -88,7 +89,7 @@ func newAsked(t *testing.T) *asked {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a := &asked{T: t, admin: freeAddress(t), registry: &cut{}}
+	a := &asked{T: t, admin: porttest.Free(t), registry: &cut{}}
 	c := proxy.Config{Admin: proxy.Admin{Listen: a.admin}, Pools: []proxy.Pool{
 		{Handle: "orders", Mapping: mapping.None, Elements: []pool.Element{{Name: "a", Address: netip.MustParseAddrPort("10.0.0.11:7001")}}},
 		{Handle: "empty", Mapping: mapping.None},
@@ -353,7 +354,7 @@ func TestPrimitivesOfOthers(t *testing.T) {
 		}
 	}
 	var stdout, stderr bytes.Buffer
-	if status := dispatch([]string{"resolve", "orders", "-json", "-admin", freeAddress(t).String()}, &stdout, &stderr); status != exitFailed || !strings.Contains(stdout.String(), `"code": "failed"`) || stderr.Len() > 0 {
+	if status := dispatch([]string{"resolve", "orders", "-json", "-admin", porttest.Free(t).String()}, &stdout, &stderr); status != exitFailed || !strings.Contains(stdout.String(), `"code": "failed"`) || stderr.Len() > 0 {
 		t.Error(status, stdout.String(), stderr.String())
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/poolproxy/poolproxy/admin"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 func TestWithoutConfig(t *testing.T) {
@@ -161,7 +162,7 @@ func TestUpgradeUsage(t *testing.T) {
 			t.Errorf("%q: status %d", args, status)
 		}
 	}
-	if status := upgradeCommand([]string{"-admin", freeAddress(t).String()}, io.Discard, io.Discard); status != exitFailed {
+	if status := upgradeCommand([]string{"-admin", porttest.Free(t).String()}, io.Discard, io.Discard); status != exitFailed {
 		t.Errorf("nobody listens: status %d", status)
 	}
 }

@@ -20,6 +20,7 @@ import (
 	"github.com/hashicorp/go-metrics"
 
 	"github.com/poolproxy/poolproxy/handlespace"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/pool"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/session"
@@ -178,19 +179,8 @@ func TestAdminAddressInUse(t *testing.T) {
 	}
 }
 
-// freeAddress is an address that nothing listens on, for a moment at least.
-func freeAddress(t *testing.T) netip.AddrPort {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).AddrPort()
-}
-
 func TestStatusOfServing(t *testing.T) {
-	address := freeAddress(t)
+	address := porttest.Free(t)
 	p := newStandIn()
 	signals, done := serving(p, proxy.Config{Admin: proxy.Admin{Listen: address}}, io.Discard)
 	deadline := time.Now().Add(patience)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/poolproxy/poolproxy/cmd/poolproxy/terminal"
+	"github.com/poolproxy/poolproxy/internal/porttest"
 	"github.com/poolproxy/poolproxy/proxy"
 	"github.com/poolproxy/poolproxy/session"
 )
@@ -125,7 +126,7 @@ func TestStatusErrors(t *testing.T) {
 	missing := httptest.NewServer(http.NotFoundHandler())
 	defer missing.Close()
 	for _, c := range []struct{ address, says string }{
-		{freeAddress(t).String(), "Is poolproxy running?"},
+		{porttest.Free(t).String(), "Is poolproxy running?"},
 		{web.Listener.Addr().String(), "is not a status"},
 		{missing.Listener.Addr().String(), "404"},
 		{"a b:c", "write host:port"},

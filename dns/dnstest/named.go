@@ -13,6 +13,8 @@ import (
 	"testing"
 
 	wire "github.com/miekg/dns"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // Named is a real authoritative server: BIND's, with the zone test. that can be updated, and the zone broken. whose file is no zone file.
@@ -49,7 +51,7 @@ func Start(t testing.TB) *Named {
 		}
 		t.Skipf("%s SKIPPED: named is not installed (apt-get install bind9): no real name server was asked", t.Name())
 	}
-	n := &Named{t: t, dir: t.TempDir(), At: FreePort(t)}
+	n := &Named{t: t, dir: t.TempDir(), At: porttest.Free(t)}
 	n.write("named.conf", fmt.Sprintf(namedConf, n.dir, n.At.Port()))
 	n.write("test.zone", testZone)
 	n.write("broken.zone", "this is no zone\n")

@@ -4,12 +4,13 @@ package etcdtest
 import (
 	"crypto/tls"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // Binary is where etcd is. Without it the test is skipped, or fails if it is one of make check.
@@ -34,20 +35,6 @@ func WaitFor(t testing.TB, what string, so func() bool) {
 			t.Fatalf("in 30 s not seen: %s", what)
 		}
 	}
-}
-
-// freePorts are addresses at which nobody listens.
-func freePorts(t testing.TB, n int) (all []string) {
-	t.Helper()
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close() // when all have been chosen, so that none is chosen twice
-		all = append(all, l.Addr().String())
-	}
-	return all
 }
 
 // Cluster is a cluster of real processes.
@@ -90,7 +77,10 @@ func StartTLS(t testing.TB, n int, secured *TLS) *Cluster {
 	if secured != nil {
 		scheme = "https://"
 	}
-	ports := freePorts(t, 2*n)
+	var ports []string
+	for range 2 * n {
+		ports = append(ports, porttest.FreeString(t))
+	}
 	heartbeat, election := "30", "300" // of one who is alone
 	if n > 1 {
 		heartbeat, election = "100", "1000"
@@ -139,5 +129,10 @@ func (c *Cluster) Restart() {
 	for _, m := range c.Members {
 		m.start()
 	}
-	WaitFor(c.t, "the cluster has a leader", func() bool { return c.Leader() != nil })
+	WaitFor(c.t, "the cluster has a leader", func() bool {
+		for _, m := range c.Members {
+			m.lives()
+		}
+		return c.Leader() != nil
+	})
 }

@@ -4,8 +4,12 @@ package etcdtest
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -41,6 +45,17 @@ func (m *Member) reap(cmd *exec.Cmd, gone chan struct{}) {
 	close(gone)
 }
 
+// lives fails the test if the process has ended by itself, with what it said last.
+func (m *Member) lives() {
+	m.t.Helper()
+	select {
+	case <-m.gone:
+		said, _ := os.ReadFile(m.log)
+		m.t.Fatalf("etcd %s has ended: %s", m.Name, said[max(0, len(said)-2000):])
+	default:
+	}
+}
+
 // Kill kills the process (kill -9), and waits until it is gone.
 func (m *Member) Kill() {
 	if m.gone == nil {
@@ -51,8 +66,19 @@ func (m *Member) Kill() {
 	m.gone = nil
 }
 
-// Freeze stops the process: its kernel goes on taking connections for it.
-func (m *Member) Freeze() { m.signal(syscall.SIGSTOP) }
+// Freeze stops the process: its kernel goes on taking connections for it. It waits until none of its threads runs any more, which takes a
+// moment on a loaded machine.
+func (m *Member) Freeze() {
+	m.t.Helper()
+	m.signal(syscall.SIGSTOP)
+	WaitFor(m.t, m.Name+" to stop", func() bool {
+		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.cmd.Process.Pid))
+		return !slices.ContainsFunc(threads, func(path string) bool {
+			said, err := os.ReadFile(path)
+			return err == nil && !strings.Contains(string(said), ") T ")
+		})
+	})
+}
 
 // Thaw lets a frozen process go on.
 func (m *Member) Thaw() { m.signal(syscall.SIGCONT) }

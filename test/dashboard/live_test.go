@@ -18,6 +18,8 @@ import (
 	"time"
 
 	"github.com/gomodule/redigo/redis"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // patience bounds the wait for what must come.
@@ -69,16 +71,6 @@ func (p *process) kill() {
 	p.cmd.Wait() // the error is the signal, or that it was waited for already
 }
 
-func free(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
-}
-
 // built is the program, which is built once.
 func built(t *testing.T) string {
 	t.Helper()
@@ -126,11 +118,11 @@ type fleet struct {
 }
 
 func newFleet(t *testing.T) *fleet {
-	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, servers: map[string]*process{}, addresses: map[string]string{}, listen: free(t), admin: free(t)}
+	f := &fleet{t: t, dir: t.TempDir(), names: []string{"a", "b", "c"}, servers: map[string]*process{}, addresses: map[string]string{}, listen: porttest.FreeString(t), admin: porttest.FreeString(t)}
 	f.binary = built(t)
 	elements := ""
 	for i, name := range f.names {
-		f.addresses[name] = free(t)
+		f.addresses[name] = porttest.FreeString(t)
 		f.restart(name)
 		elements += fmt.Sprintf("  element %q {\n    address  = %q\n    priority = %d\n  }\n", name, f.addresses[name], 10-i)
 	}
