@@ -9,9 +9,13 @@ const (
 	fenceMore  = 100 * time.Millisecond
 )
 
+// mustBeDead reports whether the leg has to be dead for certain before another one does what next says. No message was sent on a leg that
+// was still in its beginning.
+func (g *userLeg) mustBeDead(next *plan) bool { return next.unsafe && g.restore == nil }
+
 // fence sees to it that what is not safe is repeated only when the old leg is certain to be dead.
 func (s *Session) fence(leg *userLeg, f failure, next *plan) {
-	if f.confirmed || !next.unsafe || leg.restore != nil { // no message was sent on a leg that was still in its beginning
+	if f.confirmed || !leg.mustBeDead(next) {
 		return
 	}
 	since := leg.lostAt

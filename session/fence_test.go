@@ -3,6 +3,8 @@ package session
 import (
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/protocol"
 )
 
 // When what is not safe is repeated, by how the old leg was lost: at once where it is certain to be dead, else behind the fence.
@@ -107,6 +109,43 @@ func TestWhileFenced(t *testing.T) {
 				r.stations[1].server().says("", true)
 				r.until("it is closed", func() bool { return c.closed })
 			}
+			r.close()
+		})
+	}
+}
+
+// A path that falls silent and comes back before the fence has passed: who had to wait for the fence is resumed, since nobody could have
+// served it elsewhere meanwhile. Who had not is served elsewhere long before.
+func TestResumedBeforeFence(t *testing.T) {
+	stream := protocol.NewStream(protocol.StreamConfig{NoJoin: true})
+	defaults := options{}.defaults(t).failover
+	for _, c := range []struct {
+		name, request, kind string
+		o                   options
+	}{
+		{"unsafe", "SET 1\n", KindResumed, options{failover: with(defaults, func(f *Failover) { f.Unsafe = UnsafeReplay })}},
+		{"stream", "SET 1\n", KindResumed, options{failover: with(defaults, func(f *Failover) { f.Replay = ReplaySession }), protocol: stream}},
+		{"safe", "GET 1\n", KindMoved, options{failover: with(defaults, func(f *Failover) { f.Unsafe = UnsafeReplay })}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			c.o.elements, c.o.priority = 2, true
+			r := newRig(t, c.o)
+			s := r.stations[0]
+			s.app = silent
+			client := r.client()
+			client.says(c.request, false)
+			s.has(c.request)
+			r.until("it is open", func() bool { return client.session.leg.open })
+			r.w.Stall(r.host, s.host)
+			r.until("it is noticed", func() bool { return r.user.linkUp(s.name) == nil })
+			r.w.RunFor(2 * time.Second)
+			r.w.Heal(r.host, s.host)
+			r.until("there is a record", func() bool { return len(r.records) > 0 })
+			if c.kind == KindResumed {
+				s.server().says("re "+c.request, false)
+			}
+			client.sometime("re " + c.request)
+			r.only(c.kind)
 			r.close()
 		})
 	}

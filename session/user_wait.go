@@ -25,7 +25,8 @@ func (l *userLink) expired(now time.Time) (legs []*userLeg) {
 }
 
 // movable takes off the link the legs that need not wait if there is somewhere to go: those that lose nothing by moving after the head start,
-// others that can be moved after redialEvery.
+// others that can be moved after redialEvery. Who has to wait for the fence anyway gains nothing by leaving: nobody serves it before that, and
+// the fence is not shorter than a leg may take to be resumed.
 func (l *userLink) movable(now time.Time) []*userLeg {
 	return l.takeOff(func(leg *userLeg) bool {
 		waited := now.Sub(leg.since)
@@ -34,7 +35,7 @@ func (l *userLink) movable(now time.Time) []*userLeg {
 		}
 		leg.s.remember()
 		p, err := leg.s.plan(leg.highest)
-		return err == nil && (waited >= redialEvery || p.free())
+		return err == nil && (p.free() || waited >= redialEvery && !leg.mustBeDead(p))
 	})
 }
 
@@ -64,7 +65,7 @@ func (l *userLink) lookAgain(now time.Time, pause time.Duration) {
 }
 
 // impatient runs while legs wait to be resumed. If there is somewhere to go, sessions that lose nothing by that wait no longer than the
-// head start, and others that can be moved no longer than redialEvery; nobody waits longer than Failover.Resume.
+// head start, and others that could go on elsewhere at once no longer than redialEvery; nobody waits longer than Failover.Resume.
 func (l *userLink) impatient() {
 	now := l.u.c.Loop.Now()
 	tired, moved := l.expired(now), []*userLeg(nil)
