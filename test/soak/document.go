@@ -55,6 +55,13 @@ func (r *result) plots() map[string]plot {
 	return all
 }
 
+// waits says what the table of the kinds does not.
+const waits = `Refused is what was unsafe and may have been executed when its server died: it is answered by the protocol's own error. The longest waits are
+those of streams whose sidecar was killed, or whose path fell silent: of a stream nothing is known, so with ` + "`replay = \"session\"`" + ` it goes on
+elsewhere only behind the [fence](replay.md#when-is-the-old-server-certain-to-be-dead), with the defaults 9.28 s after its association was lost, since
+from afar nobody can tell a sidecar that was killed from one that is cut off. A stream whose server alone dies does not wait.
+`
+
 // page is the text.
 func (r *result) page() string {
 	var out strings.Builder
@@ -84,10 +91,7 @@ The pool_user and the sidecar of the third host live all the time; whatever else
 		fmt.Fprintf(&out, "| %s | %d | %d | %d | %d | %d | %d | %d | %d | %v | %v | %v |\n", k.Kind, v.Sessions, v.Sent, v.Answered, v.Refused, lost, doubled,
 			mixed, int64(len(v.Findings))-lost-doubled-mixed, short(v.Gaps.Quantile(0.5)), short(v.Gaps.Quantile(0.99)), short(v.Gaps.Max()))
 	}
-	out.WriteString(`
-Refused is what was unsafe and may have been executed when its server died: it is answered by the protocol's own error. The longest waits are
-those of streams and of unsafe requests that must wait for a [fence](replay.md#when-is-the-old-server-certain-to-be-dead).
-
+	out.WriteString("\n" + waits + `
 ## What the two processes had
 
 Judged is the second half: the median of the last quarter against that of the quarter before. Twice the difference is what it rose by, and must not be
