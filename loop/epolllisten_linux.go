@@ -27,6 +27,7 @@ type epollListener struct {
 	resume Timer
 
 	resting bool // it has too few descriptors
+	deep    bool // it uses the reserve, too
 }
 
 // Listen accepts connections at the address; see Loop. Of an IPv4 wildcard only IPv4 is accepted, of an IPv6 wildcard both.
@@ -82,7 +83,7 @@ func (l *epollListener) ready(uint32) {
 			}
 			l.loop.ration.last = fd
 			l.take(Accepted{fd, from, l.how})
-			if l.loop.ration.few(fd) && l.fd >= 0 && l.loop.Scarce() {
+			if l.loop.ration.few(fd, l.deep) && l.fd >= 0 && l.loop.scarce(l.deep) {
 				l.rest()
 				return
 			}

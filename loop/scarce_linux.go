@@ -7,7 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-var _ Rationed = (*Epoll)(nil)
+var (
+	_ Rationed = (*Epoll)(nil)
+	_ Reserved = (*epollListener)(nil)
+)
 
 // The kernel gives each new descriptor the lowest number that is free. So the number of a new one tells how many there are at least, without
 // asking: with one that is beyond the limit less the reserve, all but the reserve are in use.
@@ -46,19 +49,26 @@ func (e *Epoll) Claim(n int) { claimed.Add(int64(n)) }
 // registered counts the descriptors that all loops of the process wait for: nearly all that it has.
 var registered atomic.Int64
 
-// few reports whether a new descriptor with that number is one of those that are kept back. Where many have just been closed that are claimed
-// already, the lowest number says nothing; then those count that there are.
-func (r *ration) few(fd int) bool {
-	claims := claimed.Load()
-	return fd >= r.from || claims > 0 && registered.Load()+claims+leastReserve/2 >= int64(r.from)
+// few reports whether a new descriptor with that number is one of those that are kept back; deep: of that half of them which is kept back from
+// listeners that use the reserve, too. Where many have just been closed that are claimed already, the lowest number says nothing; then those
+// count that there are.
+func (r *ration) few(fd int, deep bool) bool {
+	from, claims := r.from, claimed.Load()
+	if deep {
+		from += (r.most - r.from) / 2
+	}
+	return fd >= from || claims > 0 && registered.Load()+claims+leastReserve/2 >= int64(from)
 }
 
 // OnScarce has told called when a listener rests; see Rationed.
 func (e *Epoll) OnScarce(told func(most int)) { e.ration.told = told }
 
 // Scarce reports whether only the reserve is left; see Rationed.
-func (e *Epoll) Scarce() bool {
-	if !e.ration.few(e.ration.last) { // without asking
+func (e *Epoll) Scarce() bool { return e.scarce(false) }
+
+// scarce is Scarce; deep: it reports whether only that half of the reserve is left which is kept back from listeners that use it, too.
+func (e *Epoll) scarce(deep bool) bool {
+	if !e.ration.few(e.ration.last, deep) { // without asking
 		return false
 	}
 	e.ration.ask()
@@ -68,8 +78,11 @@ func (e *Epoll) Scarce() bool {
 	}
 	unix.Close(fd)
 	e.ration.last = fd
-	return e.ration.few(fd)
+	return e.ration.few(fd, deep)
 }
+
+// UseReserve has it accept from the reserve, too; see Reserved.
+func (l *epollListener) UseReserve(use bool) { l.deep = use }
 
 // rest has a listener rest for a while, since there are no descriptors, or no memory, for more.
 func (l *epollListener) rest() {
@@ -83,7 +96,7 @@ func (l *epollListener) rest() {
 
 // rested has it accept again, if there are descriptors.
 func (l *epollListener) rested() {
-	if l.loop.Scarce() {
+	if l.loop.scarce(l.deep) {
 		l.rest()
 		return
 	}

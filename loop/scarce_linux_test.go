@@ -85,6 +85,59 @@ func TestScarce(t *testing.T) {
 	}
 }
 
+// Who comes to a listener that uses the reserve is accepted while others rest, but not from the half of it that is for dials.
+func TestReserve(t *testing.T) {
+	back := limitDescriptors(t, leastReserve+2*10)
+	defer func() { back() }()
+	e, err := NewEpoll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer e.Stop()
+	listen := func() (l Listener, fill func() (accepted, waiting int)) {
+		accepted := 0
+		l, err := e.Listen(loopback, func(Conn) Handler {
+			accepted++
+			return handler(func(Event) {})
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return l, func() (int, int) { // begins connections, of which each takes two descriptors, until one waits
+			for n := accepted; ; n++ {
+				for until := time.Now().Add(200 * time.Millisecond); accepted < n && time.Now().Before(until); {
+					e.turn()
+				}
+				if accepted < n || n > 2*leastReserve {
+					return accepted, n - accepted
+				}
+				c, err := net.Dial("tcp", l.Addr().String())
+				if err != nil {
+					t.Fatal(err)
+				}
+				t.Cleanup(func() { _ = c.Close() })
+			}
+		}
+	}
+	_, clients := listen()
+	l, associations := listen()
+	l.(Reserved).UseReserve(true)
+	if n, wait := clients(); n == 0 || wait != 1 || !e.Scarce() {
+		t.Fatalf("%d were accepted, %d wait", n, wait)
+	}
+	if n, wait := associations(); n == 0 || n > leastReserve/4 || wait != 1 || !e.scarce(true) {
+		t.Errorf("from the reserve %d were accepted, %d wait", n, wait)
+	}
+	connected := false
+	out := e.Dial(l.Addr(), handler(func(ev Event) { connected = ev&Connected != 0 }))
+	for until := time.Now().Add(30 * time.Second); !connected && out.Err() == nil && time.Now().Before(until); {
+		e.turn()
+	}
+	if !connected {
+		t.Errorf("a dial within the other half: %v", out.Err())
+	}
+}
+
 // Without any left, that is what a dial says, and not that the peer is to blame.
 func TestScarceDial(t *testing.T) {
 	e, err := NewEpoll()

@@ -41,6 +41,15 @@ func (d *entrance) resumes() *elementSide {
 	return nil
 }
 
+// prefer has associations come in while clients wait for descriptors already: one carries many sessions, and without it they cannot be resumed, and
+// hold what they have at their servers.
+func (d *entrance) prefer() {
+	if l, is := d.listener.(loop.Reserved); is {
+		_, associations := d.behind.(*elementSide)
+		l.UseReserve(associations)
+	}
+}
+
 // key of the entrance that a pool_user has.
 func (b *userBlock) entrance() entranceKey {
 	k := keyOf(b.config.Listen, "pool_user "+b.config.Name)

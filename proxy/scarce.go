@@ -7,8 +7,8 @@ import (
 )
 
 // When the process has too few descriptors left (loop.Rationed) clients wait in the kernel to be accepted, a pool_element refuses legs as if it
-// had all that it takes, and what is left is for sessions that move. It is over when others have gone. With mapping none each session has a claim on a descriptor while its
-// server is not connected.
+// had all that it takes, and what is left is for sessions that move, and half of it for associations, so that sessions can be resumed. It is over
+// when others have gone. With mapping none each session has a claim on a descriptor while its server is not connected.
 
 // scarceAgain is how often it is said.
 const scarceAgain = 10 * time.Second

@@ -210,6 +210,7 @@ func (t *shift) commitEntrances() {
 		if x.behind = side; key.led != loop.Addressed {
 			x.users = append(x.users, side.(*userSide))
 		}
+		x.prefer()
 		return x
 	}
 	for i, b := range t.next.elements {
