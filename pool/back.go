@@ -51,7 +51,7 @@ func (p *Pool) back(e Element) member {
 	m, was := p.gone[e.Name]
 	delete(p.gone, e.Name)
 	if !was || m.Elsewhere(e) || m.Revision != e.Revision {
-		return member{Element: e, joins: true}
+		return member{Element: e, joins: true, sessions: p.occupants(e)}
 	}
-	return member{Element: e, joins: true, failures: m.failures, total: m.total, retry: m.retry}
+	return member{Element: e, joins: true, sessions: p.occupants(e), failures: m.failures, total: m.total, retry: m.retry}
 }

@@ -1,6 +1,9 @@
 package pool
 
-import "time"
+import (
+	"net/netip"
+	"time"
+)
 
 // An element is full when it has as many sessions as it takes: because the configuration says how many (Element.MaxSessions), which is counted
 // here for all that share the pool, or because it has refused one for that reason. That is no failure, and nothing is held against it. As
@@ -12,6 +15,7 @@ func (p *Pool) Enter(name string) bool {
 	defer p.mu.Unlock()
 	m := p.find(name)
 	if m == nil {
+		p.countLeft(name, 1)
 		return true
 	}
 	if m.crowded() {
@@ -27,6 +31,8 @@ func (p *Pool) Stay(name string) {
 	defer p.mu.Unlock()
 	if m := p.find(name); m != nil {
 		m.sessions++
+	} else {
+		p.countLeft(name, 1)
 	}
 }
 
@@ -35,7 +41,11 @@ func (p *Pool) Exit(name string) (full bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	m := p.find(name)
-	if m == nil || m.sessions == 0 { // it has left the pool meanwhile, and may have come back
+	if m == nil {
+		p.countLeft(name, -1)
+		return false
+	}
+	if m.sessions == 0 { // it has left the pool meanwhile, and has come back at another address
 		return false
 	}
 	full = m.crowded() || m.refusals > 0
@@ -48,12 +58,15 @@ func (p *Pool) Exit(name string) (full bool) {
 func (p *Pool) Full(now time.Time, name string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if m := p.find(name); m != nil {
-		m.sessions = max(m.sessions-1, 0)
-		m.refusals++
-		m.refused = now
-		m.room = now.Add(pause(m.refusals))
+	m := p.find(name)
+	if m == nil {
+		p.countLeft(name, -1)
+		return
 	}
+	m.sessions = max(m.sessions-1, 0)
+	m.refusals++
+	m.refused = now
+	m.room = now.Add(pause(m.refusals))
 }
 
 // HasRoom says that the element called name has taken a session that went there at that time. If it has refused another one since, it may have
@@ -64,6 +77,47 @@ func (p *Pool) HasRoom(name string, went time.Time) {
 	if m := p.find(name); m != nil && m.refusals > 0 && went.After(m.refused) {
 		m.refusals, m.room = 0, time.Time{}
 	}
+}
+
+// occupied is an element that has left the pool while sessions were at it.
+type occupied struct {
+	at       netip.AddrPort
+	sessions int
+}
+
+// keep keeps the count of an element that leaves; there are no more of them than there are sessions. It is called with p.mu held.
+func (p *Pool) keep(m *member) {
+	if m.sessions == 0 {
+		return
+	}
+	if p.occupied == nil {
+		p.occupied = make(map[string]occupied)
+	}
+	p.occupied[m.Name] = occupied{m.Address, m.sessions}
+}
+
+// countLeft counts n sessions more at an element that has left. It is called with p.mu held.
+func (p *Pool) countLeft(name string, n int) {
+	o, is := p.occupied[name]
+	if !is {
+		return
+	}
+	if o.sessions += n; o.sessions <= 0 {
+		delete(p.occupied, name)
+		return
+	}
+	p.occupied[name] = o
+}
+
+// occupants is how many sessions are still at an element that is new in the pool, because it has been in it before. At another address it is
+// another one, and has none. It is called with p.mu held.
+func (p *Pool) occupants(e Element) int {
+	o := p.occupied[e.Name]
+	delete(p.occupied, e.Name)
+	if o.at != e.Address {
+		return 0
+	}
+	return o.sessions
 }
 
 // crowded reports whether the element has all the sessions of this process that it takes.

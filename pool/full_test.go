@@ -1,6 +1,7 @@
 package pool
 
 import (
+	"net/netip"
 	"testing"
 	"time"
 )
@@ -78,5 +79,37 @@ func TestFullOfStrangers(t *testing.T) {
 	p.Update([]Element{{Name: "a", MaxSessions: 1}})
 	if p.Exit("a") || !p.Enter("a") || p.Enter("a") {
 		t.Error("it does not begin anew")
+	}
+}
+
+// An element that leaves the pool and comes back has the sessions that are still at it, unless it is at another address.
+func TestFullOfReturned(t *testing.T) {
+	e := Element{Name: "a", Address: netip.MustParseAddrPort("10.0.0.1:1"), MaxSessions: 3}
+	p := New("things", RoundRobin, []Element{e})
+	for range 3 {
+		p.Enter("a")
+	}
+	p.Update(nil)
+	p.Exit("a")
+	p.Update([]Element{e})
+	if !p.Enter("a") || p.Enter("a") {
+		t.Error("of the three sessions at it two had stayed")
+	}
+	for _, paths := range [][]netip.Addr{{netip.MustParseAddr("10.0.1.1")}, nil} {
+		e.Paths = paths
+		if p.Update([]Element{e}); p.Enter("a") {
+			t.Error("the sessions at it are not counted when it has other paths")
+		}
+	}
+	p.Update(nil)
+	e.Address = netip.MustParseAddrPort("10.0.0.2:1")
+	if p.Update([]Element{e}); !p.Enter("a") || p.Exit("a") || len(p.occupied) > 0 {
+		t.Errorf("at another address it is full: %+v, %v", p.States(), p.occupied)
+	}
+	p.Enter("a")
+	p.Update(nil)
+	p.Exit("a")
+	if len(p.occupied) > 0 {
+		t.Errorf("%v is kept of one where nobody is", p.occupied)
 	}
 }

@@ -40,15 +40,16 @@ type Pool struct {
 	Handle string
 
 	mu       sync.Mutex
-	policy   Policy            // guarded by mu
-	elements []member          // guarded by mu
-	next     int               // guarded by mu: where the round goes on
-	standing Standing          // guarded by mu
-	told     []Element         // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
-	gone     map[string]member // guarded by mu: those that had failed when they left; they may be named again (remember)
-	owed     map[uint32]int64  // guarded by mu: of policies of weighted turns, by class: the credit of those that have left
-	drains   map[string]*drain // guarded by mu: by the names of elements, also of those that have left
-	spoken   chan struct{}     // guarded by mu: closed when the source says something; nil: it has, or there is none
+	policy   Policy              // guarded by mu
+	elements []member            // guarded by mu
+	next     int                 // guarded by mu: where the round goes on
+	standing Standing            // guarded by mu
+	told     []Element           // guarded by mu: what Learn was given last, if that is what holds. Not to be changed
+	gone     map[string]member   // guarded by mu: those that had failed when they left; they may be named again (remember)
+	occupied map[string]occupied // guarded by mu: those with sessions when they left; they may be named again (keep)
+	owed     map[uint32]int64    // guarded by mu: of policies of weighted turns, by class: the credit of those that have left
+	drains   map[string]*drain   // guarded by mu: by the names of elements, also of those that have left
+	spoken   chan struct{}       // guarded by mu: closed when the source says something; nil: it has, or there is none
 
 	source rand.PCG                // guarded by mu
 	random *rand.Rand              // guarded by mu: draws from source

@@ -162,6 +162,7 @@ func (p *Pool) update(elements []Element) (c Change) {
 			c.Gone = append(c.Gone, m.Name)
 			p.leaves(m)
 			p.remember(*m)
+			p.keep(m)
 			continue
 		}
 		kept = append(kept, p.stays(m, *e, &c))
@@ -192,7 +193,11 @@ func (p *Pool) stays(was *member, e Element, c *Change) member {
 	switch {
 	case m.Elsewhere(e):
 		c.Moved = append(c.Moved, m.Name)
-		m = member{total: m.total + 1, credit: m.credit, joins: m.joins} // what was learned of it is outdated (Failures)
+		sessions := m.sessions
+		if m.Address != e.Address {
+			sessions = 0
+		}
+		m = member{total: m.total + 1, credit: m.credit, joins: m.joins, sessions: sessions} // what was learned of it is outdated (Failures)
 	case m.values() != e.values() || m.MaxSessions != e.MaxSessions:
 		c.Valued = append(c.Valued, m.Name)
 	}
