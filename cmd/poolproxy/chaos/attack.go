@@ -12,7 +12,8 @@ import (
 const (
 	lookEvery = 200 * time.Millisecond // between two looks; longer if they take long
 	settling  = 400 * time.Millisecond // that it has to be calm before something new begins
-	patience  = time.Minute            // at the end, for sessions in a pause, and for processes that do not answer
+	patience  = time.Minute            // at the end, for sessions in a pause
+	ending    = 5 * time.Second        // at the end, for processes that do not answer: each step of it
 	undoing   = 15 * time.Second       // for a process to undo what it does
 	slowLook  = 5                      // so many times of what a look takes pass before the next one: looking must not be what disturbs
 )
@@ -30,6 +31,7 @@ type Attack struct {
 	said    string           // what it waits for, as it was said last
 	stopped bool             // before its time
 	unsure  bool             // a process did not answer: it may be doing what it was asked for
+	silent  time.Time        // since when not all processes have answered; zero: they do
 	stops   map[*Peer]uint64 // how often others had everything undone, by process, when it was looked at last
 	report  *tally
 
@@ -126,19 +128,36 @@ func (a *Attack) Run(ctx, hard context.Context) (*Report, error) {
 		a.stopped = true
 	}
 	if a.stopped || a.unsure || a.going() {
-		err = errors.Join(err, a.undo(hard))
-	}
-	if last, lookErr := a.look(hard); lookErr == nil {
-		a.follow(last)
-	} else {
-		if a.report.blind = true; err == nil {
-			err = lookErr
+		if undone := a.undo(hard); undone != nil {
+			err = undone // who does not answer is in it
 		}
 	}
-	a.report.ended.finish = counted(hard, a.Peers)
+	if lookErr := a.lastLook(hard); err == nil {
+		err = lookErr
+	}
 	r := a.report.report(a)
 	a.say(Event{Event: "report", Text: r.Text(), Report: r})
 	return r, err
+}
+
+// lastLook is for the report.
+func (a *Attack) lastLook(hard context.Context) error {
+	hard, cancel := a.hurried(hard)
+	defer cancel()
+	last, err := a.look(hard)
+	if a.report.blind = err != nil; err == nil {
+		a.follow(last)
+	}
+	a.report.ended.finish = counted(hard, a.Peers)
+	return err
+}
+
+// hurried bounds what is asked at the end of processes of which one does not answer: it may never do.
+func (a *Attack) hurried(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.silent.IsZero() {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, ending)
 }
 
 // attack goes on until there is nothing more to be done.
@@ -146,7 +165,7 @@ func (a *Attack) attack(ctx, hard context.Context) error {
 	next, end := a.begun, a.begun.Add(a.For)
 	for ctx.Err() == nil {
 		began := time.Now()
-		f, err := a.look(ctx)
+		f, err := a.lookUntil(ctx, end)
 		now := time.Now()
 		took := now.Sub(began)
 		if err == nil {
@@ -160,8 +179,11 @@ func (a *Attack) attack(ctx, hard context.Context) error {
 			a.note("somebody has had everything undone (poolproxy chaos stop): this ends, too")
 			a.stopped = true
 			return nil
-		case over && now.After(end.Add(a.HoldMax+patience)):
-			return a.gaveUp(f, err)
+		case over && err != nil && now.Sub(end) >= ending && now.Sub(a.silent) >= ending:
+			return a.alone(err)
+		case over && err == nil && now.After(end.Add(a.HoldMax+patience)):
+			a.gaveUp(f)
+			return nil
 		case err != nil:
 			a.waits("waits: " + err.Error() + ". Nothing new begins until it answers")
 		case over && !a.going() && a.calm(now):
@@ -199,15 +221,34 @@ func wait(ctx context.Context, d time.Duration) {
 	}
 }
 
-// gaveUp is why the end was not waited for any longer.
-func (a *Attack) gaveUp(f *field, err error) error {
-	if err != nil {
-		return err
-	}
+// gaveUp says why the end was not waited for any longer.
+func (a *Attack) gaveUp(f *field) {
 	if f.moving > 0 {
 		a.note(fmt.Sprintf("%s: still in a pause, %v after the last disturbance; the report is without what becomes of that", plural(f.moving, "session"), patience))
 	}
-	return nil
+}
+
+// alone is the error of processes that do not answer, which names them, when they are left to themselves.
+func (a *Attack) alone(err error) error {
+	return fmt.Errorf("%w. That is not waited for any longer: what is disturbed there undoes itself at its time, %v after it began at the latest", err, a.HoldMax)
+}
+
+// lookUntil is look, and finds out since when not all have answered. Behind the end nobody is given long.
+func (a *Attack) lookUntil(ctx context.Context, end time.Time) (*field, error) {
+	began := time.Now()
+	if !began.Before(end) {
+		hurried, cancel := context.WithTimeout(ctx, ending)
+		defer cancel()
+		ctx = hurried
+	}
+	f, err := a.look(ctx)
+	switch {
+	case err == nil:
+		a.silent = time.Time{}
+	case a.silent.IsZero():
+		a.silent = began
+	}
+	return f, err
 }
 
 // look asks all processes at once.
@@ -352,11 +393,16 @@ func (a *Attack) say(e Event) {
 
 // undo has all processes undo all.
 func (a *Attack) undo(hard context.Context) error {
+	hard, cancel := a.hurried(hard)
+	defer cancel()
 	err := Stop(hard, a.Peers, a.Say)
-	if err != nil {
-		err = fmt.Errorf("%w. What goes on there the processes end by themselves, %v after it began at the latest", err, a.HoldMax)
+	if err == nil {
+		return nil
 	}
-	return err
+	if a.silent.IsZero() {
+		a.silent = time.Now()
+	}
+	return a.alone(err)
 }
 
 // Stop has all processes undo all disturbances, whoever asked for them, and says which did. The error has those that did not.

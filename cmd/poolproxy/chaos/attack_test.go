@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -205,7 +206,7 @@ func TestGivesUp(t *testing.T) {
 		}
 		soft, stop := context.WithCancel(t.Context())
 		time.AfterFunc(5*time.Second, func() { giveUp(); all[1].dead = true; stop() })
-		if _, err := a.Run(soft, t.Context()); err == nil || !strings.Contains(err.Error(), "by themselves") || !strings.Contains(err.Error(), "host-a") {
+		if _, err := a.Run(soft, t.Context()); err == nil || !strings.Contains(err.Error(), "undoes itself at its time") || !strings.Contains(err.Error(), "host-a") {
 			t.Error(err)
 		}
 	})
@@ -231,6 +232,43 @@ func TestBlind(t *testing.T) {
 		}
 		if pause := again.Sub(blind); pause < 25*time.Second || pause > 35*time.Second {
 			t.Errorf("%v\n%s", pause, e.text())
+		}
+	})
+}
+
+// A process that has died, or hangs, holds up the end by seconds only; all others undo what they do, and the error says which one does not answer.
+func TestEndsWithoutTheDead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for _, hung := range []bool{false, true} {
+			for _, hold := range []time.Duration{time.Second, LongestHold} {
+				var e events
+				_, all := deployment()
+				a := attackOn(all, &e)
+				a.Kinds, a.For, a.HoldMin, a.HoldMax = []string{proxy.ChaosFreeze}, 20*time.Second, hold, hold
+				time.AfterFunc(19*time.Second, func() {
+					all[1].hung.Store(hung)
+					all[1].mu.Lock()
+					all[1].dead = true
+					all[1].mu.Unlock()
+				})
+				begun, most := time.Now(), a.For+10*time.Second
+				if hung {
+					most += 15 * time.Second // what was asked just before the end; and each step
+				}
+				r, err := a.Run(t.Context(), t.Context())
+				took := time.Since(begun)
+				if err == nil || !strings.Contains(err.Error(), "host-a") || !strings.Contains(err.Error(), "undoes itself at its time") || r == nil || r.Good() {
+					t.Errorf("hung %v, hold %v: %v, %+v", hung, hold, err, r)
+				}
+				if took > most {
+					t.Errorf("hung %v, hold %v: it took %v, at most %v", hung, hold, took, most)
+				}
+				for _, p := range all[2:] {
+					if now := time.Now(); slices.ContainsFunc(p.chaos.Active, func(d proxy.Disturbance) bool { return d.Until.After(now) }) {
+						t.Errorf("hung %v, hold %v: %s: %v", hung, hold, p.peer.Address, p.chaos)
+					}
+				}
+			}
 		}
 	})
 }

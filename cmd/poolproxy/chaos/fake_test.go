@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/poolproxy/poolproxy/admin"
@@ -26,6 +27,7 @@ type fakeProcess struct {
 	dry     int
 	deletes int
 	dead    bool
+	hung    atomic.Bool // it answers nothing until the asker gives up, after ten seconds as package main does
 	ended   int
 	refuses func(admin.Attack) int // an HTTP status instead of doing it; 0: it does it
 	struck  func(admin.Attack)     // is told
@@ -60,6 +62,12 @@ func (p *fakeProcess) element(name, listen string) *fakeProcess {
 }
 
 func (p *fakeProcess) call(ctx context.Context, method, path string, body any) (int, []byte, error) {
+	if p.hung.Load() {
+		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+		defer cancel()
+		<-limited.Done()
+		return 0, nil, fmt.Errorf("%s does not answer: %w", p.peer.Address, limited.Err())
+	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if err := ctx.Err(); err != nil {
