@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"container/list"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -64,18 +65,18 @@ type DoorRules struct {
 // NewDoor makes a Door on a loop; Close ends what is under way there.
 func NewDoor(l loop.Loop, r DoorRules) *Door {
 	d := &Door{rules: r}
-	d.meeting = meeting{loop: l, shaking: make(map[*Conn]bool), refused: r.Refused, timeout: r.Timeout, config: d.configOf, ends: true}
+	d.meeting = meeting{loop: l, shaking: list.New(), refused: r.Refused, timeout: r.Timeout, config: d.configOf, ends: true}
 	return d
 }
 
 // Meet shakes hands with a client that has connected. accept is called behind that; what it returns hears of the connection, nil
-// refuses it. failed is called once, instead, if the handshake comes to nothing, but not by Close. Meet returns the Handler of raw; nil: it is refused.
+// refuses it. failed is called once, instead, if the handshake comes to nothing, but not by Close. Meet returns the Handler of raw.
 func (d *Door) Meet(raw loop.Conn, accept func(*Conn) loop.Handler, failed func()) loop.Handler {
 	return d.meet(raw, accept, failed)
 }
 
 // Shaking is how many are shaking hands.
-func (d *Door) Shaking() int { return len(d.shaking) }
+func (d *Door) Shaking() int { return d.shaking.Len() }
 
 // Close resets those who are shaking hands.
 func (d *Door) Close() { d.close() }

@@ -1,6 +1,7 @@
 package secure
 
 import (
+	"container/list"
 	"crypto/tls"
 	"errors"
 	"net/netip"
@@ -69,17 +70,39 @@ func dial(l loop.Loop, to netip.AddrPort, h loop.Handler, c *Conn, config func(*
 	return c
 }
 
-// mostShaking bounds the handshakes under way at one listener: each takes some 50 KiB.
+// mostShaking bounds the handshakes under way at one listener: each takes some 50 KiB. With more, who has been at it for the longest makes place:
+// those who call and do not come through would keep all others out.
 const mostShaking = 1024
 
 // meeting shakes hands with those who call.
 type meeting struct {
 	loop    loop.Loop
-	shaking map[*Conn]bool
+	shaking *list.List // of *guest, in the order in which they came
 	refused Refused
 	timeout time.Duration // of a handshake; 0: none
 	config  func(*Conn) *tls.Config
 	ends    bool // those who call are no sidecars; see Conn.end
+}
+
+// guest is one who calls.
+type guest struct {
+	conn   *Conn
+	gone   func() // he is on the list no more
+	failed func() // it has come to nothing
+}
+
+// end gives up his handshake, or what is left of one that was refused.
+func (g *guest) end(why *Refusal) {
+	if g.conn.parting { // its refusal was told
+		g.conn.depart(g.conn.raw.Reset)
+		return
+	}
+	if g.conn.refused != nil {
+		g.conn.refused(g.conn.raw.Remote(), why)
+	}
+	g.gone()
+	g.failed()
+	g.conn.Reset()
 }
 
 // Gate shakes hands with those who call, wherever they were accepted. It belongs to the loop's goroutine.
@@ -95,14 +118,14 @@ type listener struct {
 }
 
 var (
-	errTooMany = errors.New("too many others are shaking hands")
+	errTooMany = errors.New("it has not shaken hands, and too many others would")
 	errLate    = errors.New("it has not shaken hands in time")
 )
 
 // NewGate returns one whose accept is called behind each handshake; a nil Handler refuses the connection. A handshake may take as long as
 // timeout; 0: for ever.
 func NewGate(l loop.Loop, r Rules, timeout time.Duration, accept func(*Conn) loop.Handler) *Gate {
-	return &Gate{accept: accept, meeting: meeting{loop: l, shaking: make(map[*Conn]bool), refused: r.Refused, timeout: timeout,
+	return &Gate{accept: accept, meeting: meeting{loop: l, shaking: list.New(), refused: r.Refused, timeout: timeout,
 		config: func(c *Conn) *tls.Config { return c.config(&r, r.Allow, false) }}}
 }
 
@@ -110,7 +133,7 @@ func NewGate(l loop.Loop, r Rules, timeout time.Duration, accept func(*Conn) loo
 func (g *Gate) Take(raw loop.Conn) loop.Handler { return g.meet(raw, g.accept, func() {}) }
 
 // Shaking is how many are shaking hands.
-func (g *Gate) Shaking() int { return len(g.shaking) }
+func (g *Gate) Shaking() int { return g.shaking.Len() }
 
 // Close resets those who are shaking hands. Twice is harmless.
 func (g *Gate) Close() { g.close() }
@@ -123,23 +146,20 @@ func Listen(l loop.Loop, at netip.AddrPort, r Rules, timeout time.Duration, acce
 	return s, err
 }
 
-// meet shakes hands with one; nil: there are too many. failed is called once if that comes to nothing.
+// meet shakes hands with one. failed is called once if that comes to nothing.
 func (s *meeting) meet(raw loop.Conn, accept func(*Conn) loop.Handler, failed func()) loop.Handler {
-	if len(s.shaking) >= mostShaking {
-		if s.refused != nil {
-			s.refused(raw.Remote(), &Refusal{Overload, errTooMany})
-		}
-		failed()
-		return nil
+	for s.shaking.Len() >= mostShaking {
+		s.shaking.Front().Value.(*guest).end(&Refusal{Overload, errTooMany})
 	}
 	c := &Conn{loop: s.loop, raw: raw, wire: &wire{raw: raw}, refused: s.refused, bare: s.ends}
-	s.shaking[c] = true
-	done := func() {
-		delete(s.shaking, c)
+	g := &guest{conn: c, failed: failed}
+	at := s.shaking.PushBack(g)
+	g.gone = func() {
+		s.shaking.Remove(at)
 		s.loop.Cancel(&c.limit)
 	}
 	c.opened = func() {
-		done()
+		g.gone()
 		if c.handler = accept(c); c.handler == nil {
 			c.Reset()
 		} else if !c.closed {
@@ -149,32 +169,19 @@ func (s *meeting) meet(raw loop.Conn, accept func(*Conn) loop.Handler, failed fu
 	c.failed = func() {
 		s.loop.Cancel(&c.limit)
 		failed()
-		c.dismiss(done)
+		c.dismiss(g.gone)
 	}
 	c.tls = tls.Server(c.wire, s.config(c))
-	s.bound(c, done, failed)
+	if s.timeout > 0 {
+		c.limit.Func = func() { g.end(&Refusal{Late, errLate}) }
+		s.loop.Schedule(&c.limit, s.loop.Now().Add(s.timeout))
+	}
 	s.loop.Post(func() { // a Handler that has not been returned yet must not be called
 		if !c.closed && c.shake == nil && !c.up && c.broken == nil {
 			c.begin()
 		}
 	})
 	return c
-}
-
-// bound gives up a handshake that takes too long.
-func (s *meeting) bound(c *Conn, done, failed func()) {
-	if s.timeout <= 0 {
-		return
-	}
-	c.limit.Func = func() {
-		if c.refused != nil {
-			c.refused(c.raw.Remote(), &Refusal{Late, errLate})
-		}
-		done()
-		failed()
-		c.Reset()
-	}
-	s.loop.Schedule(&c.limit, s.loop.Now().Add(s.timeout))
 }
 
 // Close stops accepting. Those who are shaking hands are reset, as those are whom the kernel has accepted and nobody else.
@@ -184,8 +191,8 @@ func (s *listener) Close() {
 }
 
 func (s *meeting) close() {
-	for c := range s.shaking {
-		delete(s.shaking, c)
+	for s.shaking.Len() > 0 {
+		c := s.shaking.Remove(s.shaking.Front()).(*guest).conn
 		c.closed = false // a refused one is, towards others
 		c.Reset()
 	}
