@@ -102,8 +102,8 @@ func (s *lineServer) count() {
 
 // serve ends with its connection.
 func (s *lineServer) serve(conn net.Conn) {
-	defer s.now.Add(-1)
 	defer conn.Close()
+	defer s.now.Add(-1) // before anybody can know that there is room
 	in := bufio.NewReaderSize(conn, 256)
 	for {
 		line, err := in.ReadString('\n')

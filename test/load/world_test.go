@@ -25,6 +25,7 @@ type place struct {
 	at      string   // where pool users reach it
 	serves  string   // where the server listens
 	facts   string
+	room    string // its max_sessions, as the configuration has it
 }
 
 // shape says what a world is like.
@@ -35,6 +36,7 @@ type shape struct {
 	user     string   // more of the pool_user
 	policy   string   // of the pool
 	element  string   // more of each pool_element
+	room     []int    // max_sessions of each pool_element; nil: none is said
 	limits   string
 	shards   int
 	users    int // pool_users' sidecars; 0: one
@@ -64,7 +66,16 @@ func newWorld(t *testing.T, s shape) *world {
 	s.limits += fmt.Sprintf("\nshards = %d", max(s.shards, 1))
 	w := &world{t: t, shape: s}
 	for i := range s.elements {
-		w.places = append(w.places, w.newPlace(fmt.Sprint("e", i+1)))
+		p := &place{name: fmt.Sprint("e", i+1), serves: freeAddress(t)}
+		p.facts = filepath.Join(logDir(t), p.name+".facts")
+		if p.at = p.serves; s.mapping != "none" {
+			p.at = freeAddress(t)
+		}
+		if i < len(s.room) {
+			p.room = fmt.Sprint("max_sessions = ", s.room[i])
+		}
+		w.begin(p)
+		w.places = append(w.places, p)
 	}
 	for range max(s.users, 1) {
 		w.startUser()
@@ -72,15 +83,13 @@ func newWorld(t *testing.T, s shape) *world {
 	return w
 }
 
-func (w *world) newPlace(name string) *place {
-	p := &place{name: name, serves: freeAddress(w.t), facts: filepath.Join(logDir(w.t), name+".facts")}
-	p.server = start(w.t, "server-"+name, "server", append([]string{"-listen", p.serves, "-name", name, "-facts", p.facts}, w.shape.server...)...)
+// begin starts the server and its sidecar.
+func (w *world) begin(p *place) {
+	p.server = start(w.t, "server-"+p.name, "server", append([]string{"-listen", p.serves, "-name", p.name, "-facts", p.facts}, w.shape.server...)...)
 	w.listens(p.server, p.serves)
-	p.at = p.serves
 	if w.shape.mapping == "none" {
-		return p
+		return
 	}
-	p.at = freeAddress(w.t)
 	config := fmt.Sprintf(`
 admin { listen = "off" }
 limits {
@@ -90,11 +99,11 @@ pool_element %q {
   listen = %q
   server = %q
   %s
+  %s
 }
-`, w.shape.limits, name, p.at, p.serves, w.shape.element)
-	p.sidecar = w.proxy("element-"+name, 0, config)
+`, w.shape.limits, p.name, p.at, p.serves, w.shape.element, p.room)
+	p.sidecar = w.proxy("element-"+p.name, 0, config)
 	w.listens(p.sidecar, p.at)
-	return p
 }
 
 func (w *world) startUser() {
@@ -119,7 +128,10 @@ pool "p" {
 pool_user "u" {
   listen = %q
   pool   = "p"
-  protocol "line" { safe = ["^GET "] }
+  protocol "line" {
+    safe  = ["^GET "]
+    abort = "ERR nobody is there\n"
+  }
   %s
 }
 `, u.admin, w.shape.limits, w.shape.mapping, cmp.Or(w.shape.policy, "round_robin"), elements, u.listen, w.shape.user))
