@@ -191,7 +191,9 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 		Cookies: cookies, Card: c.Card.message(c.Mapping), Silence: c.Heartbeat.Interval * time.Duration(c.Heartbeat.Misses+1), Trace: e.shard.trace(e.name)}
 	e.config.Short = func() bool { return e.shard.full(false) }
 	if e.counts == nil {
-		e.config.Comeback = directComeback
+		e.config.Comeback = directComeback // and what its clients send is bounded where they are read, in this process
+	} else {
+		e.config.First, e.config.Window = e.shard.first(), e.shard.widest
 	}
 	if e.block != nil {
 		e.config.Instance = e.block.token
@@ -262,6 +264,7 @@ func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
 	c.again.Func = c.read
 	if e.counts != nil {
 		e.counts.legs.Add(1)
+		e.shard.common.legs.Add(1)
 	}
 	if e.block != nil {
 		e.block.dialled.Add(1)
@@ -354,6 +357,7 @@ func (c *serverSocket) leave() {
 	c.shard.common.cookies.remove(&c.cookie)
 	if !c.gone && c.side.counts != nil {
 		c.side.counts.legs.Add(-1)
+		c.shard.common.legs.Add(-1)
 	}
 	if !c.gone && c.side.block != nil {
 		c.side.block.dialled.Add(-1)

@@ -221,7 +221,8 @@ func (s *Shard) share() int {
 	return int(max(s.config.Limits.Memory/(2*sessions), loop.SmallBuffer))
 }
 
-// first is what every session may be sent though its client takes nothing: all together half of the limit. 0: there is no limit.
+// first is what every session may be sent though its client, or at a pool_element its server, takes nothing: all together half of the limit. 0:
+// there is no limit.
 func (s *Shard) first() int {
 	if s.config.Limits.Memory <= 0 {
 		return 0
@@ -229,7 +230,7 @@ func (s *Shard) first() int {
 	return s.share()
 }
 
-// widest is what a session that needs it may be sent more, its client taking nothing: all that there are together a quarter of the limit, or not
+// widest is what a session that needs it may be sent more, its client or its server taking nothing: all that there are together a quarter of the limit, or not
 // much more, since there were fewer when others were told; and when the limit is reached, nothing.
 func (s *Shard) widest() int {
 	limit := s.config.Limits.Memory
@@ -239,7 +240,7 @@ func (s *Shard) widest() int {
 	case s.full(false):
 		return 0
 	}
-	return int(min(limit/(4*max(s.common.sessions(), 1)), math.MaxInt32))
+	return int(min(limit/(4*max(s.common.sessions()+s.common.legs.Load(), 1)), math.MaxInt32))
 }
 
 // starving says, not too often, that the limit is reached.

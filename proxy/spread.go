@@ -19,6 +19,7 @@ type spread struct {
 	number    atomic.Uint64 // of the last session
 	loads     []load        // of the shards
 	places    places        // where the next session goes: the first shard's
+	legs      atomic.Int64  // that have a connection to a server, of all pool_elements
 	memory    atomic.Int64  // bytes in buffers; not used by a single shard
 	pipes     atomic.Int64  // piped buffers
 	cookies   cookies       // of sessions, by their connections to servers

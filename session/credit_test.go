@@ -300,3 +300,58 @@ func TestFirstCredit(t *testing.T) {
 	})
 	r.close()
 }
+
+// So it is towards servers: who sends little has the first credit, who sends much has what there is, and what servers do not read is bounded by
+// that.
+func TestFirstCreditOfElement(t *testing.T) {
+	const first, memory = 4 << 10, 64 << 10
+	room := memory
+	r := newRig(t, options{legs: memory, memory: memory})
+	s := r.stations[0]
+	s.e.c.First, s.e.c.Window = first, func() int { return room }
+	s.app = silent
+	small, large := r.client(), r.client()
+	for range 20 {
+		small.says("TELL "+strings.Repeat("x", 100)+"\n", false)
+		r.w.RunFor(200 * time.Millisecond)
+		if g := s.legs[0]; g.granted-g.out.written() > first {
+			t.Fatalf("it may send %d bytes, and has sent %d", g.granted, g.out.written())
+		}
+	}
+	text := numbered("TELL", 4000)
+	begun, widest := r.w.Now(), int64(0)
+	large.says(text, false)
+	r.until("all has come", func() bool {
+		g := s.legs[1]
+		widest = max(widest, g.granted-g.out.written())
+		return len(s.servers[1].got) == len(text)
+	})
+	if took := r.w.Now().Sub(begun); widest < memory*3/4 || took > 2*time.Second {
+		t.Errorf("it was granted %d bytes at most, and took %v", widest, took)
+	}
+	room, s.room = 0, 0 // the limit is reached, and servers do not read
+	var senders []*end
+	for range 20 {
+		c := r.client()
+		c.says(text, true)
+		senders = append(senders, c)
+	}
+	r.w.RunFor(5 * time.Second)
+	for _, g := range s.legs[2:] {
+		if n := g.out.spill.Len(); n == 0 || n > first {
+			t.Errorf("%d bytes are kept for a server that reads none", n)
+		}
+	}
+	for _, server := range s.servers[2:] {
+		server.reads(-1)
+	}
+	r.until("all have got all", func() bool {
+		for _, server := range s.servers[2:] {
+			if string(server.got) != text || !server.finished {
+				return false
+			}
+		}
+		return len(s.servers) == 2+len(senders)
+	})
+	r.close()
+}

@@ -21,8 +21,14 @@ type ElementConfig struct {
 	Server   netip.AddrPort // tells servers apart: where that is another one after Change, it has a health of its own
 	Instance Token          // random; tells this incarnation of the sidecar from others
 	Memory   int            // bytes of each direction of one leg
-	Hold     time.Duration  // the longest that a leg is kept for a pool user out of touch
-	MaxLegs  int            // more are refused
+
+	// First is the credit of a leg until its session uses it, in bytes: it is granted to all, whether they need it or not. Window is how much one
+	// that needs it may be granted now, at least First and at most Memory: what a server does not read is bounded by that. 0, nil: Memory.
+	First  int
+	Window func() int
+
+	Hold    time.Duration // the longest that a leg is kept for a pool user out of touch
+	MaxLegs int           // more are refused
 
 	// Comeback is the least that a leg of another process which was thawed is kept for its pool user. Where that is another process, the fence
 	// bounds it, and this is 0.
@@ -214,7 +220,7 @@ type elementLink struct {
 // Up introduces this side (mapping.Handler).
 func (l *elementLink) Up() {
 	l.tell(control, &message{typ: typeHello, version: Version, oldest: oldest, instance: l.e.c.Instance,
-		credit: int64(l.c.Memory), silence: l.c.Silence, text: l.e.c.Name})
+		credit: int64(l.c.first()), silence: l.c.Silence, text: l.e.c.Name})
 	if l.e.c.Card != nil {
 		l.tellASAP(control, *l.e.c.Card)
 	}
@@ -323,7 +329,7 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 	leg := &Leg{e: l.e, c: l.e.c, memory: l.c.Memory, token: m.token, Session: m.session, Number: m.leg, Ends: m.ends, user: l.hello.instance, identity: l.identity(), hold: min(m.hold, l.e.c.Hold)}
 	leg.out.pool = l.e.c.Loop.Buffers()
 	leg.timer.Func, leg.poll.Func, leg.reads.asked = leg.expire, leg.polled, m.reads
-	leg.granted, leg.credit = int64(leg.memory), l.hello.credit
+	leg.granted, leg.credit = int64(l.c.first()), l.hello.credit
 	leg.attach(l, stream)
 	if old := l.e.legs[m.token]; old != nil {
 		switch {

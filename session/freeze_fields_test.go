@@ -19,7 +19,7 @@ var notFrozen = map[string]string{
 	"restore.asking": "it is asked again", "step.expect": "asks", "plan.losses": "it is carried out", "plan.units": "it is carried out", "plan.dropped": "it is carried out",
 	"Record.Unprotected": "who has ended is not frozen",
 	"Leg.e":              "the new process's", "Leg.link": "of the association", "Leg.stream": "of the association", "Leg.owes": "of the association", "Leg.endSent": "of the association",
-	"Leg.waits": "of the association", "Leg.over": "who has ended is not frozen", "Leg.heard": "who has ended is not frozen", "Leg.cookieOwed": "resumed finds it",
+	"Leg.waits": "of the association", "Leg.used": "the credit goes on from what is written", "Leg.over": "who has ended is not frozen", "Leg.heard": "who has ended is not frozen", "Leg.cookieOwed": "resumed finds it",
 	"Leg.sent": "of the association", "Leg.timer": "heldUntil",
 	"outlet.socket": "the new process's", "outlet.pool": "the new process's", "outlet.one": "scratch", "outlet.gathering": "within an event",
 }

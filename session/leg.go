@@ -42,6 +42,7 @@ type Leg struct {
 	out     outlet
 	granted int64 // credit told to the user, an offset
 	told    int64 // what was last told to be written
+	used    int64 // what was written then
 
 	// Towards the user.
 	log     retrieval.Log // what the server said and the user has not acknowledged
@@ -231,17 +232,34 @@ func (g *Leg) Delivered() {
 // round of ACKs.
 func (g *Leg) consumed() {
 	written := g.out.written()
+	credit, size := g.window()
 	switch {
 	case g.out.ended && g.endOwed:
 		g.endOwed = false
 		g.ack(true)
 	case written == g.told:
-	case farBack(g.granted-int64(g.memory), written, g.memory) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
+	case farBack(g.granted, credit, size) || g.out.ended && !g.reads.known || g.reads.holds.len() > maxHolds/2:
 		g.ack(false)
 	default:
 		g.owe()
 	}
 }
+
+// window is the credit that the user may have beyond what the server has taken, and how much of that is a window. Who uses what all have has as
+// much as there is for one.
+func (g *Leg) window() (credit int64, size int) {
+	written := g.out.written()
+	if size = min(g.c.first(), g.memory); farBack(g.used, written, size) {
+		size = min(g.c.widest(), g.memory)
+	}
+	return written + int64(size), size
+}
+
+// first is the credit of a fresh leg.
+func (c *ElementConfig) first() int { return firstCredit(c.First, c.Memory) }
+
+// widest is the most credit that a leg may have now.
+func (c *ElementConfig) widest() int { return widestCredit(c.Window, c.First, c.Memory) }
 
 func (g *Leg) ackDue() {
 	g.owes = false
@@ -260,10 +278,11 @@ func (g *Leg) ack(force bool) {
 	if g.link == nil || g.failure != nil {
 		return
 	}
-	told, credit := g.position(), g.out.written()+int64(g.memory)
+	credit, _ := g.window()
+	told := g.position()
 	news := told != g.told || credit > g.granted
 	if news || force {
-		g.told, g.granted = told, max(g.granted, credit)
+		g.told, g.used, g.granted = told, g.out.written(), max(g.granted, credit)
 		g.link.tell(g.stream, &message{typ: typeAck, received: g.told, credit: g.granted})
 	}
 	behind := g.told < g.out.written()

@@ -199,7 +199,8 @@ func (g *Leg) resumed(l *elementLink, stream uint16, received int64) {
 	}
 	g.attach(l, stream)
 	g.sent, g.endSent = received, false
-	g.granted = max(g.granted, g.out.written()+int64(g.memory))
+	credit, _ := g.window()
+	g.granted = max(g.granted, credit)
 	l.tell(stream, &message{typ: typeResumed, received: g.out.accepted, credit: g.granted})
 	if g.told = 0; g.out.written() > 0 {
 		g.ack(false) // what was written meanwhile; RESUMED tells only what was taken

@@ -44,5 +44,21 @@ const (
 	fewAnswers = 1 << 20
 )
 
+// firstCredit is the credit of a fresh leg, in bytes: all of memory unless first is less.
+func firstCredit(first, memory int) int {
+	if first > 0 {
+		return min(first, memory)
+	}
+	return memory
+}
+
+// widestCredit is the most credit that a leg may have now, in bytes.
+func widestCredit(window func() int, first, memory int) int {
+	if window == nil {
+		return memory
+	}
+	return min(max(window(), firstCredit(first, memory)), memory)
+}
+
 // farBack reports whether so much of a window has been consumed that the peer should be told at once.
 func farBack(told, now int64, window int) bool { return now-told >= int64(window/ackShare) }

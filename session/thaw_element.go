@@ -24,6 +24,7 @@ func (e *Element) ThawLeg(p []byte, socket Socket) (*Leg, error) {
 		g.cookie.clear(e.c.Loop.Buffers())
 		return nil, err
 	}
+	g.used = g.out.written()
 	e.legs[g.token] = g
 	e.thawing = append(e.thawing, t)
 	return g, nil

@@ -106,20 +106,10 @@ func (g *userLeg) window() (credit int64, size int) {
 }
 
 // first is the credit of a fresh leg.
-func (u *User) first() int {
-	if u.c.First > 0 {
-		return min(u.c.First, u.c.Memory)
-	}
-	return u.c.Memory
-}
+func (u *User) first() int { return firstCredit(u.c.First, u.c.Memory) }
 
 // widest is the most credit that a leg may have now.
-func (u *User) widest() int {
-	if u.c.Window == nil {
-		return u.c.Memory
-	}
-	return min(max(u.c.Window(), u.first()), u.c.Memory)
-}
+func (u *User) widest() int { return widestCredit(u.c.Window, u.c.First, u.c.Memory) }
 
 // receive takes a message of the element for this leg.
 func (g *userLeg) receive(m *message) {
