@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -177,7 +178,38 @@ func (a adminPlace) unreachable(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		return fmt.Errorf("%s has ended the connection before it had answered: either poolproxy has ended, its log says why; or it wants https:// (%w)", a, err)
 	}
+	if text := err.Error(); strings.Contains(text, "malformed HTTP") { // net/http has no error of its own for that
+		return a.foreign("what listens there does not speak HTTP (" + strings.Map(printable, text) + ")")
+	}
 	return fmt.Errorf("%s does not answer; check -admin: %w", a, err)
+}
+
+// foreign is the error of an answer that no admin API of a poolproxy gives.
+func (a adminPlace) foreign(what string) error {
+	return fmt.Errorf("%s is not the admin address of a poolproxy: %s. Write -admin ADDRESS as in admin.listen of the proxy's configuration (%s where that says nothing): "+
+		"the ports of pool_users and pool_elements are for clients and servers", a, what, defaultAdminAddress)
+}
+
+// answersAsAdmin reports whether this may be an answer of the admin API to a question below /v1/: JSON, or nothing if nothing was to be said.
+func answersAsAdmin(status int, text []byte) bool {
+	text = bytes.TrimLeft(text, " \t\r\n")
+	if len(text) == 0 {
+		return status < 300
+	}
+	return text[0] == '{' || text[0] == '['
+}
+
+// otherServer says how a server has answered that is not a poolproxy's.
+func otherServer(method, path string, r *http.Response, text []byte) string {
+	what := "another HTTP server"
+	if name := r.Header.Get("Server"); name != "" {
+		what += fmt.Sprintf(" (%.60s)", strings.Map(printable, name))
+	}
+	what = fmt.Sprintf("%s, or a poolproxy of another version, answers %s %s there with %d %s", what, method, path, r.StatusCode, http.StatusText(r.StatusCode))
+	if line, _, _ := strings.Cut(strings.TrimSpace(string(text[:min(len(text), 120)])), "\n"); strings.HasPrefix(r.Header.Get("Content-Type"), "text/plain") && line != "" {
+		what += ": " + strings.Map(printable, line)
+	}
+	return what
 }
 
 // callAdmin asks the admin API of a running proxy, with a body of JSON if there is one, and returns the HTTP status and the answer, at most
@@ -220,6 +252,9 @@ func callAdminFor(ctx context.Context, limit time.Duration, at adminPlace, metho
 	}
 	if err != nil {
 		return 0, nil, fmt.Errorf("reading the answer of %s: %w", at, err)
+	}
+	if strings.HasPrefix(path, "/v1/") && !answersAsAdmin(response.StatusCode, text) {
+		return 0, nil, at.foreign(otherServer(method, path, response, text))
 	}
 	return response.StatusCode, text, nil
 }

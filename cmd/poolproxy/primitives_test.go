@@ -342,8 +342,11 @@ func TestPrimitivesOfOthers(t *testing.T) {
 		code       int
 		text, says string
 	}{
-		{200, "<html>", "is it the admin API of a poolproxy of this version?"},
-		{404, "404 page not found", "404 Not Found; is it the admin API"},
+		{200, "<html>", "is not the admin address of a poolproxy: another HTTP server"},
+		{404, "404 page not found", "with 404 Not Found: 404 page not found. Write -admin ADDRESS"},
+		{403, `"no"`, "with 403 Forbidden"},
+		{200, "", "is not what was asked for; is it the admin API of a poolproxy of this version?"},
+		{502, "", "is not the admin address of a poolproxy: another HTTP server"},
 		{404, `{"error":{}}`, "404 Not Found; is it the admin API"},
 		{500, `{"error":{"code":"new_one","message":"x\u001b[2J"}}`, "says: x?[2J"},
 	} {
@@ -366,7 +369,7 @@ func TestPrimitiveOfAnother(t *testing.T) {
 	for _, flags := range [][]string{nil, {"-json"}} {
 		var out, errors bytes.Buffer
 		status := dispatch(append([]string{"resolve", "-admin", strings.TrimPrefix(other.URL, "http://"), "orders"}, flags...), &out, &errors)
-		if said := out.String() + errors.String(); status != exitFailed || strings.Contains(said, "welcome") || !strings.Contains(said, "is it the admin API") {
+		if said := out.String() + errors.String(); status != exitFailed || strings.Contains(said, "welcome") || !strings.Contains(said, "is not the admin address of a poolproxy") {
 			t.Errorf("%q: exit status %d: %s", flags, status, said)
 		}
 		if flags != nil && !json.Valid(out.Bytes()) {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -92,7 +93,7 @@ func watchStatus(ctx context.Context, stdout io.Writer, address adminPlace) (don
 
 // notStatus is the error of an answer that is no status.
 func notStatus(address adminPlace, err error) error {
-	return fmt.Errorf("the answer of %s is not a status; is it the admin API of a poolproxy of this version? %w", address, err)
+	return address.foreign(fmt.Sprintf("what it answers to GET /v1/status is not the status of a poolproxy, or of one of another version (%v)", err))
 }
 
 // showStatus asks once and prints the answer in one write, so that a watched screen does not flicker.
@@ -120,7 +121,24 @@ func askStatus(ctx context.Context, address adminPlace) ([]byte, error) {
 	if err == nil && status == http.StatusUnauthorized {
 		err = fmt.Errorf("the proxy at %s answers only those who know its token. %s", address, advice[admin.Unauthorized])
 	} else if err == nil && status != http.StatusOK {
-		err = fmt.Errorf("%s answers \"%d %s\"; is it the admin API of a poolproxy? Check -admin", address, status, http.StatusText(status))
+		err = address.foreign(fmt.Sprintf("it answers GET /v1/status with %d %s", status, http.StatusText(status)))
+	}
+	if err == nil {
+		err = isStatus(address, text)
 	}
 	return text, err
+}
+
+// isStatus tells a status from JSON of another server.
+func isStatus(address adminPlace, text []byte) error {
+	var is struct {
+		Version string `json:"version"`
+	}
+	if err := json.Unmarshal(text, &is); err != nil {
+		return notStatus(address, err)
+	}
+	if is.Version == "" {
+		return notStatus(address, errors.New("there is no version in it"))
+	}
+	return nil
 }

@@ -127,7 +127,7 @@ func TestStatusErrors(t *testing.T) {
 	defer missing.Close()
 	for _, c := range []struct{ address, says string }{
 		{porttest.Free(t).String(), "Is poolproxy running?"},
-		{web.Listener.Addr().String(), "is not a status"},
+		{web.Listener.Addr().String(), "is not the admin address of a poolproxy"},
 		{missing.Listener.Addr().String(), "404"},
 		{"a b:c", "write host:port"},
 	} {
