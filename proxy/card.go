@@ -34,7 +34,7 @@ func cardStatus(c *Card) *CardStatus {
 	if c == nil {
 		return nil
 	}
-	s := &CardStatus{Pool: c.Pool}
+	s := &CardStatus{Pool: c.Pool, Order: []string{}}
 	for _, at := range c.Order {
 		s.Order = append(s.Order, at.String())
 	}

@@ -128,6 +128,22 @@ func (s *Status) finish() {
 	slices.SortStableFunc(s.Failovers, func(a, b Record) int { return a.Time.Compare(b.Time) })
 	s.Failovers = s.Failovers[max(0, len(s.Failovers)-keptRecords):]
 	s.finishPaths()
+	s.noNulls()
+}
+
+// noNulls makes lists in which nothing is lists in JSON, too.
+func (s *Status) noNulls() {
+	s.Pools, s.Users, s.Elements = listed(s.Pools), listed(s.Users), listed(s.Elements)
+	s.Associations, s.Sessions, s.Natives = listed(s.Associations), listed(s.Sessions), listed(s.Natives)
+	s.Failovers, s.PathChanges, s.Registrations = listed(s.Failovers), listed(s.PathChanges), listed(s.Registrations)
+}
+
+// listed is the slice, or an empty one in place of nil, which would be null in JSON.
+func listed[T any](all []T) []T {
+	if all == nil {
+		return []T{}
+	}
+	return all
 }
 
 // status is what the pool_user has been told to do.
@@ -175,7 +191,7 @@ func (s *Shard) poolStatus(c Pool) PoolStatus {
 		p.Elements = append(p.Elements, PoolElement{Name: e.Name, Address: e.Address.String(), Alive: e.Failures == 0,
 			Failures: e.Failures, Load: load, Order: append([]string{}, e.Order...), Draining: e.Draining, Full: e.Full})
 	}
-	p.Source = s.sourceStatus(c)
+	p.Elements, p.Source = listed(p.Elements), s.sourceStatus(c)
 	return p
 }
 
