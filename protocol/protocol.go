@@ -9,7 +9,10 @@
 // cut in the middle.
 package protocol
 
-import "errors"
+import (
+	"errors"
+	"fmt"
+)
 
 // ErrMalformed is wrapped by the errors of parsers: the bytes are not of this protocol, or break a limit. The text says what
 // was wrong and where. The session cannot go on.
@@ -17,6 +20,9 @@ var ErrMalformed = errors.New("protocol: malformed")
 
 // ErrMismatch is wrapped by the errors of a Joiner: the new server's reply is not the one that the client has begun to read.
 var ErrMismatch = errors.New("protocol: the reply of the new server differs")
+
+// ErrUnready is the ErrMismatch of a Joiner whose server says that it does not serve yet (Cut.Unready): Delivered is as it was before.
+var ErrUnready = fmt.Errorf("%w: it does not serve yet", ErrMismatch)
 
 // Expect says what answer a request will get.
 type Expect uint8
@@ -65,6 +71,10 @@ type Cut struct {
 	// Push, of Replies: these bytes answer no request, even if one is due: they are of a message that the server sends unasked
 	// by the rules of the protocol (a published message). With End the push ends, and the due request stays due.
 	Push bool
+
+	// Unready, of Replies, with End: the server says that it does not serve yet, so it has not carried out the request (redis's -LOADING).
+	// All of the reply is in this Cut and in those before it that held.
+	Unready bool
 }
 
 // Protocol is one application protocol with its settings. It is immutable and shared by all shards.

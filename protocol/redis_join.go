@@ -23,7 +23,11 @@ func (j *redisJoiner) Next(p []byte) (n int, out []byte, end bool, err error) {
 	}
 	inner := j.inner.(*prefixJoiner)
 	cut, err := j.split.Next(inner.req, p)
-	if err == nil {
+	switch {
+	case err != nil:
+	case cut.Unready:
+		err = ErrUnready
+	default:
 		out, end, err = j.take(p[:cut.N], cut)
 	}
 	if j.err = err; err != nil {

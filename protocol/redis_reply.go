@@ -27,7 +27,7 @@ type redisReplies struct {
 
 	prefix Prefix // of the reply, as far as it came; while aside, of the current message, too
 	before Prefix // prefix without the current message, while aside
-	aside  bool   // the current message is, or may be, a push or a confirmation
+	aside  bool   // the current message is, or may be, a push, a confirmation or what a loading server says
 	held   bool   // nothing of the current message was let pass
 
 	confirmed int64 // confirmations of the current reply
@@ -54,8 +54,9 @@ func (r *redisReplies) Next(req *Request, p []byte) (Cut, error) {
 	if r.err = err; err != nil {
 		return Cut{}, err
 	}
+	whole := r.size == 0 || r.held // nothing of the message was let pass
 	if r.size == 0 {
-		r.begin()
+		r.begin(done)
 	}
 	r.size += int64(n)
 	if !done || r.aside { // of a reply that is complete nobody asks any more
@@ -71,7 +72,10 @@ func (r *redisReplies) Next(req *Request, p []byte) (Cut, error) {
 		r.held = r.aside && r.size <= maxHeld
 		return Cut{N: n, Hold: r.held, Push: r.sort == redisPush && !r.held}, nil
 	}
-	return r.end(n), nil
+	unready := whole && r.value.first == '-' && r.loading()
+	cut := r.end(n)
+	cut.Unready = unready
+	return cut, nil
 }
 
 // answers notes the request that the current message may answer.
@@ -85,10 +89,10 @@ func (r *redisReplies) answers(req *Request) {
 	r.d = &r.plain
 }
 
-// begin is called with the first bytes of a message.
-func (r *redisReplies) begin() {
+// begin is called with the first bytes of a message. done: they are all of it.
+func (r *redisReplies) begin(done bool) {
 	r.sort = redisUndecided
-	if r.aside = r.mayBePush(); !r.aside {
+	if r.aside = r.mayBePush() || !done && r.value.first == '-'; !r.aside {
 		return
 	}
 	r.before = r.prefix
@@ -112,6 +116,11 @@ func (r *redisReplies) mayBePush() bool {
 func (r *redisReplies) decide(done bool) redisSort {
 	switch {
 	case !r.aside:
+		return redisReply
+	case r.value.first == '-':
+		if !done && r.mayBeLoading() {
+			return redisUndecided
+		}
 		return redisReply
 	case r.value.first == '+':
 		switch {

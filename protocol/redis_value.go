@@ -29,7 +29,7 @@ type redisValue struct {
 	// What is known of the value, in short.
 	first  byte     // its type; attributes before it do not count
 	null   bool     // it is a null, in whatever form
-	word   [32]byte // a status, or the aggregate's first element, if that is a string: its beginning
+	word   [32]byte // a status or an error, or the aggregate's first element, if that is a string: its beginning
 	length int      // bytes in word
 	named  bool     // word is complete
 	number int64    // the aggregate's third element, if that is a number
@@ -40,7 +40,7 @@ func (v *redisValue) reset() {
 	*v = redisValue{stack: stack}
 }
 
-// name is a status, or the aggregate's first element; cut after 32 bytes.
+// name is a status, an error, or the aggregate's first element; cut after 32 bytes.
 func (v *redisValue) name() []byte { return v.word[:v.length] }
 
 // next takes bytes of the value up to its end.
@@ -62,7 +62,7 @@ func (v *redisValue) next(p []byte) (n int, done bool, err error) {
 		default:
 			k, end := v.line.take(p[n:])
 			n += k
-			if v.typ == '+' && len(v.stack) == 0 {
+			if (v.typ == '+' || v.typ == '-') && len(v.stack) == 0 {
 				v.length = copy(v.word[:], v.line.bytes())
 			}
 			switch {

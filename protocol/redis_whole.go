@@ -67,7 +67,7 @@ func (v *redisValue) whole(p []byte) (n int) {
 		if end < 1 || p[end-1] != '\r' {
 			return 0
 		}
-		if p[0] == '+' {
+		if p[0] != ':' {
 			v.called(p[1 : end-1])
 		}
 		n = end + 1

@@ -14,7 +14,7 @@ var notFrozen = map[string]string{
 	"Session.entered": "ThawSession finds it", "Session.inLine": "it looks for an element anew", "Session.letIn": "it loses its turn",
 	"userLeg.s": "", "userLeg.link": "legPlace", "userLeg.stream": "of the association", "userLeg.waits": "of the association", "userLeg.owes": "of the association",
 	"userLeg.lastUnsafe": "goOn finds it", "userLeg.leaving": "User.Drains finds it", "userLeg.stays": "User.Drains finds it", "userLeg.inVain": "User.Drains finds it",
-	"userLeg.since": "that of its association", "userLeg.reached": "it counts from there",
+	"userLeg.unready": "within an event", "Session.unready": "pauses begin anew", "userLeg.since": "that of its association", "userLeg.reached": "it counts from there",
 	"userLeg.stuck": "User.Drains finds it", "userLeg.heldSince": "User.Drains finds it", "userLeg.over": "the session's leg is not over", "userLeg.heard": "the session's leg is not over",
 	"restore.asking": "it is asked again", "step.expect": "asks", "plan.losses": "it is carried out", "plan.units": "it is carried out", "plan.dropped": "it is carried out",
 	"Record.Unprotected": "who has ended is not frozen",

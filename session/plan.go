@@ -224,6 +224,9 @@ func (p *plan) breaks(u *protocol.Unit) bool {
 
 // unread reports whether no server can have read so much of m that it would carry it out, or begin to.
 func (s *Session) unread(m *retrieval.Message[*request], reach int64) bool {
+	if m == s.leg.unready {
+		return true
+	}
 	if m.About.Request != nil && m.About.Expect == protocol.ExpectUnknown { // it has no end: a part of it may have been carried out
 		first, sent := s.leg.spans.legOffset(m.Start + 1)
 		return sent && first > reach

@@ -53,7 +53,10 @@ func (s *Session) splice(p []byte) {
 // join hands p to the joiner of an interrupted reply and returns what is left of it.
 func (s *Session) join(leg *userLeg, p []byte) []byte {
 	n, out, end, err := leg.joiner.Next(p)
-	if err != nil {
+	switch {
+	case errors.Is(err, protocol.ErrUnready) && s.turnedAway(leg):
+		return nil
+	case err != nil:
 		s.mixed(err)
 		return nil
 	}
@@ -94,6 +97,9 @@ func (s *Session) split(leg *userLeg, p []byte) []byte {
 	cut, err := leg.replies.Next(req, p)
 	if err != nil {
 		s.refuse("the server's reply is not valid: " + err.Error())
+		return nil
+	}
+	if cut.Unready && req != nil && s.turnedAway(leg) {
 		return nil
 	}
 	part := p[:cut.N]

@@ -31,6 +31,7 @@ type userLeg struct {
 	held       queue[int64]                 // where unsafe messages begin that were not acknowledged up to there
 	answer     bool                         // sending waits for an answer
 	lastUnsafe *retrieval.Message[*request] // the last unsafe message that was sent; nil: none
+	unready    *retrieval.Message[*request] // the server has said that it does not serve yet, in place of carrying it out; nil: of none
 	replay     int64                        // where what was sent before ends, for the record; 0: that was told
 
 	// Towards the client.
