@@ -31,7 +31,7 @@ func (c *column) redisAddress(i int) string {
 }
 
 // loadRedis waits until it has read what is on its disk, lets clients in, and puts there what they read. Clients that come while it reads
-// are answered by -LOADING, which poolproxy passes on: so they come later, as with a health check.
+// are answered by -LOADING, which poolproxy does not pass on (TestRedisLoading), but the workload is to be put there first.
 func (c *column) loadRedis(i int) (err error) {
 	ctx, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
