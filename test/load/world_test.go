@@ -36,6 +36,7 @@ type shape struct {
 	user     string   // more of the pool_user
 	policy   string   // of the pool
 	element  string   // more of each pool_element
+	pool     string   // more of the pool
 	room     []int    // max_sessions of each pool_element; nil: none is said
 	limits   string
 	shards   int
@@ -124,6 +125,7 @@ limits {
 pool "p" {
   mapping = %q
   policy  = %q
+  %s
 %s}
 pool_user "u" {
   listen = %q
@@ -134,7 +136,7 @@ pool_user "u" {
   }
   %s
 }
-`, u.admin, w.shape.limits, w.shape.mapping, cmp.Or(w.shape.policy, "round_robin"), elements, u.listen, w.shape.user))
+`, u.admin, w.shape.limits, w.shape.mapping, cmp.Or(w.shape.policy, "round_robin"), w.shape.pool, elements, u.listen, w.shape.user))
 	w.listens(u.process, u.listen)
 	w.users = append(w.users, u)
 }
