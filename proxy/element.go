@@ -202,7 +202,7 @@ func (e *elementSide) makeRules(c Element, cookies session.CookieRule) {
 	}
 	if e.counts != nil && e.shard.spreads() {
 		e.config.Ours = e.shard.ours
-		e.config.Full = func() bool { return e.counts.legs.Load() >= int64(e.most()) || e.shard.scarce() }
+		e.config.Full = e.full
 	} else if e.counts != nil {
 		e.config.Full = e.shard.scarce
 	}
@@ -263,9 +263,12 @@ func (e *elementSide) newSocket(r connecting, leg *session.Leg) *serverSocket {
 	c := &local{shard: e.shard, rules: r}
 	c.again.Func = c.read
 	if e.counts != nil {
-		e.counts.legs.Add(1)
+		if e.shard.taken != e.counts {
+			e.counts.legs.Add(1)
+		}
 		e.shard.common.legs.Add(1)
 	}
+	e.shard.taken = nil
 	if e.block != nil {
 		e.block.dialled.Add(1)
 	}
@@ -404,6 +407,19 @@ func (e *elementSide) shared(has func(*elementSide) bool) bool {
 // ours reports whether the legs of a pool user are this shard's.
 func (s *Shard) ours(instance session.Token) bool {
 	return instance.Spread(len(s.common.loops)) == s.index
+}
+
+// full takes a place for the leg that is connected next, unless all are taken: other shards take theirs at the same time.
+func (e *elementSide) full() bool {
+	if e.shard.scarce() {
+		return true
+	}
+	if e.counts.legs.Add(1) > int64(e.most()) {
+		e.counts.legs.Add(-1)
+		return true
+	}
+	e.shard.taken = e.counts
+	return false
 }
 
 // most is how many sessions the element takes.

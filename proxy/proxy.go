@@ -248,6 +248,7 @@ type Shard struct {
 	past      map[string]session.Traffic // of pool_users' sides that have ended, by name
 	calls     sync.WaitGroup             // of registries
 	strikes   []*strike                  // what is disturbed on purpose
+	taken     *elementCounts             // where a place is taken for the leg that is connected next; else nil
 	virtual   bool                       // there is one goroutine: registries are called on it
 	stopping  bool                       // nobody is accepted any more
 	closed    bool

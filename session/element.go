@@ -34,7 +34,7 @@ type ElementConfig struct {
 	// bounds it, and this is 0.
 	Comeback time.Duration
 
-	Full func() bool // reports that no more legs can be taken, whatever MaxLegs says; nil: it does not matter
+	Full func() bool // reports that no more legs can be taken, whatever MaxLegs says; if it does not, Connect is what follows; nil: it does not matter
 
 	// Short reports that memory is short (limits.memory): pool users that do not read what they are answered are cut off earlier, so that many
 	// of them together do not take much more than the limit. nil: it never is.
@@ -346,7 +346,7 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 		leg.refuse("leg", CodeStale, "")
 		return
 	}
-	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed || l.e.c.Full != nil && l.e.c.Full() {
+	if len(l.e.legs) >= l.e.c.MaxLegs || l.e.full || l.e.closed {
 		leg.refuse("leg", CodeBusy, l.e.whyFull())
 		return
 	}
@@ -359,6 +359,10 @@ func (l *elementLink) open(stream uint16, m *message, echo []byte) {
 			leg.refuse("leg", CodeCookie, err.Error())
 			return
 		}
+	}
+	if l.e.c.Full != nil && l.e.c.Full() {
+		leg.refuse("leg", CodeBusy, l.e.whyFull())
+		return
 	}
 	l.e.legs[m.token] = leg
 	if echo != nil && l.e.c.Cookie != nil {
