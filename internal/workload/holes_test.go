@@ -126,3 +126,25 @@ func TestBytesBehindTheLast(t *testing.T) {
 		}
 	}
 }
+
+// A server that cannot write down what it is asked says so and ends the connection: what its client sends meanwhile is not lost. Nothing else ends so.
+func TestEndOfServer(t *testing.T) {
+	said := Refusal{Number: 3, Unsafe: true, Text: "E" + errJournal.Error() + ": no space left on device"}
+	other := Refusal{Number: 3, Unsafe: true, Text: "E poolproxy: no element"}
+	for _, c := range []struct {
+		name     string
+		report   Report
+		findings int
+	}{
+		{"its client has sent one more", Report{End: EndClosed, Parting: true, Refused: []Refusal{said}, Unanswered: []uint64{4}}, 0},
+		{"its client has sent nothing more", Report{End: EndClosed, Parting: true, Refused: []Refusal{said}}, 0},
+		{"something came behind it", Report{End: EndClosed, Refused: []Refusal{said}, Unanswered: []uint64{5}}, 2},
+		{"another refusal was the last", Report{End: EndClosed, Parting: true, Refused: []Refusal{said, other}, Unanswered: []uint64{4}}, 2},
+		{"a reset", Report{End: EndReset, Parting: true, Refused: []Refusal{said}, Unanswered: []uint64{4}}, 2},
+	} {
+		c.report.Kind = Length
+		if v := Judge([]*Report{&c.report}, nil, Promise{Protected: true}); len(v.Findings) != c.findings {
+			t.Errorf("%s: %v", c.name, v.Findings)
+		}
+	}
+}

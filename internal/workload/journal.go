@@ -12,6 +12,9 @@ import (
 	"time"
 )
 
+// errJournal is in what a server tells its client that has not carried a request out, because it could not write it down before.
+var errJournal = errors.New("journal not written")
+
 // Journal is where a server writes what it carries out, a line each, by one write to a file opened O_APPEND: it survives the server's
 // death, though not the host's. Several servers may share one. Safe for concurrent use.
 type Journal struct {
@@ -95,7 +98,7 @@ func (j *Journal) line(what string, rest ...string) error {
 	n, err := j.file.Write(append(line, '\n'))
 	if err != nil {
 		j.short.Store(n > 0 || j.short.Load())
-		return fmt.Errorf("journal: %w", err)
+		return fmt.Errorf("%w: %w", errJournal, err)
 	}
 	j.short.Store(false)
 	return nil

@@ -153,7 +153,7 @@ func (v *Verdict) judgeRefused(r *Report, promise Promise) {
 // judgeUnanswered looks at what got neither a reply nor an error.
 func (v *Verdict) judgeUnanswered(r *Report, promise Promise) {
 	for _, number := range r.Unanswered {
-		if promise.Protected && r.End != EndStopped {
+		if promise.Protected && r.End != EndStopped && !endedByServer(r) {
 			v.find(Lost, r.Session, number, "it was never answered; the session's end: %s %s", r.End, r.EndText)
 		} else if _, unsafe := slices.BinarySearch(r.Unsafe, number); unsafe {
 			v.InDoubt++
@@ -175,9 +175,17 @@ func (v *Verdict) judgeEnd(r *Report, promise Promise) {
 		v.find(Broken, r.Session, 0, "it hangs: %s", r.EndText)
 		return
 	}
-	if promise.Protected {
-		v.find(Broken, r.Session, 0, "it ended: %s %s", r.End, r.EndText)
+	if promise.Protected && !endedByServer(r) {
+		v.find(Broken, r.Session, 0, "it ended: %s %s, and was refused: %v", r.End, r.EndText, r.Refused)
 	}
+}
+
+// endedByServer: the server could not write its journal, has said so in place of the last reply, and has ended the connection (Server.serve).
+// That is an end which a server chose, and clients are told of it as of any. One that sends its next request before that comes gets no
+// answer to it, as without a proxy.
+func endedByServer(r *Report) bool {
+	last := len(r.Refused) - 1
+	return r.End == EndClosed && r.Parting && last >= 0 && strings.Contains(r.Refused[last].Text, errJournal.Error())
 }
 
 // truncated: the session ended by an end of file while requests waited, without an error of the protocol before it; one that came earlier, and

@@ -72,6 +72,9 @@ type status struct {
 	} `json:"sessions"`
 }
 
+// betweenLooks is how long settle leaves the pool_user alone between two looks: to tell its status costs it more than a session.
+const betweenLooks = 10 * time.Millisecond
+
 // settle waits until the pool_user takes all elements of the columns for alive. It looks at one that has failed when a session wants
 // to go somewhere, so there are some.
 func (w *world) settle(columns []*column) error {
@@ -82,6 +85,9 @@ func (w *world) settle(columns []*column) error {
 	var left []string
 	err := eventually("all elements are alive", func() bool {
 		var s status
+		if left != nil {
+			time.Sleep(betweenLooks)
+		}
 		if w.user.ask(http.MethodGet, "/v1/status", nil, &s) != nil {
 			return false
 		}
