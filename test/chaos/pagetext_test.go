@@ -58,6 +58,8 @@ something unsafe in flight. **stream** is protocol stream as it is by default: n
   http of which half was sent, on whose head a server may have acted. They may end; the rest of what is judged holds for them too.
 - With mapping none and protocol stream nobody can tell a server that is back within milliseconds from one that has closed the connection
   ([failover.md](failover.md#limits-first)): there, and where the pool_user was killed, an end of file is none against it.
+- A server whose disk is full says so in place of its reply and ends the connection: its clients are told of that end as of any that a server
+  chooses, and what one of them sends before he hears of it has no answer, as without a proxy.
 - A redis that starts lets clients in when it has loaded its data, as with a [health check](failover.md#health-checks).
 - With mapping none elements have on_server_close = "failover": a reset that somebody injects looks as the server's own.
 `
