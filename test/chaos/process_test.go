@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync/atomic"
@@ -62,11 +63,18 @@ func (p *process) reap() {
 // pid is the number of the one that lives.
 func (p *process) pid() int { return int(p.current.Load()) }
 
-// kill is kill -9 of the process and all that it has started, and returns when they are gone.
+// kill is kill -9 of the process and all that it has started, and returns when they are gone, and their ports free.
 func (p *process) kill() {
+	var all []int
+	if p.lives() {
+		all = append(p.children(), p.pid())
+	}
 	_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error means that they have ended by themselves
+	for _, pid := range all {                             // who is about to take a process's place is in a group of its own
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
 	<-p.gone
-	_ = eventually(p.name+" is gone", func() bool { return !p.lives() })
+	_ = eventually(p.name+" is gone", func() bool { return !slices.ContainsFunc(all, lives) })
 }
 
 // signal sends it one, if it still lives.
@@ -82,9 +90,17 @@ func (p *process) lives() bool {
 			return true
 		}
 	}
-	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.pid()))
-	_, state, _ := strings.Cut(string(stat), ") ")
-	return err == nil && !strings.HasPrefix(state, "Z")
+	return lives(p.pid())
+}
+
+// lives reports whether a process has a thread that is not over: until then it has its ports.
+func lives(pid int) bool {
+	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
+	return slices.ContainsFunc(threads, func(path string) bool {
+		stat, err := os.ReadFile(path)
+		_, state, _ := strings.Cut(string(stat), ") ")
+		return err == nil && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
+	})
 }
 
 // freeze is SIGSTOP; all its threads have stopped when it returns. thaw is SIGCONT.

@@ -3,10 +3,11 @@
 package chaos
 
 import (
-	"bytes"
 	"fmt"
 	"os"
 	"path/filepath"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 )
@@ -104,14 +105,20 @@ func upgraded(all []*replacement, f *failure, c *column) string {
 }
 
 // hasChild reports whether the process has started another one that lives.
-func (p *process) hasChild() bool {
+func (p *process) hasChild() bool { return len(p.children()) > 0 }
+
+// children are the processes that it has started, and which live.
+func (p *process) children() (all []int) {
 	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", p.pid()))
 	for _, path := range threads {
-		if text, err := os.ReadFile(path); err == nil && len(bytes.TrimSpace(text)) > 0 {
-			return true
+		text, _ := os.ReadFile(path) // the thread may have ended
+		for _, word := range strings.Fields(string(text)) {
+			if pid, err := strconv.Atoi(word); err == nil {
+				all = append(all, pid)
+			}
 		}
 	}
-	return false
+	return all
 }
 
 // An upgrade counts that succeeds and is struck, or that fails by the failure.
