@@ -24,7 +24,8 @@ func (s *Session) fence(leg *userLeg, f failure, next *plan) {
 	}
 	wait := s.u.c.Failover.fence() + leg.silence
 	s.notYet = since.Add(wait + wait/fenceShare + fenceMore)
-	if limit := s.notYet.Add(restoreTimeout); s.deadline.Before(limit) {
+	again := leg.unready != nil && s.unready > 1 // the search has had that time, and must end
+	if limit := s.notYet.Add(restoreTimeout); s.deadline.Before(limit) && !again {
 		s.deadline = limit
 	}
 	if s.record != nil {

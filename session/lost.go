@@ -125,6 +125,7 @@ func (s *Session) answerLost() {
 			return
 		}
 		s.awaiting.pop()
+		s.unready = 0
 		m.About.replied, m.Released = true, true
 		s.partial = protocol.Delivered{}
 		s.script.stop(lostReply)

@@ -173,6 +173,7 @@ func (s *Session) replied() {
 	m := s.awaiting.pop()
 	again := m.About.replied
 	if !again {
+		s.unready = 0
 		s.life.answered()
 		s.script.answered()
 	}

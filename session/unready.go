@@ -30,13 +30,15 @@ func (s *Session) turnedAway(leg *userLeg) bool {
 	return true
 }
 
-// searchOn begins the search for a server that serves, or goes on with it: its deadline stays what it was, and from the second leg on there
-// is a pause, which becomes longer.
+// searchOn begins the search for a server that serves, or goes on with it until there is a reply: its deadline stays what it was, also if
+// something was pushed meanwhile, and from the second leg on there is a pause, which becomes longer.
 func (s *Session) searchOn(f failure) {
 	now := s.u.c.Loop.Now()
 	if s.record == nil {
 		s.notice(f)
-		s.unready, s.deadline = 0, now.Add(s.u.c.Failover.Deadline)
+		if s.unready == 0 {
+			s.deadline = now.Add(s.u.c.Failover.Deadline)
+		}
 	}
 	if s.unready > 0 {
 		s.notYet = now.Add(min(firstPause<<min(s.unready, 10), redialEvery))

@@ -99,7 +99,7 @@ type Session struct {
 	failedOver    bool       // a leg that was open has failed
 	statesRefused int        // how often a server has refused one of the states
 	restores      int        // legs in a row that could not be restored
-	unready       int        // legs in a row whose servers did not serve yet
+	unready       int        // legs whose servers did not serve yet, since the last reply
 	timer         loop.Timer // retry, deadline, and the end of closing
 	excused       bool       // this process stood still when the server seemed silent; it was looked at once more
 	recordOf      uint32     // the leg whose end the record is about
