@@ -3,7 +3,8 @@ package session
 // A server that has just been started may take connections before it serves: redis, while it reads its disk, answers -LOADING. What it
 // answers so it has not carried out, be it safe or not: that goes to another element, or to the same one later, and the client does not
 // hear of it. The server carries out in their order what comes behind it, perhaps when it has begun to serve: of that nothing is known,
-// as at the end of any leg. Where something would be lost by that, the client gets the server's answer as it is.
+// as at the end of any leg. Where something would be lost by that, or carried out twice though the server lives, the client gets the server's
+// answer as it is; unless that would come in the middle of a reply, or in place of one that is being repeated.
 
 // turnedAway ends the leg whose server has said of the oldest request that it does not serve yet. It reports false if the session cannot go
 // elsewhere without a loss, and has done nothing then.
@@ -17,7 +18,7 @@ func (s *Session) turnedAway(leg *userLeg) bool {
 	}
 	leg.unready = m
 	s.remember()
-	if p, err := s.plan(leg.highest); err != nil || len(p.losses)+len(p.units)+len(p.dropped) > 0 {
+	if p, err := s.plan(leg.highest); err != nil || !p.free() && !p.whole && !s.begun(m) {
 		leg.unready = nil
 		return false
 	}

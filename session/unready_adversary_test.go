@@ -38,6 +38,44 @@ func TestLoadingPushes(t *testing.T) {
 	r.close()
 }
 
+// What is behind the refused request may have been carried out, and the server lives: it is not repeated, though it might be if the server had
+// died.
+func TestLoadingUnsafeBehind(t *testing.T) {
+	r, a, b := loaders(t, options{failover: with(quick, func(f *Failover) { f.Unsafe = UnsafeReplay })})
+	a.loading, a.begins = true, 1 // it serves what comes behind
+	c := r.client()
+	c.says(command("GET", "k")+command("SET", "k"), false)
+	r.until("the answers", func() bool { return r.answered(loadingReply + "+did SET k\r\n") })
+	if len(a.done) != 1 || len(b.done) != 0 {
+		t.Errorf("done %q and %q", a.done, b.done)
+	}
+	r.close()
+}
+
+// The rest of a reply is had elsewhere though a request behind it is lost by that: the client cannot be told the refusal in the middle of it.
+func TestLoadingMidReplyPipelined(t *testing.T) {
+	r, _, b := loaders(t, options{})
+	serve := r.stations[0].app
+	r.stations[0].app = func(e *end) { e.says("+did G", false) }
+	b.loading, b.begins = true, 1
+	c := r.client()
+	c.says(command("GET", "k"), false)
+	r.until("half", func() bool { return r.answered("+did G") })
+	r.stations[0].app = serve
+	r.stations[1].slow = time.Second
+	r.stations[0].die(true)
+	r.w.RunFor(100 * time.Millisecond)
+	c.says(command("SET", "k"), false)
+	r.until("the rest", func() bool { return c.reset || strings.HasPrefix(string(c.got), "+did GET k\r\n-ERR poolproxy") })
+	if c.reset {
+		t.Errorf("reset behind %q", c.got)
+	}
+	if strings.Count(strings.Join(b.done, " "), "SET") != 1 { // by who refused GET; of that nothing was known
+		t.Errorf("done %q", b.done)
+	}
+	r.close()
+}
+
 // A client that has finished is answered all the same.
 func TestLoadingHalfClosed(t *testing.T) {
 	for _, begins := range []int{3, 0} {
