@@ -205,13 +205,14 @@ func (l *userLink) Down(err error) {
 // once, and the time that legs may be resumed in goes on for those that have not come further meanwhile.
 func (l *userLink) breakOff(now time.Time, err error) {
 	l.u.c.Trace.log('w', "association lost", "pool_element", l.element.Name, "reason", err)
-	steady := now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || l.thawed
+	thawed := l.thawed
+	steady := now.Sub(l.upAt) >= redialEvery || l.lostAt.IsZero() || thawed
 	if steady {
 		l.lostAt, l.thawed = now, false
 		l.start = l.headStart(err)
 	}
 	l.streams.all(func(leg *userLeg) {
-		leg.waitsSince(now, steady)
+		leg.waitsSince(now, steady && (!leg.lost || thawed)) // else it was not resumed, however long the association was up
 		l.loseLeg(leg, err)
 	})
 	l.streams, l.waiting = table[userLeg]{}, nil

@@ -12,7 +12,8 @@ import (
 // How long legs wait for their association to come back. Each has its own time: an association that breaks again and again ends a leg that
 // gets nowhere by that, and none that comes further in between.
 
-// waitsSince begins the leg's time at a loss, or lets it go on: if the association was up only for a moment, and the leg got nowhere in it.
+// waitsSince begins the leg's time at a loss, or lets it go on: if the association was up only for a moment, or the leg was not resumed over it,
+// and the leg got nowhere in it.
 func (g *userLeg) waitsSince(now time.Time, steady bool) {
 	if got := g.acked + g.received; steady || g.since.IsZero() || got != g.reached {
 		g.since, g.reached = now, got

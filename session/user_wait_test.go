@@ -85,3 +85,19 @@ func TestFlappingUpgrade(t *testing.T) {
 	r.only(KindResumed)
 	r.close()
 }
+
+// An element says HELLO whenever an association is begun, nothing more, and is found to be dead after a while: nobody waits for it longer than
+// he may, each time anew.
+func TestFlappingMute(t *testing.T) {
+	r, s, c := newUnmovable(t)
+	s.lyingElement(0x80, (*liar).hello) // of the same instance
+	before := r.w.Now()
+	for range 10 {
+		r.cut(s)
+		r.w.RunFor(3 * time.Second)
+	}
+	if !c.reset {
+		t.Errorf("it waits for %v", r.w.Now().Sub(before))
+	}
+	r.close()
+}
