@@ -34,6 +34,14 @@ func chaosAttackCommand(args []string, stdout, stderr io.Writer) int {
 	flags.Uint64Var(&a.Seed, "seed", 0, "what is chosen depends on this and on what there is; 0: a random one, which is printed")
 	dry := flags.Bool("dry-run", false, "say what would be hit with this seed as things are now, and do nothing")
 	asJSON := flags.Bool("json", false, "print JSON: an object a line, the report is the last")
+	setUsage(flags, func() {
+		fmt.Fprint(flags.Output(), "Usage: poolproxy chaos [-dry-run] [-admin ADDRESS] ... [FLAG ...]   disturb what runs, and report\n")
+		for _, c := range chaosCommands() {
+			fmt.Fprintf(flags.Output(), "       poolproxy chaos %-44s %s\n", c.name+" [FLAG ...]", c.summary)
+		}
+		fmt.Fprint(flags.Output(), "\nOnly what has chaos = true in its configuration is disturbed. Ctrl-C undoes everything.\n\n")
+		flags.PrintDefaults()
+	})
 	if status, ok := parse(flags, args); !ok {
 		return status
 	}

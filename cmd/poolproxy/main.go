@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 )
 
 // Exit statuses of all commands. Those that ask for servers, or register them, have more: see exits.
@@ -58,8 +59,7 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	}
 	switch args[0] {
 	case "help", "-h", "-help", "--help":
-		usage(stdout)
-		return exitOK
+		return help(args[1:], stdout, stderr)
 	}
 	for _, c := range commands() {
 		if c.name == args[0] {
@@ -71,6 +71,28 @@ func dispatch(args []string, stdout, stderr io.Writer) int {
 	return exitUsage
 }
 
+// help says what there is; or, behind the words of a command, what that one does, and its flags.
+func help(words []string, stdout, stderr io.Writer) int {
+	if len(words) == 0 {
+		usage(stdout)
+		return exitOK
+	}
+	name, among := words, commands()
+	if len(words) > 1 && words[0] == "chaos" {
+		words, among = words[1:], chaosCommands()
+	}
+	for _, c := range among {
+		if len(words) == 1 && c.name == words[0] {
+			fmt.Fprintf(stdout, "poolproxy %s: %s\n\n", strings.Join(name, " "), c.summary)
+			c.run([]string{"-h"}, stdout, stdout)
+			return exitOK
+		}
+	}
+	fmt.Fprintf(stderr, "poolproxy help: there is no command %q\n\n", strings.Join(name, " "))
+	usage(stderr)
+	return exitUsage
+}
+
 func usage(w io.Writer) {
 	fmt.Fprint(w, "poolproxy keeps TCP connections alive when the servers behind them die.\n\nUsage: poolproxy COMMAND [FLAG ...]\n\n")
 	for _, c := range commands() {
@@ -78,7 +100,7 @@ func usage(w io.Writer) {
 			fmt.Fprintf(w, "  %-13s %s\n", c.name, c.summary)
 		}
 	}
-	fmt.Fprint(w, "\nAll settings are shown in config.hcl.example. "+exitStatuses())
+	fmt.Fprint(w, "\npoolproxy help COMMAND lists the flags of a command. All settings are shown in config.hcl.example. "+exitStatuses())
 }
 
 // newFlags makes the flags of a command. Their help goes where the complaints go.

@@ -1,5 +1,7 @@
 package workload
 
+import "strings"
+
 // execution is how often a request was carried out, and where first.
 type execution struct {
 	times  int64
@@ -61,7 +63,7 @@ func (v *Verdict) judgeUnsafe(r *Report, done map[uint64]*execution, promise Pro
 			v.find(Lost, r.Session, number, "it was answered, and no server has carried it out")
 		case x == nil:
 		case x.times != 1:
-			v.find(Doubled, r.Session, number, "it was carried out %d times: by %s, %v", x.times, x.server, x.others)
+			v.find(Doubled, r.Session, number, "it was carried out %d times: by %s", x.times, strings.Join(append([]string{x.server}, x.others...), ", "))
 		case told[number] == "was not carried out":
 			v.find(Mixed, r.Session, number, "the client was told that it was not carried out; %s has", x.server)
 		}

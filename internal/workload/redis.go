@@ -2,6 +2,7 @@ package workload
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -135,7 +136,7 @@ func (redisDialect) content(in *input, re *reply, of *Request, progress func(int
 }
 
 // errNoServer: redis itself serves.
-var errNoServer = fmt.Errorf("workload: kind redis is served by redis itself, after LoadRedis")
+var errNoServer = errors.New("kind redis is served by redis itself: start redis-server, and give its address to the client (-redis)")
 
 func (redisDialect) read(*input) (Request, error) { return Request{}, errNoServer }
 
