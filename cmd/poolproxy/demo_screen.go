@@ -88,6 +88,7 @@ func (s *demoScreen) invite(c *demoCluster) {
 		s.line("  kill -9 %-7d # server %s        kill -9 %-7d # pool_element %s", e.server.pid(), e.name, e.sidecar.pid(), e.name)
 	}
 	s.line("  curl http://%s/v1/status", c.admin)
+	s.line("\nNow nothing is started again: leave one server alive, with its pool_element, or the client waits for 30 s, and gets an error.")
 	s.line("\nOr have the plugs pulled while clients are at work (docs/chaos.md); without -dry-run it is done:\n")
 	s.line("  poolproxy chaos client -compare -for 1m -- sh -c 'curl -sS -r 0-33554431 --limit-rate 8M http://%s/demo.bin | sha256sum'", c.listen)
 	s.line("  poolproxy chaos%s -for 30s -dry-run\n\nCtrl-C ends it.", c.adminFlags())
