@@ -88,6 +88,9 @@ func (f *field) blocks(allowed bool) (all []*target) {
 
 // stuck says why nothing may be disturbed now.
 func (a *Attack) stuck(f *field) error {
+	if len(f.allowed()) == 0 {
+		return errors.New("nothing may be disturbed now: it was allowed, and is no more (chaos = true was taken out of the configuration)")
+	}
 	var why []string
 	reachable := 0
 	for _, t := range f.allowed() {

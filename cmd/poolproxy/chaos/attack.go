@@ -370,7 +370,7 @@ func (a *Attack) waitsFor(f *field) {
 	case a.going():
 		return // it is said to be over when it is
 	case f.active > 0:
-		a.waits(fmt.Sprintf("waits: %s of somebody else's go on; poolproxy chaos stop would undo them", plural(f.active, "disturbance")))
+		a.waits(fmt.Sprintf("waits for %s of somebody else's; poolproxy chaos stop would undo all", plural(f.active, "disturbance")))
 	case f.moving > 0:
 		a.waits(fmt.Sprintf("waits: %s in a pause", plural(f.moving, "session")))
 	}

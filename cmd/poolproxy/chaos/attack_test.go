@@ -373,6 +373,25 @@ func TestDoesNotClaim(t *testing.T) {
 	})
 }
 
+// Where nothing is allowed any more it says so, and waits for it to be allowed again.
+func TestNotAllowedAnyMore(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var e events
+		_, all := deployment()
+		a := attackOn(all, &e)
+		time.AfterFunc(5*time.Second, func() {
+			for _, p := range all {
+				p.mu.Lock()
+				p.chaos.Allowed = nil
+				p.mu.Unlock()
+			}
+		})
+		if r := run(t, a); r.Rounds == 0 || !r.Good() || !strings.Contains(e.text(), "waits: nothing may be disturbed now: it was allowed") {
+			t.Errorf("%+v\n%s", r, e.text())
+		}
+	})
+}
+
 // The stop button works also behind a process that was started again, and that knows of fewer stops than before.
 func TestStopBehindRestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
