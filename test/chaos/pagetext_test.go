@@ -80,10 +80,10 @@ and what differs by protocol is above.
     make chaos-page                 # and this page
     POOLPROXY_CELL=server-kill/half-reply/http/tcp go test ./test/chaos -run TestMatrix -count=1    # one cell; parts may be empty
 
-It needs Linux, root, etcd, redis-server and ip. ` + "`make check`" + ` plays each cell once. What fails names its cell, says how to play it again, and keeps all logs. The
+It needs Linux, root, /dev/net/tun, etcd, redis-server and ip. ` + "`make check`" + ` plays each cell once. What fails names its cell, says how to play it again, and keeps all logs. The
 words in cells: failures ` + "`server-kill server-stop server-term server-oom sidecar-kill user-kill cut one-way reset delay-loss etcd-leader clock disk descriptors processor`" + `;
 states ` + "`idle in-flight half-reply half-sent pipelined failover drain upgrade`" + `; protocols ` + "`line length http redis stream+session stream`" + `; mappings ` + "`tcp none`" + `.
 
-An hour with a kill every two seconds is ` + "`make soak`" + `.
+An hour with a kill every two seconds is ` + "`make soak`" + `: [soak.md](soak.md).
 `
 )

@@ -71,7 +71,7 @@ func (r *result) page() string {
 	}
 	fmt.Fprintf(&out, `# Soak: %s with something dying every %v
 
-This page is written by `+"`make soak`"+` (test/soak); [failover.md](failover.md) says what is promised when what fails.
+This page is written by `+"`make soak PAGES=docs`"+` (test/soak); [failover.md](failover.md) says what is promised when what fails.
 
 %d sessions at a time come and go, each lives 5 to 60 s, over %s. There are three hosts, with a sidecar and a server of each kind.
 The pool_user and the sidecar of the third host live all the time; whatever else there is was killed or cut %d times:
@@ -125,7 +125,7 @@ pool_element %.0f and %.0f (%.0f and %.0f), and %.0f bytes.
 	for _, f := range r.Findings {
 		fmt.Fprintf(&out, "- **Found:** %s\n", f)
 	}
-	fmt.Fprintf(&out, "Measured on %s with %d processors, Linux %s, %s, everything on one machine. `make soak DURATION=1h` does it again.\n",
+	fmt.Fprintf(&out, "Measured on %s with %d processors, Linux %s, %s, everything on one machine. `make soak DURATION=1h PAGES=docs` does it again.\n",
 		r.Begun.Format("2006-01-02"), r.Processors, r.Kernel, r.Go)
 	return out.String()
 }
