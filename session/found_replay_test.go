@@ -315,3 +315,25 @@ func TestFoundStateBeforeSync(t *testing.T) {
 		r.close()
 	}
 }
+
+// The next server says less than the one before in reply to what is repeated: the reply to a new request is not taken for what is missing, for
+// then the client would wait for it until more has come, if ever.
+func TestShorterReplies(t *testing.T) {
+	r := newRig(t, options{elements: 2, priority: true, failover: with(quick, func(f *Failover) { f.Replay = ReplaySession })})
+	r.stations[1].app = func(e *end) {
+		for range strings.Count(string(e.got[e.answered:]), "\n") {
+			e.says("re\n", false)
+		}
+		e.answered = len(e.got)
+	}
+	c := r.client()
+	c.says("GET something\n", false)
+	r.until("an answer", func() bool { return r.answered("re GET something\n") })
+	r.stations[0].die(true)
+	c.says("GET 2\n", false)
+	r.until("the end", func() bool { return c.reset })
+	if string(c.got) != "re GET something\n" {
+		t.Errorf("the client got %q", c.got)
+	}
+	r.close()
+}

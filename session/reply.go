@@ -172,6 +172,10 @@ func (s *Session) tell(p []byte) {
 func (s *Session) replied() {
 	m := s.awaiting.pop()
 	again := m.About.replied
+	if v := s.leg.verifier; v != nil && v.Remaining() > 0 && !again { // this reply would be taken for a part of those before it
+		s.mixed(errShort)
+		return
+	}
 	if !again {
 		s.unready = 0
 		s.life.answered()
