@@ -22,8 +22,11 @@ var share = map[string]int{"server-kill": 30, "reset": 40, "cut": 8, "one-way": 
 // betweenWide is how long the columns of a world are struck each by itself, until something strikes all of them.
 const betweenWide = 12 * time.Second
 
-// logSize is how long a log may become.
-const logSize = 24 << 20
+// logSize is how long a log may become, diskLogSize one that is on the disk of a host, which is small.
+const (
+	logSize     = 24 << 20
+	diskLogSize = 4 << 20
+)
 
 // TestChaos lets failures fall by chance over the matrix, in several worlds at once, until there were POOLPROXY_EVENTS of them or
 // POOLPROXY_DURATION is over. Before that it plays each cell of the matrix once. make chaos runs it.
@@ -191,18 +194,23 @@ func (m *mass) watch() {
 // trim begins logs anew that have become long, and removes what holds have left behind.
 func (w *world) trim() {
 	logs, _ := filepath.Glob(filepath.Join(w.dir, "*.log"))
-	for _, h := range append(w.hosts, w.user) {
-		logs = append(logs, h.outer(filepath.Join(w.diskOf(h), "access.log")))
-	}
 	for _, path := range logs {
-		if info, err := os.Stat(path); err == nil && info.Size() > logSize {
-			_ = os.Truncate(path, 0)
-		}
+		cut(path, logSize)
+	}
+	for _, h := range append(w.hosts, w.user) {
+		cut(h.outer(filepath.Join(w.diskOf(h), "access.log")), diskLogSize)
 	}
 	for _, c := range w.columns {
 		left, _ := filepath.Glob(filepath.Join(c.holds.Dir, "*"))
 		for _, path := range left {
 			_ = os.Remove(path)
 		}
+	}
+}
+
+// cut empties a file that is longer than most.
+func cut(path string, most int64) {
+	if info, err := os.Stat(path); err == nil && info.Size() > most {
+		_ = os.Truncate(path, 0)
 	}
 }

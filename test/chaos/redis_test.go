@@ -7,6 +7,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -40,6 +41,10 @@ func (c *column) loadRedis(i int) (err error) {
 		if err != nil {
 			return false
 		}
+		if c.redisWrote(i) > redisLong {
+			_, _ = say(conn, "BGREWRITEAOF") // an error: it is at it
+			return false
+		}
 		said, err := say(conn, fmt.Sprintf("CONFIG SET port %d", c.port(portServer)))
 		return err == nil && strings.HasPrefix(said, "+OK")
 	})
@@ -47,6 +52,22 @@ func (c *column) loadRedis(i int) (err error) {
 		c.world.hosts[i].do(func() { err = workload.LoadRedis(ctx, c.redisAddress(i)) })
 	}
 	return err
+}
+
+// redisLong is how long the file may be of what a redis has been told until it is written anew, in bytes: the disk holds two, and in an hour
+// they would fill it.
+const redisLong = 8 << 20
+
+// redisWrote is how long that file is.
+func (c *column) redisWrote(i int) (size int64) {
+	h := c.world.hosts[i]
+	files, _ := filepath.Glob(h.outer(filepath.Join(c.world.diskOf(h), c.name, "*")))
+	for _, path := range files {
+		if info, err := os.Stat(path); err == nil {
+			size += info.Size()
+		}
+	}
+	return size
 }
 
 // tellRedis says a line to the server itself, and returns the first line of its answer.
