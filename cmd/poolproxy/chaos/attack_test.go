@@ -205,7 +205,13 @@ func TestGivesUp(t *testing.T) {
 			t.Error(err)
 		}
 		soft, stop := context.WithCancel(t.Context())
-		time.AfterFunc(5*time.Second, func() { giveUp(); all[1].dead = true; stop() })
+		time.AfterFunc(5*time.Second, func() {
+			giveUp()
+			all[1].mu.Lock()
+			all[1].dead = true
+			all[1].mu.Unlock()
+			stop()
+		})
 		if _, err := a.Run(soft, t.Context()); err == nil || !strings.Contains(err.Error(), "undoes itself at its time") || !strings.Contains(err.Error(), "host-a") {
 			t.Error(err)
 		}
