@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"os/exec"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/progroup"
 )
 
 const (
@@ -77,7 +79,7 @@ func execute(ctx context.Context, words []string) error {
 	output := &bounded{limit: shownOutput}
 	c := exec.CommandContext(ctx, words[0], words[1:]...)
 	c.Env, c.Stdout, c.Stderr, c.WaitDelay = programEnv, output, output, outputDelay
-	ownGroup(c)
+	progroup.Own(c)
 	err := c.Run()
 	if err == nil || errors.Is(err, exec.ErrWaitDelay) { // the latter is a success that left a child behind
 		return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/poolproxy/poolproxy/internal/progroup"
 	"github.com/poolproxy/poolproxy/loop"
 )
 
@@ -126,7 +127,7 @@ func (r *runner) carryOut(ctx context.Context, kill func(), j job) ([]byte, erro
 	c := exec.CommandContext(ctx, j.args[0], j.args[1:]...)
 	c.Env, c.WaitDelay = programEnv, outputDelay
 	c.Stdin, c.Stdout, c.Stderr = bytes.NewReader(j.input), output, complaint
-	ownGroup(c)
+	progroup.Own(c)
 	err := c.Run()
 	if errors.Is(err, exec.ErrWaitDelay) {
 		err = nil // it has ended well, and left somebody behind who could still write

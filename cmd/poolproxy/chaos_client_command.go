@@ -12,6 +12,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/poolproxy/poolproxy/internal/progroup"
 	"github.com/poolproxy/poolproxy/internal/workload"
 )
 
@@ -117,7 +118,7 @@ func (c *chaosClient) once(ctx context.Context, number int64, output io.Writer) 
 	cmd := exec.CommandContext(ctx, c.command[0], c.command[1:]...)
 	cmd.Env = append(os.Environ(), fmt.Sprint("POOLPROXY_CHAOS_RUN=", number))
 	cmd.WaitDelay = time.Second // for children that keep the output open
-	ownGroup(cmd)               // Ctrl-C is for us: what runs is let come to its end, and is not lost
+	progroup.Own(cmd)           // Ctrl-C is for us: what runs is let come to its end, and is not lost
 	if output != nil {
 		cmd.Stdout = output
 	}

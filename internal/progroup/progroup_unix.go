@@ -1,6 +1,7 @@
 //go:build unix
 
-package proxy
+// Package progroup has programs run in process groups of their own.
+package progroup
 
 import (
 	"errors"
@@ -9,8 +10,9 @@ import (
 	"syscall"
 )
 
-// ownGroup gives the program a process group of its own, which is killed as a whole.
-func ownGroup(c *exec.Cmd) {
+// Own gives a command a process group of its own, so that what is typed at the terminal is not for it, and has all of it killed when its
+// context is over. It is called before the command is started.
+func Own(c *exec.Cmd) {
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.Cancel = func() error {
 		err := syscall.Kill(-c.Process.Pid, syscall.SIGKILL)
