@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"regexp"
 	"syscall"
 	"testing"
 	"time"
@@ -17,7 +16,6 @@ import (
 
 	"github.com/poolproxy/poolproxy/mapping"
 	"github.com/poolproxy/poolproxy/pool"
-	"github.com/poolproxy/poolproxy/protocol"
 	"github.com/poolproxy/poolproxy/session"
 )
 
@@ -44,20 +42,7 @@ func before(t *testing.T, limits Limits, memory int) (client func() net.Conn, se
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = l.Close() })
-	servers = make(chan net.Conn, 64)
-	go func() { // ends when the listener is closed
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			servers <- c
-		}
-	}()
-	lines, err := protocol.NewLine(protocol.LineConfig{OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	servers, lines := acceptedOf(l, 64), tells(t)
 	start := func(c Config) *Proxy {
 		p, err := Start(c, hclog.NewNullLogger(), nil)
 		if err != nil {
@@ -74,15 +59,7 @@ func before(t *testing.T, limits Limits, memory int) (client func() net.Conn, se
 			Elements: []pool.Element{{Name: "a", Address: netip.MustParseAddrPort(element.Status().Elements[0].Listen)}}}},
 		Users: []User{{Name: "things", Listen: anyPort, Pool: "things", Protocol: lines, Memory: memory, Heartbeat: beat,
 			Failover: session.Failover{Replay: session.ReplayUnacked, Resume: 5 * time.Second, Deadline: limitPatience, Attempts: 3}}}})
-	return func() net.Conn {
-		c, err := net.Dial("tcp4", user.Status().Users[0].Listen)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = c.SetDeadline(time.Now().Add(limitPatience))
-		t.Cleanup(func() { _ = c.Close() })
-		return c
-	}, servers, user, element
+	return dialler(t, user), servers, user, element
 }
 
 // limits.memory of a pool_element holds when servers do not read: who sends to them waits, and nothing is lost; who is served goes on.

@@ -28,20 +28,7 @@ func limited(t *testing.T, limits Limits, memory int) (client func() net.Conn, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	servers = make(chan net.Conn, 16)
-	go func() { // ends when the listener is closed
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			servers <- c
-		}
-	}()
-	lines, err := protocol.NewLine(protocol.LineConfig{OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	servers, lines := acceptedOf(l, 16), tells(t)
 	if n, err := strconv.Atoi(os.Getenv("POOLPROXY_TEST_SHARDS")); err == nil {
 		limits.Shards = n
 	}
@@ -62,6 +49,36 @@ func limited(t *testing.T, limits Limits, memory int) (client func() net.Conn, s
 		cancel()
 		p.Stop(now)
 	})
+	return dialler(t, p), servers, p
+}
+
+// acceptedOf are the connections of a listener, of which as many are kept as are asked for later.
+func acceptedOf(l net.Listener, most int) chan net.Conn {
+	conns := make(chan net.Conn, most)
+	go func() { // ends when the listener is closed
+		for {
+			c, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns <- c
+		}
+	}()
+	return conns
+}
+
+// tells is protocol line in which what begins with TELL has no reply.
+func tells(t *testing.T) protocol.Protocol {
+	t.Helper()
+	lines, err := protocol.NewLine(protocol.LineConfig{OneWay: []*regexp.Regexp{regexp.MustCompile("^TELL")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+// dialler makes clients of the first pool_user.
+func dialler(t *testing.T, p *Proxy) func() net.Conn {
 	at := p.Status().Users[0].Listen
 	return func() net.Conn {
 		c, err := net.Dial("tcp4", at)
@@ -71,7 +88,7 @@ func limited(t *testing.T, limits Limits, memory int) (client func() net.Conn, s
 		_ = c.SetDeadline(time.Now().Add(limitPatience))
 		t.Cleanup(func() { _ = c.Close() })
 		return c
-	}, servers, p
+	}
 }
 
 // limitPatience bounds what these tests wait for in the real world.
