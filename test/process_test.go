@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/threads"
 )
 
 // patience bounds every wait for something that should happen soon. It is long, because machines can be busy, and no test passes
@@ -81,19 +83,7 @@ func (p *process) kill() {
 func (p *process) freeze(t *testing.T) {
 	t.Helper()
 	p.signal(t, syscall.SIGSTOP)
-	waitFor(t, p.name+" to freeze", p.frozen)
-}
-
-// frozen reports whether all threads have stopped (T in proc_pid_stat(5)).
-func (p *process) frozen() bool {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.cmd.Process.Pid))
-	for _, thread := range threads {
-		stat, err := os.ReadFile(thread)
-		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T") {
-			return false
-		}
-	}
-	return len(threads) > 0
+	waitFor(t, p.name+" to freeze", func() bool { return threads.Stopped(p.cmd.Process.Pid) })
 }
 
 func (p *process) thaw(t *testing.T) { p.signal(t, syscall.SIGCONT) }

@@ -3,7 +3,6 @@
 package dnstest
 
 import (
-	"bytes"
 	"fmt"
 	"net/netip"
 	"os"
@@ -15,6 +14,7 @@ import (
 	wire "github.com/miekg/dns"
 
 	"github.com/poolproxy/poolproxy/internal/porttest"
+	"github.com/poolproxy/poolproxy/internal/threads"
 )
 
 // Named is a real authoritative server: BIND's, with the zone test. that can be updated, and the zone broken. whose file is no zone file.
@@ -115,15 +115,7 @@ func (n *Named) Kill() {
 func (n *Named) Freeze() {
 	n.t.Helper()
 	n.signal(syscall.SIGSTOP)
-	WaitFor(n.t, "named has stopped", func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", n.cmd.Process.Pid))
-		for _, thread := range threads {
-			if stat, err := os.ReadFile(thread); err == nil && !bytes.Contains(stat, []byte(") T ")) {
-				return false
-			}
-		}
-		return len(threads) > 0
-	})
+	WaitFor(n.t, "named has stopped", func() bool { return threads.Stopped(n.cmd.Process.Pid) })
 }
 
 // Thaw has a frozen process go on.

@@ -4,18 +4,17 @@ package etcdtest
 
 import (
 	"context"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
-	"strings"
+	"runtime"
 	"syscall"
 	"testing"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"go.uber.org/zap"
+
+	"github.com/poolproxy/poolproxy/internal/threads"
 )
 
 // start starts the process, if it does not run.
@@ -71,13 +70,9 @@ func (m *Member) Kill() {
 func (m *Member) Freeze() {
 	m.t.Helper()
 	m.signal(syscall.SIGSTOP)
-	WaitFor(m.t, m.Name+" to stop", func() bool {
-		threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", m.cmd.Process.Pid))
-		return !slices.ContainsFunc(threads, func(path string) bool {
-			said, err := os.ReadFile(path)
-			return err == nil && !strings.Contains(string(said), ") T ")
-		})
-	})
+	if runtime.GOOS == "linux" {
+		WaitFor(m.t, m.Name+" to stop", func() bool { return threads.Stopped(m.cmd.Process.Pid) })
+	}
 }
 
 // Thaw lets a frozen process go on.

@@ -5,13 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/porttest"
 )
 
 // redisLiar is redis for a liar: it knows tenRequests.
@@ -58,14 +59,9 @@ func startRedis(t *testing.T) (address, folder string) {
 		}
 		t.Skip("SKIPPED: there is no redis-server: ", err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address, folder = l.Addr().String(), t.TempDir()
-	_, port, _ := net.SplitHostPort(address)
-	l.Close()
-	cmd := exec.Command(program, "--port", port, "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes",
+	at := porttest.Free(t)
+	address, folder = at.String(), t.TempDir()
+	cmd := exec.Command(program, "--port", strconv.Itoa(int(at.Port())), "--bind", "127.0.0.1", "--dir", folder, "--save", "", "--appendonly", "yes",
 		"--appendfsync", "always", "--auto-aof-rewrite-percentage", "0")
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -83,11 +83,8 @@ func (w *world) settle(columns []*column) error {
 		of[c.name] = c
 	}
 	var left []string
-	err := eventually("all elements are alive", func() bool {
+	err := every(betweenLooks, "all elements are alive", func() bool {
 		var s status
-		if left != nil {
-			time.Sleep(betweenLooks)
-		}
 		if w.user.ask(http.MethodGet, "/v1/status", nil, &s) != nil {
 			return false
 		}

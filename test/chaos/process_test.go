@@ -13,6 +13,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/poolproxy/poolproxy/internal/threads"
 )
 
 // patience bounds every wait for something that should happen soon. It is long, because machines can be busy, and no test passes
@@ -74,7 +76,7 @@ func (p *process) kill() {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
 	<-p.gone
-	_ = eventually(p.name+" is gone", func() bool { return !slices.ContainsFunc(all, lives) })
+	_ = eventually(p.name+" is gone", func() bool { return !slices.ContainsFunc(all, threads.Live) })
 }
 
 // signal sends it one, if it still lives.
@@ -90,38 +92,16 @@ func (p *process) lives() bool {
 			return true
 		}
 	}
-	return lives(p.pid())
-}
-
-// lives reports whether a process has a thread that is not over: until then it has its ports.
-func lives(pid int) bool {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", pid))
-	return slices.ContainsFunc(threads, func(path string) bool {
-		stat, err := os.ReadFile(path)
-		_, state, _ := strings.Cut(string(stat), ") ")
-		return err == nil && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X")
-	})
+	return threads.Live(p.pid())
 }
 
 // freeze is SIGSTOP; all its threads have stopped when it returns. thaw is SIGCONT.
 func (p *process) freeze() error {
 	p.signal(syscall.SIGSTOP)
-	return eventually(p.name+" stops", p.stopped)
+	return eventually(p.name+" stops", func() bool { return threads.Stopped(p.pid()) || !p.lives() })
 }
 
 func (p *process) thaw() { p.signal(syscall.SIGCONT) }
-
-// stopped reports whether all threads have (T in proc_pid_stat(5)).
-func (p *process) stopped() bool {
-	threads, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/stat", p.pid()))
-	for _, thread := range threads {
-		stat, err := os.ReadFile(thread)
-		if _, state, _ := strings.Cut(string(stat), ") "); err == nil && !strings.HasPrefix(state, "T") {
-			return false
-		}
-	}
-	return true
-}
 
 // listens reports whether a socket of the host listens on the port. It does not connect: that would be a session.
 func (h *host) listens(port uint16) bool {
@@ -142,8 +122,11 @@ func (h *host) listens(port uint16) bool {
 }
 
 // eventually polls until it is so, and is an error after patience.
-func eventually(what string, so func() bool) error {
-	for deadline := time.Now().Add(patience); !so(); time.Sleep(time.Millisecond) {
+func eventually(what string, so func() bool) error { return every(time.Millisecond, what, so) }
+
+// every is eventually for what costs something to look at: a look each pause.
+func every(pause time.Duration, what string, so func() bool) error {
+	for deadline := time.Now().Add(patience); !so(); time.Sleep(pause) {
 		if time.Now().After(deadline) {
 			return fmt.Errorf("in %s not seen: %s", patience, what)
 		}
